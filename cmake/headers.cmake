@@ -1,0 +1,19 @@
+# Every public header, lowest layer first: each may include only headers that stand above it here (tests/check_layers.cmake).
+set(procmap_headers
+  include/procmap/version.hpp
+  include/procmap/flags.hpp
+  include/procmap/detail/print.hpp
+  include/procmap/result.hpp
+  include/procmap/mapping.hpp
+  include/procmap/uapi.hpp
+  include/procmap/text.hpp
+  include/procmap/fd.hpp
+  include/procmap/query.hpp
+  include/procmap/text_reader.hpp
+  include/procmap/probe.hpp
+  include/procmap/lookup.hpp
+  include/procmap/walk.hpp
+  include/procmap/maps.hpp
+  include/procmap/system_error.hpp
+  include/procmap/procmap.hpp
+)

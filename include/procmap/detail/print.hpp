@@ -1,0 +1,47 @@
+// Digits out, for a sink: any callable that takes a std::string_view. No allocation, no locale, signal-safe.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include <procmap/version.hpp>
+
+namespace procmap::inline PROCMAP_ABI::detail {
+
+/// A line that is put together in place before it is handed to the sink in one piece.
+template <std::size_t Capacity>
+class char_line {
+public:
+    constexpr void put(char c) noexcept { text_[size_++] = c; }
+    constexpr void put(std::string_view text) noexcept {
+        for (const char c : text) put(c);
+    }
+    /// `value` in `base`, lower case, padded with zeros to at least `width` digits.
+    constexpr void put(std::uint64_t value, unsigned base, std::size_t width = 1) noexcept {
+        char digits[20] = {};  // 2^64 has 20 decimal digits, 16 hexadecimal ones
+        std::size_t n = 0;
+        for (; value != 0 || n < width; value /= base) digits[n++] = "0123456789abcdef"[value % base];
+        while (n != 0) put(digits[--n]);
+    }
+    constexpr void pad_to(std::size_t column) noexcept {
+        while (size_ < column) put(' ');
+    }
+    [[nodiscard]] constexpr std::string_view view() const noexcept { return {text_, size_}; }
+
+private:
+    char text_[Capacity] = {};
+    std::size_t size_ = 0;
+};
+
+/// The sink that writes to an output stream, which is named only where it is used: no <ostream> here.
+template <class Stream>
+struct stream_sink {
+    Stream& out;
+    void operator()(std::string_view text) const {
+        using size = decltype(out.width());
+        out.write(text.data(), static_cast<size>(text.size()));
+    }
+};
+
+}  // namespace procmap::inline PROCMAP_ABI::detail

@@ -1,0 +1,159 @@
+// One question on either back-end: which mapping holds this address, or is the next above it?
+#pragma once
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include <procmap/probe.hpp>
+#include <procmap/text_reader.hpp>
+
+namespace procmap::inline PROCMAP_ABI {
+
+/// Room for any name that the ioctl can return. Not initialized: 4 kB, to be kept off a small stack.
+struct name_buffer {
+    char text[4096];  // PATH_MAX, the closing NUL included
+    operator std::span<char>() noexcept { return text; }
+};
+
+/// Room for any build ID that the ioctl can return.
+struct build_id_buffer {
+    std::byte bytes[uapi::build_id_size_max];
+    operator std::span<std::byte>() noexcept { return bytes; }
+};
+
+/// What a lookup filters by, and where it puts what has no fixed size. Empty spans: not asked for.
+struct find_options {
+    filters only{};
+    std::span<char> name{};           ///< a name of up to size - 1 bytes fits; see name_buffer
+    std::span<std::byte> build_id{};  ///< at least 20 bytes; see build_id_buffer
+};
+
+namespace detail {
+
+/// What the errno of the ioctl means (do_procmap_query()).
+[[nodiscard]] constexpr errc query_failure(int code) noexcept {
+    switch (code) {
+        case ENOENT: return errc::not_mapped;
+        case ESRCH: return errc::gone;
+        case EPERM:
+        case EACCES: return errc::denied;
+        case ENOTTY:
+        case ENOSYS:
+        case E2BIG: return errc::unsupported;
+        case EINTR: return errc::interrupted;
+        case EBADF:
+        case EFAULT:
+        case EINVAL: return errc::invalid;
+        default: return errc::failed;
+    }
+}
+
+/// The kernel's answer as a mapping; an answer that contradicts the question is malformed.
+[[nodiscard]] inline result<mapping> to_mapping(const handle& from, const uapi::query<>& q, const find_options& asked,
+                                                std::uint64_t address, bool next, name_state unnamed) noexcept {
+    const auto& raw = q.raw();
+    const bool right = raw.vma_start < raw.vma_end && address < raw.vma_end && (next || raw.vma_start <= address) &&
+                       raw.vma_name_size <= asked.name.size() && raw.build_id_size <= asked.build_id.size();
+    if (!right) [[unlikely]] {
+        // A 32-bit kernel cuts the address to 32 bits: it answered for another one, and maps nothing at this one.
+        const bool cut = (address >> 32) != 0 && raw.vma_start < raw.vma_end && raw.vma_end <= 0x1'0000'0000;
+        return from.failure(cut ? errc::not_mapped : errc::malformed, step::query);
+    }
+    mapping m{.start = raw.vma_start,
+              .end = raw.vma_end,
+              .permissions = permissions::from_bits(static_cast<std::uint32_t>(raw.vma_flags) & 0x0f),
+              .name_status = unnamed,
+              .build_id_known = raw.build_id_addr != 0,
+              .offset = raw.vma_offset,
+              .page_size = raw.vma_page_size,
+              .inode = raw.inode,
+              .device = {raw.dev_major, raw.dev_minor},
+              .name = {},
+              .build_id = {}};
+    if (raw.vma_name_addr != 0) {
+        m.name_status = name_state::exact;
+        if (raw.vma_name_size != 0) m.name = {asked.name.data(), raw.vma_name_size - 1};
+    }
+    if (raw.build_id_size != 0) m.build_id = build_id_view{asked.build_id.first(raw.build_id_size)};
+    return m;
+}
+
+/// After a first failure: asks again where that can help, and says what the failure means where it cannot.
+[[nodiscard, gnu::noinline, gnu::cold]] inline result<mapping> retry_ioctl(const handle& from, uapi::query<>& q, int failure,
+                                                                           const find_options& asked, bool next) noexcept {
+    const std::uint64_t address = q.raw().query_addr;
+    name_state unnamed = name_state::not_asked;
+    std::size_t sent = static_cast<std::size_t>(uapi::layout::latest);
+    if (failure == EINTR || failure == E2BIG) {
+        const uapi::reply answer = uapi::send(from.fd.borrow(), q);
+        failure = answer.error;
+        sent = answer.size;
+    }
+    if ((failure == ENAMETOOLONG || failure == ENOMEM) && q.raw().vma_name_addr != 0) {
+        unnamed = failure == ENOMEM ? name_state::no_memory : name_state::too_long;
+        q.name_into({});
+        q.build_id_into(q.raw().build_id_addr != 0 ? asked.build_id : std::span<std::byte>{});
+        const uapi::reply answer = uapi::send(from.fd.borrow(), q);
+        failure = answer.error;
+        sent = answer.size;
+    }
+    if (failure == 0 && sent < static_cast<std::size_t>(uapi::layout::v6_11)) failure = E2BIG;  // no mapping came back
+    if (failure != 0) return from.failure(query_failure(failure), step::query, failure);
+    return to_mapping(from, q, asked, address, next, unnamed);
+}
+
+[[nodiscard]] inline result<mapping> lookup_ioctl(const handle& from, std::uint64_t address, const find_options& asked,
+                                                  bool next) noexcept {
+    uapi::query<> q{address, uapi::to_query_flags(asked.only) | (next ? uapi::query_flags{uapi::query_flag::covering_or_next}
+                                                                      : uapi::query_flags{})};
+    q.name_into(asked.name);
+    if (from.kernel_build_ids) q.build_id_into(asked.build_id);
+    if (const int failure = ioctl_once(from.fd.get(), &q.raw()); failure != 0) [[unlikely]]
+        return retry_ioctl(from, q, failure, asked, next);
+    kernel_wrote(q.raw());
+    return to_mapping(from, q, asked, address, next, name_state::not_asked);
+}
+
+/// Puts the name that a reader left in its own buffer into the caller's.
+inline void hand_over_name(std::span<char> to, mapping& m) noexcept {
+    if (m.name_status != name_state::exact && m.name_status != name_state::ambiguous) return;
+    const std::string_view name = m.name;
+    m.name = {};
+    if (name.size() >= to.size()) {
+        m.name_status = name_state::too_long;
+        return;
+    }
+    for (std::size_t i = 0; i < name.size(); ++i) to[i] = name[i];  // forwards: `to` may be the buffer it lies in
+    to[name.size()] = '\0';
+    m.name = {to.data(), name.size()};
+}
+
+[[nodiscard, gnu::noinline]] inline result<mapping> lookup_text(const handle& from, std::uint64_t address, const find_options& asked,
+                                                                bool next) noexcept {
+    char own[text_buffer_size];
+    const std::span<char> buffer = asked.name.size() > sizeof own ? asked.name : std::span<char>{own};
+    text_reader reader;
+    mapping m;
+    while (reader.next(from, buffer, address, !asked.name.empty(), m)) {
+        if (!next && (m.start > address || !m.passes(asked.only))) return from.failure(errc::not_mapped, step::query);
+        if (!m.passes(asked.only)) continue;
+        hand_over_name(asked.name, m);
+        return m;
+    }
+    if (reader.error().code != errc::none) return reader.error();
+    return from.failure(errc::not_mapped, step::query);
+}
+
+[[nodiscard]] inline result<mapping> lookup(const handle& from, std::uint64_t address, const find_options& asked, bool next) noexcept {
+    if (!asked.build_id.empty() && asked.build_id.size() < uapi::build_id_size_max) [[unlikely]]
+        return from.failure(errc::invalid, step::query);
+    if (from.backend == backend::ioctl) [[likely]]
+        return lookup_ioctl(from, address, asked, next);
+    return lookup_text(from, address, asked, next);
+}
+
+}  // namespace detail
+}  // namespace procmap::inline PROCMAP_ABI

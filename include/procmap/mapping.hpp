@@ -1,0 +1,95 @@
+// One mapping (VMA) of an address space, as both back-ends report it.
+#pragma once
+
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <iosfwd>
+#include <span>
+#include <string_view>
+
+#include <procmap/detail/print.hpp>
+#include <procmap/flags.hpp>
+
+namespace procmap::inline PROCMAP_ABI {
+
+/// The device of the file's superblock, as in the "fe:00" of /proc/PID/maps. On btrfs and overlayfs stat(2) shows another.
+struct device_number {
+    std::uint32_t major = 0;
+    std::uint32_t minor = 0;
+    [[nodiscard]] friend constexpr auto operator<=>(const device_number&, const device_number&) noexcept = default;
+};
+
+/// The bytes of a build ID, borrowed. Empty: none, or not known (see mapping::build_id_known).
+class build_id_view {
+public:
+    constexpr build_id_view() noexcept = default;
+    constexpr explicit build_id_view(std::span<const std::byte> bytes) noexcept : bytes_(bytes) {}
+
+    [[nodiscard]] constexpr std::span<const std::byte> bytes() const noexcept { return bytes_; }
+    [[nodiscard]] constexpr bool empty() const noexcept { return bytes_.empty(); }
+    [[nodiscard]] constexpr std::size_t size() const noexcept { return bytes_.size(); }
+
+    [[nodiscard]] friend constexpr bool operator==(build_id_view a, build_id_view b) noexcept {
+        if (a.size() != b.size()) return false;
+        for (std::size_t i = 0; i < a.size(); ++i)
+            if (a.bytes_[i] != b.bytes_[i]) return false;
+        return true;
+    }
+
+private:
+    std::span<const std::byte> bytes_;
+};
+
+/// Writes a build ID as lower-case hexadecimal digits, as `readelf -n` does.
+template <class Sink>
+constexpr void print(Sink&& sink, build_id_view id) {
+    for (const std::byte b : id.bytes()) {
+        detail::char_line<2> digits;
+        digits.put(std::to_integer<std::uint64_t>(b), 16, 2);
+        sink(digits.view());
+    }
+}
+
+template <class Traits>
+std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, build_id_view id) {
+    print(detail::stream_sink<std::basic_ostream<char, Traits>>{out}, id);
+    return out;
+}
+
+/// What is known about mapping::name.
+enum class name_state : unsigned char {
+    not_asked,  ///< names were not asked for
+    exact,      ///< the kernel's bytes; empty: the mapping has no name
+    escaped,    ///< parse: the text's own bytes, in which `\012` stands for a newline or for itself
+    ambiguous,  ///< text: `\012` was decoded to a newline, but may have stood for itself
+    too_long,   ///< longer than the buffer, or (ioctl) than PATH_MAX whatever the buffer; `name` is empty
+    no_memory,  ///< the kernel had no memory for it; `name` is empty
+};
+
+/// One mapping. `name` and `build_id` borrow from the caller's buffer, from the walk or from the text that was parsed: a copy
+/// that outlives those dangles.
+struct mapping {
+    std::uint64_t start = 0;  ///< first address
+    std::uint64_t end = 0;    ///< first address behind it
+    procmap::permissions permissions{};
+    name_state name_status = name_state::not_asked;
+    bool build_id_known = false;  ///< the kernel was asked for the build ID and answered; an empty one then means "has none"
+    std::uint64_t offset = 0;     ///< in the file, in bytes; 0 where there is no file
+    std::uint64_t page_size = 0;  ///< in bytes; 0: not known (text)
+    std::uint64_t inode = 0;      ///< 0: no file, or a file without one (SysV): see file_backed()
+    device_number device{};       ///< 0:0: no file
+    std::string_view name{};        ///< path or `[heap]`-like name; unlinked files end in " (deleted)", but so may a file's own name
+    build_id_view build_id{};       ///< of the mapped ELF file, where it was asked for
+
+    [[nodiscard]] constexpr std::uint64_t size() const noexcept { return end - start; }
+    [[nodiscard]] constexpr bool contains(std::uint64_t address) const noexcept { return start <= address && address < end; }
+    /// Whether a file is behind it, as the kernel's own filter decides: by the device too, for a SysV segment can have inode 0.
+    [[nodiscard]] constexpr bool file_backed() const noexcept { return inode != 0 || device != device_number{}; }
+    /// Whether the kernel's filter would let it pass.
+    [[nodiscard]] constexpr bool passes(filters only) const noexcept {
+        return permissions.has(procmap::permissions::from_bits(only.bits() & 0x0f)) && (!only.has(filter::file_backed) || file_backed());
+    }
+};
+
+}  // namespace procmap::inline PROCMAP_ABI

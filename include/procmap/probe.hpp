@@ -1,0 +1,158 @@
+// What this kernel and this sandbox can do, found out by asking.
+#pragma once
+
+#include <sys/utsname.h>
+#include <sys/vfs.h>
+
+#include <cerrno>
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include <procmap/fd.hpp>
+#include <procmap/query.hpp>
+
+namespace procmap::inline PROCMAP_ABI {
+
+/// The release of a kernel, as uname(2) gives it: "6.12.74+deb13-amd64".
+struct kernel_release {
+    std::uint32_t major = 0;  ///< 0: not known
+    std::uint32_t minor = 0;
+    std::uint32_t patch = 0;
+    bool candidate = false;  ///< an -rc: not yet the release that it names
+
+    [[nodiscard]] friend constexpr auto operator<=>(const kernel_release&, const kernel_release&) noexcept = default;
+
+    /// Reads "M.N" or "M.N.P", whatever follows; a string that does not begin so gives the unknown release.
+    [[nodiscard]] static constexpr kernel_release parse(std::string_view text) noexcept {
+        kernel_release r;
+        std::uint32_t* const parts[] = {&r.major, &r.minor, &r.patch};
+        std::size_t at = 0;
+        for (std::size_t i = 0; i < 3; ++i) {
+            const std::size_t first = at;
+            for (; at < text.size() && static_cast<unsigned>(text[at] - '0') < 10; ++at) {
+                *parts[i] = *parts[i] * 10 + static_cast<std::uint32_t>(text[at] - '0');
+                if (*parts[i] > 0xffff) return {};
+            }
+            if (at == first) return {};
+            const bool dot = at < text.size() && text[at] == '.';
+            if (i == 0 && !dot) return {};
+            if (!dot) break;
+            if (i == 1 && (at + 1 == text.size() || static_cast<unsigned>(text[at + 1] - '0') >= 10)) return {};
+            ++at;
+        }
+        r.candidate = text.substr(at).find("-rc") != std::string_view::npos;
+        return r;
+    }
+};
+
+/// Bugs of released kernels that a build-ID request can run into, by their CVE.
+enum class hazard : std::uint32_t {
+    cve_2026_23002 = 0x01,  ///< oops when the file's first page is not cached; fixed in 6.12.69, 6.18.9, 6.19
+    cve_2026_43178 = 0x02,  ///< crash when the buffer is smaller than the ID; fixed in 6.12.75, 6.18.16, 6.19.6, 7.0
+    cve_2026_23199 = 0x04,  ///< deadlock of the same family; not known to be fixed before the release above
+};
+using hazards = flags<hazard>;
+
+/// The hazards of a release. Only what is known to be fixed is left out, so an unknown release has them all.
+[[nodiscard]] constexpr hazards known_hazards(const kernel_release& r) noexcept {
+    const auto at_least = [&r](std::uint32_t minor, std::uint32_t patch) {
+        return r.major == 6 && r.minor == minor && r.patch >= patch;
+    };
+    hazards found;
+    if (r.candidate || r.major == 0) return hazards::from_bits(0x07);
+    if (r.major >= 7) return found;
+    if (!at_least(12, 69) && !at_least(18, 9) && !at_least(19, 0)) found |= hazard::cve_2026_23002;
+    if (!at_least(12, 75) && !at_least(18, 16) && !at_least(19, 6)) found |= hazards{hazard::cve_2026_43178} | hazard::cve_2026_23199;
+    return found;
+}
+
+/// The running kernel's release, as it calls itself; unknown where a personality (UNAME26) hides it. One system call.
+[[nodiscard]] inline kernel_release running_kernel() noexcept {
+    utsname names;
+    const int saved = errno;
+    if (::uname(&names) != 0) {
+        errno = saved;
+        return {};
+    }
+    return kernel_release::parse(names.release);
+}
+
+/// What can be done here.
+struct capabilities {
+    bool ioctl = false;           ///< PROCMAP_QUERY answers
+    bool text = false;            ///< the text can be read
+    bool live = false;            ///< maps is a file of a real procfs, not an emulator's frozen copy (qemu-user)
+    int ioctl_errno = 0;          ///< why the ioctl does not answer: ENOTTY, ENOSYS, or a sandbox's EPERM or EACCES
+    std::size_t struct_size = 0;  ///< bytes of procmap_query that the kernel knows; 0 without the ioctl
+    kernel_release release;
+    hazards build_id_hazards;     ///< of asking this kernel for a build ID; none without the ioctl
+    procmap::error error;         ///< why maps could not be opened, where nothing can be done
+};
+
+namespace detail {
+
+/// 0 where the ioctl is there, whatever it answers; otherwise the errno that says that it is not.
+[[nodiscard]] inline int ioctl_absent(borrowed_fd fd) noexcept {
+    uapi::query<uapi::layout::lookup> any{0, {}};
+    const int answer = uapi::send(fd, any).error;
+    return answer == ENOTTY || answer == ENOSYS || answer == EPERM || answer == EACCES ? answer : 0;
+}
+
+[[nodiscard]] inline bool on_procfs(borrowed_fd fd) noexcept {
+    constexpr long proc_super_magic = 0x9fa0;  // include/uapi/linux/magic.h
+    struct statfs fs;
+    const int saved = errno;
+    const bool found = ::fstatfs(fd.get(), &fs) == 0 && static_cast<long>(fs.f_type) == proc_super_magic;
+    errno = saved;
+    return found;
+}
+
+/// The size of the kernel's struct: the kernel answers E2BIG to a byte that is not zero behind it, and to nothing else that
+/// fits in a page (copy_struct_from_user()). An unknown *output* field comes back as the zero that was sent, without an
+/// error, so nothing but this tells. Two system calls, one more for each eight bytes that the struct has grown.
+[[nodiscard]] inline std::size_t kernel_struct_size(borrowed_fd fd) noexcept {
+    struct probing {
+        std::uint64_t words[512];  // a page, more than which the kernel never accepts
+    } bytes;
+    const auto known = [&](std::size_t word) {
+        for (auto& w : bytes.words) w = 0;
+        bytes.words[0] = (word + 1) * sizeof(std::uint64_t);
+        bytes.words[word] = UINT64_MAX;
+        return ioctl_once(fd.get(), &bytes) != E2BIG;
+    };
+    std::size_t word = sizeof(uapi::procmap_query) / sizeof(std::uint64_t);
+    while (word < 512 && known(word)) ++word;
+    while (word > 3 && !known(word - 1)) --word;
+    return word * sizeof(std::uint64_t);
+}
+
+}  // namespace detail
+
+/// Asks what can be done here, through this process's own maps file under `proc`. Up to eight system calls, no allocation,
+/// errno is left as it was. Async-signal-safe; about 5 kB of stack.
+[[nodiscard]] inline capabilities probe(const char* proc = "/proc") noexcept {
+    capabilities c;
+    c.release = running_kernel();
+    const auto file = detail::open_maps({.proc = proc});
+    if (!file) {
+        c.error = file.error();
+        return c;
+    }
+    const borrowed_fd fd = file->borrow();
+    c.live = detail::on_procfs(fd);
+    c.ioctl_errno = detail::ioctl_absent(fd);
+    c.ioctl = c.ioctl_errno == 0;
+    if (c.ioctl) {
+        c.struct_size = detail::kernel_struct_size(fd);
+        c.build_id_hazards = known_hazards(c.release);
+    }
+    char first = 0;
+    const int saved = errno;
+    c.text = ::pread(fd.get(), &first, 1, 0) == 1;
+    errno = saved;
+    return c;
+}
+
+}  // namespace procmap::inline PROCMAP_ABI

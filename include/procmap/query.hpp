@@ -1,0 +1,110 @@
+// The ioctl: the only place that sends PROCMAP_QUERY.
+#pragma once
+
+#include <sys/ioctl.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include <procmap/fd.hpp>
+#include <procmap/uapi.hpp>
+
+#if defined(__has_feature)
+#if __has_feature(memory_sanitizer)
+#include <sanitizer/msan_interface.h>
+#endif
+#endif
+#if defined(PROCMAP_VALGRIND)
+#include <valgrind/memcheck.h>
+#endif
+
+namespace procmap::inline PROCMAP_ABI {
+namespace detail {
+
+inline constexpr int interrupted_tries = 100;  // EINTR is asked again, but not for ever
+
+/// One ioctl: 0, or the errno of its failure. errno itself is left as it was.
+[[nodiscard]] inline int ioctl_once(int fd, void* struct_of_size) noexcept {
+    int& thread_errno = errno;
+    const int saved = thread_errno;
+    if (::ioctl(fd, uapi::procmap_query_request, struct_of_size) >= 0) [[likely]]
+        return 0;
+    const int failure = thread_errno;
+    thread_errno = saved;
+    return failure;
+}
+
+/// Tells the tools that watch memory what the kernel wrote through a pointer that they did not follow. Nothing without them.
+/// MSan: by itself. valgrind: where PROCMAP_VALGRIND is defined and <valgrind/memcheck.h> is there.
+inline void kernel_wrote([[maybe_unused]] const void* data, [[maybe_unused]] std::size_t size) noexcept {
+#if defined(__has_feature)
+#if __has_feature(memory_sanitizer)
+    __msan_unpoison(data, size);
+#endif
+#endif
+#if defined(PROCMAP_VALGRIND)
+    (void)VALGRIND_MAKE_MEM_DEFINED(data, size);
+#endif
+}
+
+inline void kernel_wrote(const uapi::procmap_query& q) noexcept {
+    kernel_wrote(&q, sizeof q);
+    if (q.vma_name_size != 0) kernel_wrote(reinterpret_cast<const void*>(static_cast<std::uintptr_t>(q.vma_name_addr)), q.vma_name_size);
+    if (q.build_id_size != 0) kernel_wrote(reinterpret_cast<const void*>(static_cast<std::uintptr_t>(q.build_id_addr)), q.build_id_size);
+}
+
+}  // namespace detail
+
+namespace uapi {
+
+/// What became of a query.
+struct reply {
+    int error = 0;         ///< 0, or the errno of the ioctl
+    std::size_t size = 0;  ///< bytes of the struct that were sent in the end: a layout that the kernel accepts
+
+    /// The fields of a query of `asked` bytes that the kernel did not get to see, for it knows no such fields.
+    [[nodiscard]] constexpr std::span<const field> lost(std::size_t asked, std::span<const field> all = fields) const noexcept {
+        std::size_t first = 0;
+        while (first < all.size() && all[first].offset < size) ++first;
+        std::size_t last = first;
+        while (last < all.size() && all[last].offset < asked) ++last;
+        return all.subspan(first, last - first);
+    }
+};
+
+/// Sends a query. One system call; again after EINTR (a hundred times at most); and again with the next older layout where
+/// the kernel says E2BIG, which it does to a non-zero byte in a field that it does not know.
+///
+/// `Struct` is procmap_query, or a newer struct of which that is the first member; `size`, its first field, says how much of
+/// it is sent. errno is left as it was. Async-signal-safe.
+template <class Struct>
+[[nodiscard]] inline reply send(borrowed_fd fd, Struct& extensible) noexcept {
+    auto& size = *reinterpret_cast<std::uint64_t*>(&extensible);
+    int failure = detail::ioctl_once(fd.get(), &extensible);
+    for (int tries = 0; failure != 0; ++tries) {
+        if (failure == E2BIG) {
+            std::uint64_t older = 0;
+            for (const layout known : layouts)
+                if (static_cast<std::uint64_t>(known) < size) older = static_cast<std::uint64_t>(known);
+            if (older == 0) break;
+            size = older;
+        } else if (failure != EINTR || tries >= detail::interrupted_tries) {
+            break;
+        }
+        failure = detail::ioctl_once(fd.get(), &extensible);
+    }
+    return {failure, static_cast<std::size_t>(size)};
+}
+
+/// The same for a typed query.
+template <layout L>
+[[nodiscard]] inline reply send(borrowed_fd fd, query<L>& q) noexcept {
+    const reply answer = send(fd, q.raw());
+    if (answer.error == 0) detail::kernel_wrote(q.raw());
+    return answer;
+}
+
+}  // namespace uapi
+}  // namespace procmap::inline PROCMAP_ABI

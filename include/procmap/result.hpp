@@ -1,0 +1,201 @@
+// How an answer or a failure comes back: a value, or an error that says what failed, where, and what to do about it.
+#pragma once
+
+#include <cerrno>
+#include <cstdint>
+#include <cstdlib>
+#include <iosfwd>
+#include <string_view>
+#include <utility>
+
+#include <procmap/detail/print.hpp>
+
+namespace procmap::inline PROCMAP_ABI {
+
+/// What went wrong, in the terms of the question that was asked.
+enum class errc : unsigned char {
+    none = 0,
+    not_mapped,   ///< no mapping at the address (find), or at and above it (find_from): an answer, not a fault
+    gone,         ///< no such process, or its address space has no user left: it exited, or it called exec
+    task_gone,    ///< text only: the task that the handle was opened through was reaped; others may live on in its memory
+    denied,       ///< the kernel or a sandbox does not permit it
+    unsupported,  ///< this kernel, sandbox or procfs cannot do it
+    malformed,    ///< text that no kernel writes, or a reply that contradicts the question
+    interrupted,  ///< a signal interrupted the system call again and again
+    contended,    ///< text only: other readers of the same open file description kept breaking in
+    invalid,      ///< the caller's argument cannot be right
+    not_maps,     ///< a descriptor that is not a readable maps file of procfs
+    failed,       ///< any other failure of the operating system; the errno says which
+};
+
+/// Where it went wrong.
+enum class step : unsigned char { none, open, adopt, query, read, parse };
+
+/// A failure, as a small value. Nothing in it is allocated or borrowed.
+struct error {
+    static constexpr std::int32_t this_process = 0;  ///< `pid` of what open_self opened
+    static constexpr std::int32_t unknown = -1;      ///< `pid` of an adopted descriptor, or of no process at all
+
+    errc code = errc::none;
+    step at = step::none;
+    int errno_value = 0;         ///< of the system call that failed; 0 where none did
+    std::int32_t pid = unknown;  ///< the process that was asked about
+    std::int32_t tid = 0;        ///< the thread that it was asked through; 0: none was named
+    std::uint64_t line = 0;      ///< of the text, the first being 1; 0 where no line is to blame
+    std::uint64_t offset = 0;    ///< in bytes from the start of the text to where reading stopped
+
+    [[nodiscard]] friend constexpr bool operator==(const error&, const error&) noexcept = default;
+    [[nodiscard]] friend constexpr bool operator==(const error& e, errc expected) noexcept {
+        return e.code == expected;
+    }
+};
+
+/// The name of an errno that these system calls can leave ("EACCES"), or an empty view.
+[[nodiscard]] constexpr std::string_view errno_name(int value) noexcept {
+    switch (value) {
+        case E2BIG: return "E2BIG";
+        case EACCES: return "EACCES";
+        case EAGAIN: return "EAGAIN";
+        case EBADF: return "EBADF";
+        case EFAULT: return "EFAULT";
+        case EINTR: return "EINTR";
+        case EINVAL: return "EINVAL";
+        case EIO: return "EIO";
+        case EISDIR: return "EISDIR";
+        case ELOOP: return "ELOOP";
+        case EMFILE: return "EMFILE";
+        case ENAMETOOLONG: return "ENAMETOOLONG";
+        case ENFILE: return "ENFILE";
+        case ENOENT: return "ENOENT";
+        case ENOMEM: return "ENOMEM";
+        case ENOSYS: return "ENOSYS";
+        case ENOTDIR: return "ENOTDIR";
+        case ENOTTY: return "ENOTTY";
+        case EPERM: return "EPERM";
+        case ESRCH: return "ESRCH";
+        default: return {};
+    }
+}
+
+/// What an errc means and what to do about it: the second half of the sentence that an error prints.
+[[nodiscard]] constexpr std::string_view describe(errc code) noexcept {
+    switch (code) {
+        case errc::none: return "no error";
+        case errc::not_mapped: return "no mapping there";
+        case errc::gone: return "no such process, or its address space is gone (exit or exec); open the process again if it lives";
+        case errc::task_gone: return "the task it was opened through was reaped; open it again through a living thread";
+        case errc::denied:
+            return "permission denied; needs ptrace read access to the process: its user, or CAP_SYS_PTRACE (or CAP_PERFMON, "
+                   "Linux 5.8+), and a procfs that does not hide it (hidepid)";
+        case errc::unsupported:
+            return "not possible here; PROCMAP_QUERY needs Linux 6.11, a sandbox that lets it through and a mounted procfs "
+                   "(the text back-end needs only the procfs)";
+        case errc::malformed: return "not what a kernel writes; report it with the input, or check where the text came from";
+        case errc::interrupted: return "interrupted by signals again and again; try again";
+        case errc::contended: return "other readers of the same descriptor keep breaking in; give each thread its own handle";
+        case errc::invalid: return "invalid argument; see the function's documentation";
+        case errc::not_maps: return "not a readable /proc/PID/maps; open that file, for reading, and pass its descriptor";
+        case errc::failed: return "the system call failed";
+    }
+    return "unknown error";
+}
+
+/// Writes an error as one sentence, without a newline, to a callable that takes std::string_view pieces. Signal-safe if
+/// the sink is.
+template <class Sink>
+constexpr void print(Sink&& sink, const error& e) {
+    constexpr std::string_view steps[] = {"", "open", "adopt", "query", "read", "parse"};
+    detail::char_line<128> head;
+    if (const auto at = static_cast<unsigned>(e.at); at != 0 && at < std::size(steps)) {
+        head.put(steps[at]);
+        if (e.at != step::parse || e.pid != error::unknown) head.put(" maps");
+        if (e.pid == error::this_process) head.put(" of this process");
+        if (e.pid > 0) head.put(" of process "), head.put(static_cast<std::uint64_t>(e.pid), 10);
+        if (e.tid > 0) head.put(" by thread "), head.put(static_cast<std::uint64_t>(e.tid), 10);
+        if (e.line != 0) head.put(" line "), head.put(e.line, 10), head.put(" byte "), head.put(e.offset, 10);
+        head.put(": ");
+    }
+    sink(head.view());
+    sink(describe(e.code));
+    if (e.errno_value == 0) return;
+    detail::char_line<48> tail;
+    tail.put(" [");
+    if (const auto name = errno_name(e.errno_value); !name.empty())
+        tail.put(name);
+    else
+        tail.put("errno "), tail.put(static_cast<std::uint64_t>(e.errno_value < 0 ? 0 : e.errno_value), 10);
+    tail.put(']');
+    sink(tail.view());
+}
+
+template <class Traits>
+std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, const error& e) {
+    print(detail::stream_sink<std::basic_ostream<char, Traits>>{out}, e);
+    return out;
+}
+
+/// What value() throws when there is none.
+struct bad_result_access {
+    procmap::error error;
+};
+
+/// A value or an error, shaped like std::expected and usable without exceptions. Reading the value of a failure by `*` or
+/// `->` gives a value-initialized T; value() throws bad_result_access, or aborts where exceptions are off.
+template <class T>
+class [[nodiscard]] result {
+public:
+    using value_type = T;
+    using error_type = procmap::error;
+
+    constexpr result(T value) noexcept : value_(std::move(value)) {}
+    constexpr result(const procmap::error& failure) noexcept : error_(failure) {}
+
+    [[nodiscard]] constexpr bool has_value() const noexcept { return error_.code == errc::none; }
+    [[nodiscard]] constexpr explicit operator bool() const noexcept { return has_value(); }
+
+    [[nodiscard]] constexpr T& operator*() & noexcept { return value_; }
+    [[nodiscard]] constexpr const T& operator*() const& noexcept { return value_; }
+    [[nodiscard]] constexpr T&& operator*() && noexcept { return std::move(value_); }
+    [[nodiscard]] constexpr T* operator->() noexcept { return &value_; }
+    [[nodiscard]] constexpr const T* operator->() const noexcept { return &value_; }
+
+    [[nodiscard]] constexpr T& value() & { return require(), value_; }
+    [[nodiscard]] constexpr const T& value() const& { return require(), value_; }
+    [[nodiscard]] constexpr T&& value() && { return require(), std::move(value_); }
+
+    /// The failure; `code` is errc::none where there is a value.
+    [[nodiscard]] constexpr const procmap::error& error() const noexcept { return error_; }
+
+private:
+    constexpr void require() const {
+        if (has_value()) return;
+#if defined(__cpp_exceptions)
+        throw bad_result_access{error_};
+#else
+        std::abort();
+#endif
+    }
+
+    T value_{};
+    procmap::error error_{};
+};
+
+/// Done, or an error.
+template <>
+class [[nodiscard]] result<void> {
+public:
+    using value_type = void;
+    using error_type = procmap::error;
+
+    constexpr result() noexcept = default;
+    constexpr result(const procmap::error& failure) noexcept : error_(failure) {}
+
+    [[nodiscard]] constexpr bool has_value() const noexcept { return error_.code == errc::none; }
+    [[nodiscard]] constexpr explicit operator bool() const noexcept { return has_value(); }
+    [[nodiscard]] constexpr const procmap::error& error() const noexcept { return error_; }
+
+private:
+    procmap::error error_{};
+};
+
+}  // namespace procmap::inline PROCMAP_ABI

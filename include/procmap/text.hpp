@@ -1,0 +1,216 @@
+// The text of /proc/PID/maps, read and written: one strict line parser, pure and constexpr.
+//
+// Source: show_map_vma() in fs/proc/task_mmu.c, proc_pid_maps(5). A line is
+//   start-end perms offset major:minor inode [blanks name]
+// with addresses and offset in hexadecimal (at least eight digits), the device in hexadecimal, the inode in decimal. The
+// name starts at byte 73 (written by a 64-bit kernel) or 49 (32-bit), or two blanks after the inode where that is
+// further. A newline in a name is written as `\012`; nothing else is escaped, so a name that holds those four
+// characters itself looks the same.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <iosfwd>
+#include <string_view>
+#include <type_traits>
+
+#include <procmap/mapping.hpp>
+#include <procmap/result.hpp>
+
+namespace procmap::inline PROCMAP_ABI {
+
+inline constexpr std::size_t name_column_64 = 73;  ///< where a 64-bit kernel writes the name, in bytes from the line's start
+inline constexpr std::size_t name_column_32 = 49;  ///< where a 32-bit kernel does
+inline constexpr std::string_view escaped_newline = "\\012";
+
+namespace detail {
+
+/// Text that would be gone before the mapping that borrows from it: a temporary std::string, say.
+template <class Text>
+concept temporary_text = std::is_class_v<Text> && !std::is_same_v<std::remove_cv_t<Text>, std::string_view> &&
+                         std::is_convertible_v<Text, std::string_view>;
+
+/// Reads fields from the left. Every step says whether it could; after one that could not, `at` is the byte that is wrong.
+struct line_scanner {
+    const char* at;
+    const char* end;
+
+    constexpr bool literal(char c) noexcept {
+        if (at == end || *at != c) return false;
+        ++at;
+        return true;
+    }
+    /// 1 to `most` hexadecimal digits, lower case as the kernel writes them.
+    constexpr bool hexadecimal(std::uint64_t& value, std::ptrdiff_t most = 16) noexcept {
+        const char* const first = at;
+        value = 0;
+        for (; at != end; ++at) {
+            const unsigned c = static_cast<unsigned char>(*at);
+            const bool number = c - '0' < 10;
+            if (!number && c - 'a' >= 6) break;
+            if (at - first == most) return false;
+            value = value << 4 | (number ? c - '0' : c - 'a' + 10);
+        }
+        return at != first;
+    }
+    constexpr bool decimal(std::uint64_t& value) noexcept {
+        const char* const first = at;
+        value = 0;
+        for (; at != end && static_cast<unsigned>(*at - '0') < 10; ++at) {
+            const auto digit = static_cast<unsigned>(*at - '0');
+            if (value > (UINT64_MAX - digit) / 10) return false;
+            value = value * 10 + digit;
+        }
+        return at != first;
+    }
+    constexpr bool permission(char letter, perm flag, permissions& out) noexcept {
+        if (literal(letter)) return out |= flag, true;
+        return literal('-');
+    }
+};
+
+/// Where the name begins in a line whose inode ends before `after_inode`; the line's size where it has none.
+constexpr std::size_t name_start(std::string_view line, std::size_t after_inode, std::uint64_t end_address) noexcept {
+    std::size_t text = line.find_first_not_of(' ', after_inode);
+    if (text == std::string_view::npos) text = line.size();
+    const std::size_t nearest = after_inode + 2;  // the head's closing blank and the one before the name
+    if (text >= name_column_64 && nearest <= name_column_64) return name_column_64;
+    const bool from_32_bit = nearest <= name_column_64 && end_address <= 0x1'0000'0000;
+    const std::size_t column = from_32_bit && nearest <= name_column_32 ? name_column_32 : nearest;
+    if (text >= column && (from_32_bit || nearest > name_column_64)) return column;
+    return text;  // not the kernel's padding: the first byte that is no blank
+}
+
+/// Reads one line, without its newline, into `m`. Null, or the byte at which it is no maps line.
+constexpr const char* scan_line(std::string_view line, mapping& m) noexcept {
+    line_scanner s{line.data(), line.data() + line.size()};
+    std::uint64_t major = 0;
+    std::uint64_t minor = 0;
+    const bool head = s.hexadecimal(m.start) && s.literal('-') && s.hexadecimal(m.end) && s.literal(' ') &&
+                      s.permission('r', perm::read, m.permissions) && s.permission('w', perm::write, m.permissions) &&
+                      s.permission('x', perm::execute, m.permissions) &&
+                      (s.literal('p') || (s.literal('s') && (m.permissions |= perm::shared, true))) && s.literal(' ') &&
+                      s.hexadecimal(m.offset) && s.literal(' ') && s.hexadecimal(major, 8) && s.literal(':') &&
+                      s.hexadecimal(minor, 8) && s.literal(' ') && s.decimal(m.inode) && (s.at == s.end || *s.at == ' ');
+    if (!head) return s.at;
+    if (m.start >= m.end) return line.data();  // a mapping is never empty
+    m.device = {static_cast<std::uint32_t>(major), static_cast<std::uint32_t>(minor)};
+    m.name = line.substr(name_start(line, static_cast<std::size_t>(s.at - line.data()), m.end));
+    m.name_status = m.name.find(escaped_newline) == std::string_view::npos ? name_state::exact : name_state::escaped;
+    return nullptr;
+}
+
+}  // namespace detail
+
+/// Reads one line of a maps file, without its newline. The name borrows from `line` and is the text's own bytes:
+/// name_state::escaped says that `\012` stands in it. Anything that no kernel writes is errc::malformed, with the byte in
+/// `offset`. No system call, no allocation, signal-safe.
+[[nodiscard]] constexpr result<mapping> parse_line(std::string_view line) noexcept {
+    mapping m;
+    const char* const wrong = detail::scan_line(line, m);
+    if (wrong == nullptr) return m;
+    return error{.code = errc::malformed, .at = step::parse, .line = 1, .offset = static_cast<std::uint64_t>(wrong - line.data())};
+}
+template <detail::temporary_text Text>
+result<mapping> parse_line(Text&&) = delete;  // the name would borrow from a temporary
+
+/// The lines of a recorded maps file, in their order: a range of result<mapping>. See parse().
+class parsed_lines {
+public:
+    struct sentinel {};
+    class iterator {
+    public:
+        using value_type = result<mapping>;
+        using difference_type = std::ptrdiff_t;
+
+        constexpr explicit iterator(std::string_view text) noexcept : text_(text) { read(); }
+        [[nodiscard]] constexpr const result<mapping>& operator*() const noexcept { return current_; }
+        [[nodiscard]] constexpr const result<mapping>* operator->() const noexcept { return &current_; }
+        constexpr iterator& operator++() noexcept {
+            offset_ += size_ + 1;
+            read();
+            return *this;
+        }
+        constexpr void operator++(int) noexcept { ++*this; }
+        [[nodiscard]] friend constexpr bool operator==(const iterator& i, sentinel) noexcept {
+            return i.offset_ >= i.text_.size();
+        }
+
+    private:
+        constexpr void read() noexcept {
+            if (*this == sentinel{}) return;
+            const std::size_t newline = text_.find('\n', offset_);
+            size_ = (newline == std::string_view::npos ? text_.size() : newline) - offset_;
+            ++line_;
+            current_ = parse_line(text_.substr(offset_, size_));
+            if (current_) return;
+            error failure = current_.error();
+            failure.line = line_;
+            failure.offset += offset_;
+            current_ = failure;
+        }
+
+        std::string_view text_;
+        std::size_t offset_ = 0;
+        std::size_t size_ = 0;
+        std::uint64_t line_ = 0;
+        result<mapping> current_{mapping{}};
+    };
+
+    constexpr explicit parsed_lines(std::string_view text) noexcept : text_(text) {}
+    [[nodiscard]] constexpr iterator begin() const noexcept { return iterator{text_}; }
+    [[nodiscard]] constexpr sentinel end() const noexcept { return {}; }
+
+private:
+    std::string_view text_;
+};
+
+/// Reads recorded maps text, line by line; `[vsyscall]` is in it as in the text. A line that is malformed comes as an error
+/// with its number and the byte's offset in the text, and the lines after it still come. Borrows from `text`.
+[[nodiscard]] constexpr parsed_lines parse(std::string_view text) noexcept { return parsed_lines{text}; }
+template <detail::temporary_text Text>
+parsed_lines parse(Text&&) = delete;  // the names would borrow from a temporary
+
+/// Writes a mapping as the kernel writes its line, without the newline, to a callable that takes std::string_view pieces. A
+/// newline in the name is written as `\012`; nothing is escaped twice. `name_column` is the running kernel's: 49 on 32-bit.
+template <class Sink>
+constexpr void print(Sink&& sink, const mapping& m, std::size_t name_column = name_column_64) {
+    detail::char_line<128> head;  // 16 + 1 + 16 + 1 + 4 + 1 + 16 + 1 + 8 + 1 + 8 + 1 + 20 + 1, and two blanks
+    head.put(m.start, 16, 8);
+    head.put('-');
+    head.put(m.end, 16, 8);
+    head.put(' ');
+    head.put(m.permissions.has(perm::read) ? 'r' : '-');
+    head.put(m.permissions.has(perm::write) ? 'w' : '-');
+    head.put(m.permissions.has(perm::execute) ? 'x' : '-');
+    head.put(m.permissions.has(perm::shared) ? 's' : 'p');
+    head.put(' ');
+    head.put(m.offset, 16, 8);
+    head.put(' ');
+    head.put(m.device.major, 16, 2);
+    head.put(':');
+    head.put(m.device.minor, 16, 2);
+    head.put(' ');
+    head.put(m.inode, 10);
+    head.put(' ');
+    if (!m.name.empty()) {
+        head.pad_to(name_column - 1);
+        head.put(' ');
+    }
+    sink(head.view());
+    for (std::string_view rest = m.name; !rest.empty();) {
+        const std::size_t newline = rest.find('\n');
+        sink(rest.substr(0, newline));
+        if (newline == std::string_view::npos) break;
+        sink(escaped_newline);
+        rest.remove_prefix(newline + 1);
+    }
+}
+
+template <class Traits>
+std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, const mapping& m) {
+    print(detail::stream_sink<std::basic_ostream<char, Traits>>{out}, m);
+    return out;
+}
+
+}  // namespace procmap::inline PROCMAP_ABI

@@ -1,0 +1,188 @@
+// Reading the text of an open maps file, line by line, in a buffer of the caller's.
+#pragma once
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include <procmap/fd.hpp>
+#include <procmap/query.hpp>
+#include <procmap/text.hpp>
+
+namespace procmap::inline PROCMAP_ABI::detail {
+
+/// Room for all of a line but its name and newline: the longest head that a kernel writes has 97 bytes.
+inline constexpr std::size_t text_head_room = 128;
+/// A buffer in which the longest name that the ioctl can return (PATH_MAX, the closing NUL included) fits behind its head.
+/// Larger ones save no system calls: the kernel hands the text out about a page at a time.
+inline constexpr std::size_t text_buffer_size = 4096 + text_head_room;
+
+/// Reads the lines of one maps file in ascending order. Kernel: seq_file, whose position in the text is that of the open
+/// description, so preads that follow one another are one consistent listing only while nobody else reads the description.
+///
+/// Somebody else is noticed by a count in the handle, which every read through it raises: a read that continues a listing
+/// is good only if it raised the count from where this reader left it, and nobody raised it meanwhile. Otherwise the listing
+/// starts over, and lines that end at or below what the caller already has are skipped. Nobody is waited for (a reader
+/// may be a signal handler on top of another), but each new start yields the processor for longer than the one before, so
+/// that of several readers one gets through; after `most_restarts` without a line the answer is errc::contended.
+/// Readers in other processes (fork, SCM_RIGHTS) are not noticed.
+class text_reader {
+public:
+    static constexpr int most_restarts = 64;
+
+    /// Reads on to the next line that ends above `above` into `m`. False: at the end, or failed; see error().
+    /// `buffer`: the same at every call; at least twice text_head_room. `m.name` borrows from it. One pread per chunk.
+    bool next(const handle& from, std::span<char> buffer, std::uint64_t above, bool names, mapping& m) noexcept {
+        for (;;) {
+            const std::string_view unread{buffer.data() + begin_, filled_ - begin_};
+            const std::size_t newline = unread.find('\n');
+            const bool whole = newline != std::string_view::npos;
+            if (!whole && unread.size() < buffer.size()) {
+                if (!fill(from, buffer)) return false;
+                continue;
+            }
+            const std::string_view line = unread.substr(0, newline);
+            if (skipping_) {  // the rest of a line that was longer than the buffer
+                begin_ += whole ? newline + 1 : line.size();
+                skipping_ = !whole;
+                continue;
+            }
+            ++line_;
+            m = {};
+            if (const char* wrong = scan_line(line, m); wrong != nullptr) {
+                return fail(from, errc::malformed, step::parse, 0, static_cast<std::size_t>(wrong - buffer.data()));
+            }
+            begin_ += whole ? newline + 1 : line.size();
+            skipping_ = !whole;
+            if (m.end <= above || (m.name == "[vsyscall]" && !m.file_backed())) continue;  // no VMA: the ioctl has it not
+            take_name(buffer, whole, names, m);
+            restarts_ = 0;
+            return true;
+        }
+    }
+
+    [[nodiscard]] const procmap::error& error() const noexcept { return error_; }
+
+private:
+    /// Decodes the name in place, or leaves it out.
+    static void take_name(std::span<char> buffer, bool whole, bool names, mapping& m) noexcept {
+        if (!names) {
+            m.name = {};
+            m.name_status = name_state::not_asked;
+            return;
+        }
+        if (whole && m.name_status == name_state::escaped) {
+            char* const first = buffer.data() + (m.name.data() - buffer.data());
+            char* to = first;
+            for (std::string_view rest = m.name; !rest.empty();) {
+                const bool newline = rest.starts_with(escaped_newline);
+                *to++ = newline ? '\n' : rest.front();
+                rest.remove_prefix(newline ? escaped_newline.size() : 1);
+            }
+            m.name = {first, static_cast<std::size_t>(to - first)};
+            m.name_status = name_state::ambiguous;
+        }
+        if (!whole || m.name.size() >= buffer.size() - text_head_room) {
+            m.name = {};
+            m.name_status = name_state::too_long;
+        }
+    }
+
+    /// Reads more text behind what is unread. False: at the end of the text, or failed.
+    bool fill(const handle& from, std::span<char> buffer) noexcept {
+        if (begin_ != 0) {
+            for (std::size_t i = begin_; i < filled_; ++i) buffer[i - begin_] = buffer[i];
+            filled_ -= begin_;
+            begin_ = 0;
+        }
+        const std::uint32_t before = __atomic_fetch_add(&from.reads, 1, __ATOMIC_ACQ_REL);
+        if (position_ != 0 && before != mine_) return restart(from);
+        mine_ = before + 1;
+        const ssize_t n = read(from, buffer.subspan(filled_), position_);
+        if (position_ != 0 && __atomic_load_n(&from.reads, __ATOMIC_ACQUIRE) != mine_) return restart(from);
+        if (n > 0) {
+            filled_ += static_cast<std::size_t>(n);
+            position_ += static_cast<std::uint64_t>(n);
+            return true;
+        }
+        if (n < 0) return read_failed(from, static_cast<int>(-n));
+        if (position_ == 0) return fail(from, errc::gone, step::read, 0, 0);  // no address space is without a mapping
+        if (filled_ != 0 || skipping_) return fail(from, errc::malformed, step::parse, 0, filled_);  // it ends inside a line
+        // An exit in the middle of the listing ends it early, without an error: only a living address space was read whole.
+        char first = 0;
+        __atomic_fetch_add(&from.reads, 1, __ATOMIC_ACQ_REL);
+        const ssize_t alive = read(from, {&first, 1}, 0);
+        if (alive < 0) return read_failed(from, static_cast<int>(-alive));
+        if (alive == 0) return fail(from, errc::gone, step::read, 0, 0);
+        return false;
+    }
+
+    /// The number of bytes read, or minus the errno. errno itself is left as it was.
+    static ssize_t read(const handle& from, std::span<char> buffer, std::uint64_t position) noexcept {
+        const int saved = errno;
+        ssize_t n = -1;
+        for (int tries = 0; tries <= interrupted_tries; ++tries) {
+            n = ::pread(from.fd.get(), buffer.data(), buffer.size(), static_cast<off_t>(position));
+            if (n >= 0 || errno != EINTR) break;
+        }
+        if (n < 0) n = -errno;
+        errno = saved;
+        return n;
+    }
+
+    bool restart(const handle& from) noexcept {
+        if (++restarts_ > most_restarts) return fail(from, errc::contended, step::read, 0, 0);
+        const int doublings = restarts_ < 12 ? restarts_ : 12;
+        for (std::uint32_t i = (1 + mine_ % 4) << doublings; i != 0; --i) ::sched_yield();
+        begin_ = filled_ = 0;
+        position_ = line_ = 0;
+        skipping_ = false;
+        return true;
+    }
+
+    bool read_failed(const handle& from, int code) noexcept {
+        switch (code) {
+            case ESRCH: return fail(from, reaped(from), step::read, code, 0);
+            case EACCES:
+            case EPERM: return fail(from, errc::denied, step::read, code, 0);
+            case EINTR: return fail(from, errc::interrupted, step::read, code, 0);
+            case EBADF: return fail(from, errc::invalid, step::read, code, 0);
+            default: return fail(from, errc::failed, step::read, code, 0);
+        }
+    }
+
+    /// The task that the file was opened through was reaped; does its address space live on? The ioctl knows. Without it, a
+    /// thread that is gone says nothing about its process, and a process that is gone is.
+    static errc reaped(const handle& from) noexcept {
+        uapi::query<uapi::layout::lookup> any{0, uapi::query_flag::covering_or_next};
+        switch (uapi::send(from.fd.borrow(), any).error) {
+            case 0:
+            case ENOENT: return errc::task_gone;
+            case ESRCH: return errc::gone;
+            default: return from.tid != 0 ? errc::task_gone : errc::gone;
+        }
+    }
+
+    bool fail(const handle& from, errc code, step at, int errno_value, std::size_t in_buffer) noexcept {
+        error_ = from.failure(code, at, errno_value);
+        if (at == step::parse) error_.line = line_ == 0 ? 1 : line_;
+        error_.offset = position_ - filled_ + in_buffer;
+        return false;
+    }
+
+    std::size_t begin_ = 0;       // of what is not yet read, in the buffer
+    std::size_t filled_ = 0;      // bytes of text in the buffer
+    std::uint64_t position_ = 0;  // in the text, of the buffer's end
+    std::uint64_t line_ = 0;      // lines begun
+    std::uint32_t mine_ = 0;      // the handle's count at this reader's last read
+    int restarts_ = 0;            // since the last line
+    bool skipping_ = false;       // inside a line whose beginning is done with
+    procmap::error error_;
+};
+
+}  // namespace procmap::inline PROCMAP_ABI::detail
