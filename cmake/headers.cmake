@@ -1,4 +1,4 @@
-# Every public header, lowest layer first: each may include only headers that stand above it here (tests/check_layers.cmake).
+# Every public header, lowest layer first: each may include only headers that stand above it here (check_layers.cmake checks it).
 set(procmap_headers
   include/procmap/version.hpp
   include/procmap/flags.hpp

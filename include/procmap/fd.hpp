@@ -122,7 +122,7 @@ inline errc open_failure(const target& t, int code) noexcept {
 [[nodiscard]] inline result<unique_fd> open_maps(const target& t) noexcept {
     error failure{.code = errc::invalid, .at = step::open, .pid = t.pid, .tid = t.tid};
     const proc_path path{t, "/maps"};
-    if (t.pid < 0 || t.tid < 0) return failure;
+    if ((t.pid <= 0 && t.pid != error::this_process) || t.tid < 0) return failure;
     if (!path.fits()) {
         failure.errno_value = ENAMETOOLONG;
         return failure;

@@ -33,6 +33,8 @@ struct find_options {
 
 namespace detail {
 
+inline constexpr find_options nothing_asked{};
+
 /// What the errno of the ioctl means (do_procmap_query()).
 [[nodiscard]] constexpr errc query_failure(int code) noexcept {
     switch (code) {
@@ -51,39 +53,45 @@ namespace detail {
     }
 }
 
+/// An answer for another address than the one that was asked about. A 32-bit kernel gives it, for it cuts the address to 32
+/// bits: nothing is mapped at this one.
+[[nodiscard, gnu::noinline, gnu::cold]] inline error contradiction(const handle& from, std::uint64_t address, std::uint64_t end) noexcept {
+    const bool cut = (address >> 32) != 0 && end <= 0x1'0000'0000;
+    return from.failure(cut ? errc::not_mapped : errc::malformed, step::query);
+}
+
 /// The kernel's answer as a mapping; an answer that contradicts the question is malformed.
-[[nodiscard]] inline result<mapping> to_mapping(const handle& from, const uapi::query<>& q, const find_options& asked,
+[[nodiscard, gnu::always_inline]] inline result<mapping> to_mapping(const handle& from, const uapi::query<>& q, const find_options& asked,
                                                 std::uint64_t address, bool next, name_state unnamed) noexcept {
     const auto& raw = q.raw();
-    const bool right = raw.vma_start < raw.vma_end && address < raw.vma_end && (next || raw.vma_start <= address) &&
-                       raw.vma_name_size <= asked.name.size() && raw.build_id_size <= asked.build_id.size();
-    if (!right) [[unlikely]] {
-        // A 32-bit kernel cuts the address to 32 bits: it answered for another one, and maps nothing at this one.
-        const bool cut = (address >> 32) != 0 && raw.vma_start < raw.vma_end && raw.vma_end <= 0x1'0000'0000;
-        return from.failure(cut ? errc::not_mapped : errc::malformed, step::query);
-    }
+    const bool right = (next ? raw.vma_start < raw.vma_end : raw.vma_start <= address) && address < raw.vma_end &&
+                       (asked.name.empty() || raw.vma_name_size <= asked.name.size()) &&
+                       (asked.build_id.empty() || raw.build_id_size <= asked.build_id.size());
+    if (!right) [[unlikely]] return contradiction(from, address, raw.vma_end);
     mapping m{.start = raw.vma_start,
               .end = raw.vma_end,
               .permissions = permissions::from_bits(static_cast<std::uint32_t>(raw.vma_flags) & 0x0f),
               .name_status = unnamed,
-              .build_id_known = raw.build_id_addr != 0,
+              .build_id_known = !asked.build_id.empty() && raw.build_id_addr != 0,
               .offset = raw.vma_offset,
               .page_size = raw.vma_page_size,
               .inode = raw.inode,
               .device = {raw.dev_major, raw.dev_minor},
               .name = {},
               .build_id = {}};
-    if (raw.vma_name_addr != 0) {
+    if (!asked.name.empty() && raw.vma_name_addr != 0) {
         m.name_status = name_state::exact;
         if (raw.vma_name_size != 0) m.name = {asked.name.data(), raw.vma_name_size - 1};
     }
-    if (raw.build_id_size != 0) m.build_id = build_id_view{asked.build_id.first(raw.build_id_size)};
+    if (m.build_id_known) m.build_id = build_id_view{asked.build_id.first(raw.build_id_size)};
     return m;
 }
 
-/// After a first failure: asks again where that can help, and says what the failure means where it cannot.
-[[nodiscard, gnu::noinline, gnu::cold]] inline result<mapping> retry_ioctl(const handle& from, uapi::query<>& q, int failure,
+/// After a first failure, whose errno is there to be read: asks again where that can help, and says what the failure means where it cannot.
+[[nodiscard, gnu::noinline, gnu::cold]] inline result<mapping> retry_ioctl(const handle& from, uapi::query<>& q, int saved_errno,
                                                                            const find_options& asked, bool next) noexcept {
+    int failure = errno;
+    errno = saved_errno;
     const std::uint64_t address = q.raw().query_addr;
     name_state unnamed = name_state::not_asked;
     std::size_t sent = static_cast<std::size_t>(uapi::layout::latest);
@@ -105,14 +113,17 @@ namespace detail {
     return to_mapping(from, q, asked, address, next, unnamed);
 }
 
-[[nodiscard]] inline result<mapping> lookup_ioctl(const handle& from, std::uint64_t address, const find_options& asked,
-                                                  bool next) noexcept {
-    uapi::query<> q{address, uapi::to_query_flags(asked.only) | (next ? uapi::query_flags{uapi::query_flag::covering_or_next}
-                                                                      : uapi::query_flags{})};
-    q.name_into(asked.name);
-    if (from.kernel_build_ids) q.build_id_into(asked.build_id);
-    if (const int failure = ioctl_once(from.fd.get(), &q.raw()); failure != 0) [[unlikely]]
-        return retry_ioctl(from, q, failure, asked, next);
+/// The fast path, in line where it is used: what is not asked for then costs nothing.
+[[nodiscard, gnu::always_inline]] inline result<mapping> lookup_ioctl(const handle& from, std::uint64_t address,
+                                                                      const find_options& asked, bool next) noexcept {
+    uapi::query_flags ask = uapi::to_query_flags(asked.only);
+    if (next) ask |= uapi::query_flag::covering_or_next;
+    uapi::query<> q{address, ask};
+    if (!asked.name.empty()) q.name_into(asked.name);
+    if (!asked.build_id.empty() && from.kernel_build_ids) q.build_id_into(asked.build_id);
+    const int saved_errno = errno;
+    if (::ioctl(from.fd.get(), uapi::procmap_query_request, &q.raw()) < 0) [[unlikely]]
+        return retry_ioctl(from, q, saved_errno, asked, next);
     kernel_wrote(q.raw());
     return to_mapping(from, q, asked, address, next, name_state::not_asked);
 }
@@ -147,7 +158,8 @@ inline void hand_over_name(std::span<char> to, mapping& m) noexcept {
     return from.failure(errc::not_mapped, step::query);
 }
 
-[[nodiscard]] inline result<mapping> lookup(const handle& from, std::uint64_t address, const find_options& asked, bool next) noexcept {
+[[nodiscard, gnu::always_inline]] inline result<mapping> lookup(const handle& from, std::uint64_t address,
+                                                                const find_options& asked, bool next) noexcept {
     if (!asked.build_id.empty() && asked.build_id.size() < uapi::build_id_size_max) [[unlikely]]
         return from.failure(errc::invalid, step::query);
     if (from.backend == backend::ioctl) [[likely]]

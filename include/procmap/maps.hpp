@@ -44,11 +44,11 @@ public:
     /// already be gone when open succeeds: the first question says so); errc::denied: see maps; errc::unsupported: the back-end
     /// that `how` insists on is not there.
     [[nodiscard]] static result<maps> open(pid_t pid, const open_options& how = {}) noexcept {
-        return open_target({.proc = how.proc, .pid = pid == 0 ? -1 : pid}, how);
+        return open_target({.proc = how.proc, .pid = pid < 0 ? 0 : pid}, how);
     }
     /// Opens them through one thread, /proc/PID/task/TID/maps: the only way once the main thread has exited and others live.
     [[nodiscard]] static result<maps> open(pid_t pid, pid_t tid, const open_options& how = {}) noexcept {
-        return open_target({.proc = how.proc, .pid = pid == 0 ? -1 : pid, .tid = tid == 0 ? -1 : tid}, how);
+        return open_target({.proc = how.proc, .pid = pid < 0 ? 0 : pid, .tid = tid == 0 ? -1 : tid}, how);
     }
     /// Takes over a descriptor that somebody else opened, after making sure that it is a readable maps file of procfs:
     /// errc::not_maps where it is not (smaps, a regular file, a directory, O_PATH, …), errc::gone where its address space is
@@ -60,8 +60,11 @@ public:
     /// ioctl: one system call (a second one when the name is too long: it then comes without), about 0.4 µs, and 0.15 to 0.3
     /// more with the name, 2 to 4 with the build ID; 250 bytes of stack. Text: reads on average half the file; 4.5 kB of stack.
     /// No allocation, no lock, errno left as it was, async-signal-safe.
-    [[nodiscard]] result<mapping> find(std::uint64_t address, const find_options& options = {}) const noexcept {
+    [[nodiscard]] result<mapping> find(std::uint64_t address, const find_options& options) const noexcept {
         return detail::lookup(handle_, address, options, false);
+    }
+    [[nodiscard, gnu::always_inline]] result<mapping> find(std::uint64_t address) const noexcept {
+        return detail::lookup(handle_, address, detail::nothing_asked, false);
     }
     /// The mapping that holds `address`, or else the lowest above it, of those that have all of `options.only`;
     /// errc::not_mapped where there is none. Cost as for find.

@@ -27,12 +27,11 @@ inline constexpr int interrupted_tries = 100;  // EINTR is asked again, but not 
 
 /// One ioctl: 0, or the errno of its failure. errno itself is left as it was.
 [[nodiscard]] inline int ioctl_once(int fd, void* struct_of_size) noexcept {
-    int& thread_errno = errno;
-    const int saved = thread_errno;
+    const int saved = errno;
     if (::ioctl(fd, uapi::procmap_query_request, struct_of_size) >= 0) [[likely]]
         return 0;
-    const int failure = thread_errno;
-    thread_errno = saved;
+    const int failure = errno;
+    errno = saved;
     return failure;
 }
 

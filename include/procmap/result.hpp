@@ -33,8 +33,8 @@ enum class step : unsigned char { none, open, adopt, query, read, parse };
 
 /// A failure, as a small value. Nothing in it is allocated or borrowed.
 struct error {
-    static constexpr std::int32_t this_process = 0;  ///< `pid` of what open_self opened
-    static constexpr std::int32_t unknown = -1;      ///< `pid` of an adopted descriptor, or of no process at all
+    static constexpr std::int32_t unknown = 0;        ///< `pid` of an adopted descriptor, or of no process at all
+    static constexpr std::int32_t this_process = -1;  ///< `pid` of what open_self opened
 
     errc code = errc::none;
     step at = step::none;

@@ -112,7 +112,10 @@ private:
         }
         if (n < 0) return read_failed(from, static_cast<int>(-n));
         if (position_ == 0) return fail(from, errc::gone, step::read, 0, 0);  // no address space is without a mapping
-        if (filled_ != 0 || skipping_) return fail(from, errc::malformed, step::parse, 0, filled_);  // it ends inside a line
+        if (filled_ != 0 || skipping_) {  // it ends inside a line
+            if (!skipping_) ++line_;
+            return fail(from, errc::malformed, step::parse, 0, filled_);
+        }
         // An exit in the middle of the listing ends it early, without an error: only a living address space was read whole.
         char first = 0;
         __atomic_fetch_add(&from.reads, 1, __ATOMIC_ACQ_REL);
@@ -170,7 +173,7 @@ private:
 
     bool fail(const handle& from, errc code, step at, int errno_value, std::size_t in_buffer) noexcept {
         error_ = from.failure(code, at, errno_value);
-        if (at == step::parse) error_.line = line_ == 0 ? 1 : line_;
+        if (at == step::parse) error_.line = line_;
         error_.offset = position_ - filled_ + in_buffer;
         return false;
     }
