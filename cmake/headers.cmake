@@ -7,6 +7,9 @@ set(procmap_headers
   include/procmap/mapping.hpp
   include/procmap/uapi.hpp
   include/procmap/text.hpp
+  include/procmap/elf.hpp
+  include/procmap/build_id.hpp
+  include/procmap/kind.hpp
   include/procmap/fd.hpp
   include/procmap/query.hpp
   include/procmap/text_reader.hpp
@@ -14,6 +17,11 @@ set(procmap_headers
   include/procmap/lookup.hpp
   include/procmap/walk.hpp
   include/procmap/maps.hpp
+  include/procmap/mapped_file.hpp
+  include/procmap/file_memory.hpp
+  include/procmap/normalizer.hpp
+  include/procmap/cached_maps.hpp
+  include/procmap/bpf.hpp
   include/procmap/system_error.hpp
   include/procmap/procmap.hpp
 )

@@ -1,4 +1,6 @@
-// Everything, but for what is asked for by name: bridges to other libraries' types each have a header of their own.
+// Everything, but for what is asked for by name: bpf.hpp, and the bridges to other libraries' types.
 #pragma once
 
+#include <procmap/cached_maps.hpp>
 #include <procmap/maps.hpp>
+#include <procmap/normalizer.hpp>

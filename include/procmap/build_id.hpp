@@ -1,0 +1,97 @@
+// A build ID as a value, with where it came from.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <iosfwd>
+#include <span>
+#include <string_view>
+
+#include <procmap/mapping.hpp>
+#include <procmap/result.hpp>
+
+namespace procmap::inline PROCMAP_ABI {
+
+/// Who said what a file's build ID is.
+enum class build_id_source : unsigned char {
+    none,       ///< nobody: there is no ID
+    kernel,     ///< PROCMAP_QUERY, for the mapping itself
+    map_files,  ///< the ELF note of the file, opened through /proc/PID/map_files: the mapped file itself
+    root_path,  ///< the ELF note of the file at the mapping's path, opened below the process's root and seen to be the same file
+    memory,     ///< the ELF note of an image in memory: the vDSO
+    given,      ///< the caller, or the text that it was read from
+};
+
+/// A build ID of up to 64 bytes. Two are equal when their bytes are, whoever said them.
+class build_id {
+public:
+    static constexpr std::size_t capacity = 64;  ///< linkers write 8, 16 or 20; by hand it can be any size
+
+    constexpr build_id() noexcept = default;
+    /// A copy of `bytes`; empty where they are more than `capacity`.
+    constexpr explicit build_id(std::span<const std::byte> bytes, build_id_source from = build_id_source::given) noexcept {
+        if (bytes.empty() || bytes.size() > capacity) return;
+        for (std::size_t i = 0; i < bytes.size(); ++i) bytes_[i] = bytes[i];
+        size_ = static_cast<unsigned char>(bytes.size());
+        source_ = from;
+    }
+
+    /// Reads hexadecimal digits of either case, two for each byte; errc::malformed for anything else, with the offset.
+    [[nodiscard]] static constexpr result<build_id> parse(std::string_view hex) noexcept {
+        error wrong{.code = errc::malformed, .at = step::parse};
+        build_id id;
+        for (std::size_t i = 0; i < hex.size(); ++i) {
+            const unsigned c = static_cast<unsigned char>(hex[i]) | ('A' <= hex[i] && hex[i] <= 'F' ? 0x20u : 0u);
+            const unsigned digit = c - '0' < 10 ? c - '0' : c - 'a' < 6 ? c - 'a' + 10 : 16;
+            wrong.offset = i;
+            if (digit == 16 || i / 2 >= capacity) return wrong;
+            id.bytes_[i / 2] = static_cast<std::byte>(std::to_integer<unsigned>(id.bytes_[i / 2]) << 4 | digit);
+        }
+        wrong.offset = hex.size();
+        if (hex.empty() || hex.size() % 2 != 0) return wrong;
+        id.size_ = static_cast<unsigned char>(hex.size() / 2);
+        id.source_ = build_id_source::given;
+        return id;
+    }
+
+    [[nodiscard]] constexpr std::span<const std::byte> bytes() const noexcept { return {bytes_, size_}; }
+    [[nodiscard]] constexpr bool empty() const noexcept { return size_ == 0; }
+    [[nodiscard]] constexpr std::size_t size() const noexcept { return size_; }
+    [[nodiscard]] constexpr build_id_source source() const noexcept { return source_; }
+    constexpr operator build_id_view() const& noexcept { return build_id_view{bytes()}; }
+    operator build_id_view() const&& = delete;  // it would borrow from a temporary
+
+    [[nodiscard]] friend constexpr bool operator==(const build_id& a, const build_id& b) noexcept {
+        return build_id_view{a.bytes()} == build_id_view{b.bytes()};
+    }
+    [[nodiscard]] friend constexpr bool operator==(const build_id& a, build_id_view b) noexcept {
+        return build_id_view{a.bytes()} == b;
+    }
+
+private:
+    std::byte bytes_[capacity] = {};
+    unsigned char size_ = 0;
+    build_id_source source_ = build_id_source::none;
+};
+
+template <class Sink>
+constexpr void print(Sink&& sink, const build_id& id) {
+    print(sink, build_id_view{id.bytes()});
+}
+
+template <class Traits>
+std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, const build_id& id) {
+    return out << build_id_view{id.bytes()};
+}
+
+}  // namespace procmap::inline PROCMAP_ABI
+
+/// FNV-1a over the bytes: build IDs are hashes already.
+template <>
+struct std::hash<procmap::build_id> {
+    [[nodiscard]] constexpr std::size_t operator()(const procmap::build_id& id) const noexcept {
+        std::uint64_t h = 0xcbf29ce484222325;
+        for (const std::byte b : id.bytes()) h = (h ^ std::to_integer<std::uint64_t>(b)) * 0x100000001b3;
+        return static_cast<std::size_t>(h);
+    }
+};

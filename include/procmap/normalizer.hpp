@@ -1,0 +1,287 @@
+// Addresses in; file, file offset, ELF address and build ID out: what a profiler or a crash reporter ships to where symbols are.
+#pragma once
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <procmap/build_id.hpp>
+#include <procmap/file_memory.hpp>
+#include <procmap/kind.hpp>
+#include <procmap/maps.hpp>
+
+namespace procmap::inline PROCMAP_ABI {
+
+/// Why an address has no location, or not all of it.
+enum class reason : unsigned char {
+    none,
+    not_mapped,
+    not_file_backed,  ///< anonymous memory: heap, stack, generated code, ...
+    special,          ///< the kernel's own: [vvar], [vsyscall], ... (the vDSO has a location: its ELF image)
+    gone,             ///< the address space was gone before this address was looked up
+    denied,           ///< so was the permission
+    failed,           ///< the walk broke off; see normalized::error
+    name_unknown,     ///< there is a location, but its file's path could not be had (longer than PATH_MAX)
+};
+
+/// Where an address is. True where it has a file.
+struct location {
+    static constexpr std::uint32_t no_file = UINT32_MAX;
+
+    std::uint64_t offset = 0;       ///< in the file, in bytes: address - mapping.start + mapping.offset
+    std::uint64_t elf_address = 0;  ///< as in the file's own headers and symbols; see elf_address_known
+    std::uint32_t file = no_file;   ///< index into normalized::files
+    procmap::reason reason = reason::none;
+    bool elf_address_known = false;  ///< it was asked for, the file could be read, and one of its segments holds the offset
+
+    [[nodiscard]] constexpr explicit operator bool() const noexcept { return file != no_file; }
+};
+
+/// A file that some address of the batch lies in. Files are told apart by device and inode, not by path.
+struct mapped_file {
+    std::string_view path;             ///< the kernel's bytes, " (deleted)" included; empty: not known
+    procmap::build_id build_id;        ///< empty: it has none, or see build_id_known
+    device_number device;              ///< of its superblock, as maps shows it
+    std::uint64_t inode = 0;
+    file_state state = file_state::unknown;  ///< looked at only where the file was searched for
+    bool build_id_known = false;             ///< it was asked for and somebody could answer, if only that there is none
+};
+
+/// What one call of normalize() gives; it borrows from the normalizer until its next call.
+struct normalized {
+    std::span<const location> locations;   ///< in the order of the addresses
+    std::span<const mapped_file> files;    ///< each file once
+    procmap::error error;                  ///< what broke the lookup off, after what is in `locations` was resolved
+    [[nodiscard]] bool complete() const noexcept { return error.code == errc::none; }
+};
+
+struct normalizer_options {
+    bool build_ids = false;
+    bool elf_addresses = false;
+    build_id_choice build_ids_from = build_id_choice::automatic;
+    std::size_t most_files = 128;  ///< that are remembered between calls; each costs a descriptor
+};
+
+/// Turns addresses into locations. It remembers files between calls, of any number of processes, and believes what it remembers
+/// only while a descriptor holds the inode and the file's change time and size are unchanged; mappings are never remembered.
+///
+/// Cost: ioctl: one query for each mapping that an address lies in (0.4 µs), one for each file's name, one statx for each
+/// file that is known already. A new file costs some twenty system calls, once. Text: one walk. Nothing is allocated once
+/// warm. It opens files where build IDs or ELF addresses are asked for: not async-signal-safe. One thread at a time.
+class normalizer {
+public:
+    explicit normalizer(const normalizer_options& options = {}) noexcept : options_(options), memory_(options.most_files) {}
+
+    /// Looks up every address, in any order. One bad mapping never fails the others. An error only where nothing could be
+    /// resolved at all; what breaks off later is in normalized::error, and the reason of each address that it concerns.
+    [[nodiscard]] result<normalized> normalize(const maps& from, std::span<const std::uint64_t> addresses) {
+        order_.resize(addresses.size());
+        for (std::size_t i = 0; i < order_.size(); ++i) order_[i] = i;
+        if (!std::is_sorted(addresses.begin(), addresses.end()))
+            std::sort(order_.begin(), order_.end(), [&](std::size_t a, std::size_t b) { return addresses[a] < addresses[b]; });
+        // A file that had to be searched for may not be the one that was mapped when it was found: now that it is held, look again.
+        error broke;
+        for (passes_left_ = 2; passes_left_ >= 0; --passes_left_) {
+            learned_ = false;
+            locations_.assign(addresses.size(), location{});
+            count_ = 0;
+            broke = from.backend() == backend::ioctl ? by_queries(from, addresses) : by_walk(from, addresses);
+            if (!learned_ || broke.code != errc::none) break;
+        }
+        memory_.trim();
+        return finish(broke);
+    }
+
+    /// How many files were read for their build ID or ELF headers so far.
+    [[nodiscard]] std::uint64_t file_reads() const noexcept { return memory_.reads(); }
+
+private:
+    /// A file of this call.
+    struct entry {
+        device_number device;
+        std::uint64_t inode = 0;
+        std::string path;
+        build_id id;
+        bool id_known = false;
+        file_state state = file_state::unknown;
+        bool path_known = false;
+        std::vector<elf::segment> segments;
+    };
+
+    /// One query for each mapping, in ascending order; what is asked with it depends on whether its file has been seen.
+    error by_queries(const maps& from, std::span<const std::uint64_t> addresses) {
+        std::size_t guess = 0;  // into hints_
+        next_hints_.clear();
+        for (std::size_t i = 0; i < order_.size();) {
+            const std::uint64_t address = addresses[order_[i]];
+            while (guess < hints_.size() && hints_[guess].end <= address) ++guess;
+            const bool expected = guess < hints_.size() && hints_[guess].start <= address && hints_[guess].inode != 0;
+            // Where a file is expected that has not been seen in this call, its name is asked for at once.
+            bool named = expected && find_entry({.inode = hints_[guess].inode, .device = hints_[guess].device}) == nullptr;
+            auto m = query(from, address, named);
+            // The name tells the kernel's own mappings from other memory without a file; none of those can be written to.
+            if (m && m->start <= address && !named && (m->file_backed() ? find_entry(*m) == nullptr : !m->permissions.has(perm::write)))
+                m = query(from, address, true);
+            if (!m && m.error() != errc::not_mapped) return mark_rest(i, m.error());
+            const std::uint64_t hole_end = m ? m->start : UINT64_MAX;
+            for (; i < order_.size() && addresses[order_[i]] < hole_end; ++i) locations_[order_[i]].reason = reason::not_mapped;
+            if (!m || i == order_.size() || addresses[order_[i]] != address) continue;
+            next_hints_.push_back({m->start, m->end, m->inode, m->device});
+            i = locate(from, *m, i, addresses);
+        }
+        hints_.swap(next_hints_);
+        return {};
+    }
+
+    [[nodiscard]] result<mapping> query(const maps& from, std::uint64_t address, bool named) {
+        if (!named) return from.find_from(address);
+        const bool kernel_id = options_.build_ids && options_.build_ids_from != build_id_choice::file;
+        return from.find_from(address, {.name = name_, .build_id = kernel_id ? std::span<std::byte>{id_} : std::span<std::byte>{}});
+    }
+
+    error by_walk(const maps& from, std::span<const std::uint64_t> addresses) {
+        std::size_t i = 0;
+        auto walk = from.walk({.names = true});
+        for (const mapping& m : walk) {
+            for (; i < order_.size() && addresses[order_[i]] < m.start; ++i) locations_[order_[i]].reason = reason::not_mapped;
+            if (i == order_.size()) return {};
+            if (addresses[order_[i]] < m.end) i = locate(from, m, i, addresses);
+        }
+        if (!walk.complete()) return mark_rest(i, walk.error());
+        for (; i < order_.size(); ++i) locations_[order_[i]].reason = reason::not_mapped;
+        return {};
+    }
+
+    /// Gives the addresses from the i-th on that lie in `m` their location; the number of the first that does not.
+    std::size_t locate(const maps& from, const mapping& m, std::size_t i, std::span<const std::uint64_t> addresses) {
+        const mapping_kind kind = kind_of(m);
+        location base;
+        const entry* file = nullptr;
+        if (m.file_backed() || kind == mapping_kind::vdso) {
+            file = find_entry(m);
+            if (file == nullptr) file = &new_entry(from, m);
+            base.file = static_cast<std::uint32_t>(file - entries_.data());
+            if (!file->path_known) base.reason = reason::name_unknown;
+        } else {
+            const bool kernels_own = kind == mapping_kind::vvar || kind == mapping_kind::other;
+            base.reason = kernels_own ? reason::special : reason::not_file_backed;
+        }
+        for (; i < order_.size() && addresses[order_[i]] < m.end; ++i) {
+            location& l = locations_[order_[i]];
+            l = base;
+            if (file == nullptr) continue;
+            l.offset = addresses[order_[i]] - m.start + m.offset;
+            if (options_.elf_addresses)
+                l.elf_address_known = elf::address_of(file->segments, l.offset, m.permissions.has(perm::execute), page_size_, l.elf_address);
+        }
+        return i;
+    }
+
+    [[nodiscard]] const entry* find_entry(const mapping& m) const noexcept {
+        for (std::size_t i = count_; i != 0; --i)
+            if (const entry& e = entries_[i - 1]; e.inode == m.inode && e.device == m.device) return &e;
+        return nullptr;
+    }
+
+    /// The entry of a file that this call sees for the first time; `m` has its name.
+    const entry& new_entry(const maps& from, const mapping& m) {
+        if (count_ == entries_.size()) entries_.emplace_back();
+        entry& e = entries_[count_++];
+        e.device = m.device;
+        e.inode = m.inode;
+        e.path.assign(m.name);
+        e.path_known = !m.name.empty();
+        e.id = m.build_id_known ? build_id{m.build_id.bytes(), build_id_source::kernel} : build_id{};
+        e.id_known = m.build_id_known && (!e.id.empty() || options_.build_ids_from == build_id_choice::kernel);
+        e.state = file_state::unknown;
+        e.segments.clear();
+        const bool read_for_id = options_.build_ids && options_.build_ids_from != build_id_choice::kernel;
+        if (!m.file_backed())
+            read_image(from, m, e);
+        else if (read_for_id || options_.elf_addresses)
+            consult_file(from, m, e, read_for_id);
+        return e;
+    }
+
+    /// The vDSO: an ELF image in memory.
+    void read_image(const maps& from, const mapping& m, entry& e) {
+        if (!options_.build_ids && !options_.elf_addresses) return;
+        const int saved = errno;
+        const detail::memory_source source{from.fd(), m.start};
+        const elf::image image{source};
+        std::byte note[build_id::capacity];
+        e.id = build_id{std::span{note}.first(image.build_id(note)), build_id_source::memory};
+        e.id_known = image.valid();
+        elf::segment s;
+        for (std::uint32_t i = 0; i < image.segments() && image.segment_at(i, s); ++i) e.segments.push_back(s);
+        errno = saved;
+    }
+
+    /// Takes what is remembered of a file, or finds the file and reads it.
+    void consult_file(const maps& from, const mapping& m, entry& e, bool read_for_id) {
+        detail::known_file* known = memory_.recall(m);
+        const bool held = known != nullptr;  // before `m` was asked for, so that `m` is about this very file
+        if (!held) {
+            known = memory_.learn(from.fd(), m, e.state);
+            if (known == nullptr) return;
+            learned_ = true;
+            if (passes_left_ > 0) return;  // the next pass asks again, the file being held
+        }
+        if (held && e.id_known && !known->id_known) known->id = e.id, known->id_known = true;
+        if (options_.elf_addresses || !known->id_known) memory_.read(*known);
+        e.state = known->state;
+        if (options_.elf_addresses) e.segments.assign(known->segments.begin(), known->segments.end());
+        if (read_for_id && known->id_known) e.id = known->id, e.id_known = true;
+    }
+
+    error mark_rest(std::size_t i, const error& broke) {
+        const reason why = broke == errc::gone || broke == errc::task_gone ? reason::gone
+                           : broke == errc::denied                         ? reason::denied
+                                                                           : reason::failed;
+        for (; i < order_.size(); ++i) locations_[order_[i]].reason = why;
+        return broke;
+    }
+
+    result<normalized> finish(const error& broke) {
+        files_.clear();
+        for (std::size_t i = 0; i < count_; ++i) {
+            const entry& e = entries_[i];
+            files_.push_back({.path = e.path, .build_id = options_.build_ids ? e.id : build_id{}, .device = e.device, .inode = e.inode,
+                              .state = e.state, .build_id_known = options_.build_ids && e.id_known});
+        }
+        const bool any = std::any_of(locations_.begin(), locations_.end(), [](const location& l) {
+            return l || l.reason == reason::not_mapped || l.reason == reason::not_file_backed || l.reason == reason::special;
+        });
+        if (broke.code != errc::none && !any) return broke;
+        return normalized{.locations = locations_, .files = files_, .error = broke};
+    }
+
+    struct hint {
+        std::uint64_t start, end, inode;
+        device_number device;
+    };
+
+    normalizer_options options_;
+    detail::file_memory memory_;
+    std::uint64_t page_size_ = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+    std::vector<std::size_t> order_;  // the addresses' numbers, by address
+    std::vector<hint> hints_;         // the mappings that the last call saw: a guess, never an answer
+    std::vector<hint> next_hints_;
+    std::vector<location> locations_;
+    std::vector<entry> entries_;  // the first count_ are this call's; the rest keep their memory
+    std::size_t count_ = 0;
+    std::vector<mapped_file> files_;
+    bool learned_ = false;  // in this pass, a file that was not remembered before
+    int passes_left_ = 0;
+    name_buffer name_;
+    build_id_buffer id_;
+};
+
+}  // namespace procmap::inline PROCMAP_ABI
