@@ -90,6 +90,7 @@ public:
         error broke;
         for (passes_left_ = 2; passes_left_ >= 0; --passes_left_) {
             learned_ = false;
+            held_ = nullptr;
             locations_.assign(addresses.size(), location{});
             count_ = 0;
             broke = from.backend() == backend::ioctl ? by_queries(from, addresses) : by_walk(from, addresses);
@@ -122,28 +123,33 @@ private:
         for (std::size_t i = 0; i < order_.size();) {
             const std::uint64_t address = addresses[order_[i]];
             while (guess < hints_.size() && hints_[guess].end <= address) ++guess;
-            const bool expected = guess < hints_.size() && hints_[guess].start <= address && hints_[guess].inode != 0;
-            // Where a file is expected that has not been seen in this call, its name is asked for at once.
-            bool named = expected && find_entry({.inode = hints_[guess].inode, .device = hints_[guess].device}) == nullptr;
-            auto m = query(from, address, named);
+            const bool expected = guess < hints_.size() && hints_[guess].start <= address && hints_[guess].file_backed();
+            held_ = nullptr;
+            auto m = expected && find_entry(hints_[guess]) == nullptr ? ask_named(from, address, hints_[guess]) : from.find_from(address);
             // The name tells the kernel's own mappings from other memory without a file; none of those can be written to.
-            if (m && m->start <= address && !named && (m->file_backed() ? find_entry(*m) == nullptr : !m->permissions.has(perm::write)))
-                m = query(from, address, true);
+            if (m && m->start <= address && m->name_status == name_state::not_asked &&
+                (m->file_backed() ? find_entry(*m) == nullptr : !m->permissions.has(perm::write)))
+                m = ask_named(from, address, *m);
             if (!m && m.error() != errc::not_mapped) return mark_rest(i, m.error());
             const std::uint64_t hole_end = m ? m->start : UINT64_MAX;
             for (; i < order_.size() && addresses[order_[i]] < hole_end; ++i) locations_[order_[i]].reason = reason::not_mapped;
             if (!m || i == order_.size() || addresses[order_[i]] != address) continue;
-            next_hints_.push_back({m->start, m->end, m->inode, m->device});
+            next_hints_.push_back({.start = m->start, .end = m->end, .inode = m->inode, .device = m->device});
             i = locate(from, *m, i, addresses);
         }
         hints_.swap(next_hints_);
         return {};
     }
 
-    [[nodiscard]] result<mapping> query(const maps& from, std::uint64_t address, bool named) {
-        if (!named) return from.find_from(address);
-        const bool kernel_id = options_.build_ids && options_.build_ids_from != build_id_choice::file;
+    /// Asks for the mapping with its name, and with its build ID where that is wanted and not remembered. `expected` tells the file.
+    [[nodiscard]] result<mapping> ask_named(const maps& from, std::uint64_t address, const mapping& expected) {
+        if (expected.file_backed() && consults_files()) held_ = memory_.recall(expected);
+        const bool kernel_id = options_.build_ids && options_.build_ids_from != build_id_choice::file && (held_ == nullptr || !held_->id_known);
         return from.find_from(address, {.name = name_, .build_id = kernel_id ? std::span<std::byte>{id_} : std::span<std::byte>{}});
+    }
+
+    [[nodiscard]] bool consults_files() const noexcept {
+        return options_.elf_addresses || (options_.build_ids && options_.build_ids_from != build_id_choice::kernel);
     }
 
     error by_walk(const maps& from, std::span<const std::uint64_t> addresses) {
@@ -202,11 +208,10 @@ private:
         e.id_known = m.build_id_known && (!e.id.empty() || options_.build_ids_from == build_id_choice::kernel);
         e.state = file_state::unknown;
         e.segments.clear();
-        const bool read_for_id = options_.build_ids && options_.build_ids_from != build_id_choice::kernel;
         if (!m.file_backed())
             read_image(from, m, e);
-        else if (read_for_id || options_.elf_addresses)
-            consult_file(from, m, e, read_for_id);
+        else if (consults_files())
+            consult_file(from, m, e);
         return e;
     }
 
@@ -225,8 +230,9 @@ private:
     }
 
     /// Takes what is remembered of a file, or finds the file and reads it.
-    void consult_file(const maps& from, const mapping& m, entry& e, bool read_for_id) {
-        detail::known_file* known = memory_.recall(m);
+    void consult_file(const maps& from, const mapping& m, entry& e) {
+        const bool same = held_ != nullptr && held_->inode == m.inode && held_->device == m.device;
+        detail::known_file* known = same ? held_ : memory_.recall(m);
         const bool held = known != nullptr;  // before `m` was asked for, so that `m` is about this very file
         if (!held) {
             known = memory_.learn(from.fd(), m, e.state);
@@ -238,7 +244,7 @@ private:
         if (options_.elf_addresses || !known->id_known) memory_.read(*known);
         e.state = known->state;
         if (options_.elf_addresses) e.segments.assign(known->segments.begin(), known->segments.end());
-        if (read_for_id && known->id_known) e.id = known->id, e.id_known = true;
+        if (options_.build_ids_from != build_id_choice::kernel && known->id_known) e.id = known->id, e.id_known = true;
     }
 
     error mark_rest(std::size_t i, const error& broke) {
@@ -263,17 +269,13 @@ private:
         return normalized{.locations = locations_, .files = files_, .error = broke};
     }
 
-    struct hint {
-        std::uint64_t start, end, inode;
-        device_number device;
-    };
-
     normalizer_options options_;
     detail::file_memory memory_;
     std::uint64_t page_size_ = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
     std::vector<std::size_t> order_;  // the addresses' numbers, by address
-    std::vector<hint> hints_;         // the mappings that the last call saw: a guess, never an answer
-    std::vector<hint> next_hints_;
+    std::vector<mapping> hints_;      // what the last call saw, without names: a guess, never an answer
+    std::vector<mapping> next_hints_;
+    detail::known_file* held_ = nullptr;  // the file that the last named query was expected to find
     std::vector<location> locations_;
     std::vector<entry> entries_;  // the first count_ are this call's; the rest keep their memory
     std::size_t count_ = 0;
