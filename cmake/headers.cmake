@@ -22,6 +22,7 @@ set(procmap_headers
   include/procmap/normalizer.hpp
   include/procmap/cached_maps.hpp
   include/procmap/bpf.hpp
+  include/procmap/snapshot.hpp
   include/procmap/system_error.hpp
   include/procmap/procmap.hpp
 )

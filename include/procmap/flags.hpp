@@ -36,8 +36,8 @@ private:
 
 /// What a mapping permits, as in the second column of /proc/PID/maps; `shared` is its 's', and 'p' where it is absent.
 enum class perm : std::uint32_t { read = 0x01, write = 0x02, execute = 0x04, shared = 0x08 };
-using permissions = flags<perm>;
-[[nodiscard]] constexpr permissions operator|(perm a, perm b) noexcept { return permissions{a} | b; }
+using permission_set = flags<perm>;
+[[nodiscard]] constexpr permission_set operator|(perm a, perm b) noexcept { return permission_set{a} | b; }
 
 /// What the kernel can filter by. A mapping passes when it has all that is asked for; what is not asked for does not matter,
 /// so "private" or "not writable" cannot be said here: use std::views::filter.

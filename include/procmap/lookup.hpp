@@ -70,7 +70,7 @@ inline constexpr find_options nothing_asked{};
     if (!right) [[unlikely]] return contradiction(from, address, raw.vma_end);
     mapping m{.start = raw.vma_start,
               .end = raw.vma_end,
-              .permissions = permissions::from_bits(static_cast<std::uint32_t>(raw.vma_flags) & 0x0f),
+              .permissions = permission_set::from_bits(static_cast<std::uint32_t>(raw.vma_flags) & 0x0f),
               .name_status = unnamed,
               .build_id_known = !asked.build_id.empty() && raw.build_id_addr != 0,
               .offset = raw.vma_offset,

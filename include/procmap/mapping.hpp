@@ -72,7 +72,7 @@ enum class name_state : unsigned char {
 struct mapping {
     std::uint64_t start = 0;  ///< first address
     std::uint64_t end = 0;    ///< first address behind it
-    procmap::permissions permissions{};
+    permission_set permissions{};
     name_state name_status = name_state::not_asked;
     bool build_id_known = false;  ///< the kernel was asked for the build ID and answered; an empty one then means "has none"
     std::uint64_t offset = 0;     ///< in the file, in bytes; 0 where there is no file
@@ -88,7 +88,7 @@ struct mapping {
     [[nodiscard]] constexpr bool file_backed() const noexcept { return inode != 0 || device != device_number{}; }
     /// Whether the kernel's filter would let it pass.
     [[nodiscard]] constexpr bool passes(filters only) const noexcept {
-        return permissions.has(procmap::permissions::from_bits(only.bits() & 0x0f)) && (!only.has(filter::file_backed) || file_backed());
+        return permissions.has(permission_set::from_bits(only.bits() & 0x0f)) && (!only.has(filter::file_backed) || file_backed());
     }
 };
 

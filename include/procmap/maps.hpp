@@ -12,6 +12,9 @@
 
 namespace procmap::inline PROCMAP_ABI {
 
+template <class Allocator>
+class basic_snapshot;
+
 /// How a handle is opened.
 struct open_options {
     backend use = backend::automatic;
@@ -72,7 +75,7 @@ public:
         return detail::lookup(handle_, address, options, true);
     }
     /// All mappings that have all of `options.only`, ascending: see mapping_walk. It borrows this handle.
-    [[nodiscard]] mapping_walk walk(const walk_options& options = {}) const& noexcept { return {handle_, options}; }
+    [[nodiscard]] mapping_walk walk(const walk_options& options = {}) const& noexcept { return {handle_, options, handle_.backend}; }
     mapping_walk walk(const walk_options& options = {}) const&& = delete;  // it would borrow from a temporary
 
     /// The back-end in use: ioctl or text, never automatic.
@@ -80,6 +83,9 @@ public:
     [[nodiscard]] borrowed_fd fd() const noexcept { return handle_.fd.borrow(); }
 
 private:
+    template <class Allocator>
+    friend class basic_snapshot;  // captures by either back-end
+
     explicit maps(detail::handle&& handle) noexcept : handle_(std::move(handle)) {}
 
     static result<maps> open_target(const detail::target& t, const open_options& how) noexcept {

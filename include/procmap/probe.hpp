@@ -5,7 +5,6 @@
 #include <sys/vfs.h>
 
 #include <cerrno>
-#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -22,7 +21,7 @@ struct kernel_release {
     std::uint32_t patch = 0;
     bool candidate = false;  ///< an -rc: not yet the release that it names
 
-    [[nodiscard]] friend constexpr auto operator<=>(const kernel_release&, const kernel_release&) noexcept = default;
+    [[nodiscard]] friend constexpr bool operator==(const kernel_release&, const kernel_release&) noexcept = default;
 
     /// Reads "M.N" or "M.N.P", whatever follows; a string that does not begin so gives the unknown release.
     [[nodiscard]] static constexpr kernel_release parse(std::string_view text) noexcept {

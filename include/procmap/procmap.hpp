@@ -4,3 +4,4 @@
 #include <procmap/cached_maps.hpp>
 #include <procmap/maps.hpp>
 #include <procmap/normalizer.hpp>
+#include <procmap/snapshot.hpp>

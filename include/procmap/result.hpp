@@ -82,7 +82,8 @@ struct error {
     switch (code) {
         case errc::none: return "no error";
         case errc::not_mapped: return "no mapping there";
-        case errc::gone: return "no such process, or its address space is gone (exit or exec); open the process again if it lives";
+        case errc::gone: return "no such process or thread, or it has no address space (any more): it exited, called exec, is a zombie or a kernel thread; "
+                                 "open it again if it lives";
         case errc::task_gone: return "the task it was opened through was reaped; open it again through a living thread";
         case errc::denied:
             return "permission denied; needs ptrace read access to the process: its user, or CAP_SYS_PTRACE (or CAP_PERFMON, "
@@ -140,7 +141,7 @@ struct bad_result_access {
 };
 
 /// A value or an error, shaped like std::expected and usable without exceptions. Reading the value of a failure by `*` or
-/// `->` gives a value-initialized T; value() throws bad_result_access, or aborts where exceptions are off.
+/// `->` gives what was had until then where the function says so, otherwise a value-initialized T; value() throws bad_result_access, or aborts where exceptions are off.
 template <class T>
 class [[nodiscard]] result {
 public:
@@ -149,6 +150,8 @@ public:
 
     constexpr result(T value) noexcept : value_(std::move(value)) {}
     constexpr result(const procmap::error& failure) noexcept : error_(failure) {}
+    /// A failure that keeps what was had until then: it is read by `*`.
+    constexpr result(T partial, const procmap::error& failure) noexcept : value_(std::move(partial)), error_(failure) {}
 
     [[nodiscard]] constexpr bool has_value() const noexcept { return error_.code == errc::none; }
     [[nodiscard]] constexpr explicit operator bool() const noexcept { return has_value(); }

@@ -63,7 +63,7 @@ struct line_scanner {
         }
         return at != first;
     }
-    constexpr bool permission(char letter, perm flag, permissions& out) noexcept {
+    constexpr bool permission(char letter, perm flag, permission_set& out) noexcept {
         if (literal(letter)) return out |= flag, true;
         return literal('-');
     }
@@ -81,8 +81,10 @@ constexpr std::size_t name_start(std::string_view line, std::size_t after_inode,
     return text;  // not the kernel's padding: the first byte that is no blank
 }
 
-/// Reads one line, without its newline, into `m`. Null, or the byte at which it is no maps line.
-constexpr const char* scan_line(std::string_view line, mapping& m) noexcept {
+inline constexpr std::size_t whole_line = std::string_view::npos;
+
+/// Reads one line, without its newline, into `m`. `whole_line`, or the byte at which it is no maps line.
+constexpr std::size_t scan_line(std::string_view line, mapping& m) noexcept {
     line_scanner s{line.data(), line.data() + line.size()};
     std::uint64_t major = 0;
     std::uint64_t minor = 0;
@@ -92,12 +94,13 @@ constexpr const char* scan_line(std::string_view line, mapping& m) noexcept {
                       (s.literal('p') || (s.literal('s') && (m.permissions |= perm::shared, true))) && s.literal(' ') &&
                       s.hexadecimal(m.offset) && s.literal(' ') && s.hexadecimal(major, 8) && s.literal(':') &&
                       s.hexadecimal(minor, 8) && s.literal(' ') && s.decimal(m.inode) && (s.at == s.end || *s.at == ' ');
-    if (!head) return s.at;
-    if (m.start >= m.end) return line.data();  // a mapping is never empty
+    const auto read = static_cast<std::size_t>(s.at - line.data());
+    if (!head) return read;
+    if (m.start >= m.end) return 0;  // a mapping is never empty
     m.device = {static_cast<std::uint32_t>(major), static_cast<std::uint32_t>(minor)};
-    m.name = line.substr(name_start(line, static_cast<std::size_t>(s.at - line.data()), m.end));
+    m.name = line.substr(name_start(line, read, m.end));
     m.name_status = m.name.find(escaped_newline) == std::string_view::npos ? name_state::exact : name_state::escaped;
-    return nullptr;
+    return whole_line;
 }
 
 }  // namespace detail
@@ -107,9 +110,9 @@ constexpr const char* scan_line(std::string_view line, mapping& m) noexcept {
 /// `offset`. No system call, no allocation, signal-safe.
 [[nodiscard]] constexpr result<mapping> parse_line(std::string_view line) noexcept {
     mapping m;
-    const char* const wrong = detail::scan_line(line, m);
-    if (wrong == nullptr) return m;
-    return error{.code = errc::malformed, .at = step::parse, .line = 1, .offset = static_cast<std::uint64_t>(wrong - line.data())};
+    const std::size_t wrong = detail::scan_line(line, m);
+    if (wrong == detail::whole_line) return m;
+    return error{.code = errc::malformed, .at = step::parse, .line = 1, .offset = wrong};
 }
 template <detail::temporary_text Text>
 result<mapping> parse_line(Text&&) = delete;  // the name would borrow from a temporary
@@ -172,7 +175,8 @@ template <detail::temporary_text Text>
 parsed_lines parse(Text&&) = delete;  // the names would borrow from a temporary
 
 /// Writes a mapping as the kernel writes its line, without the newline, to a callable that takes std::string_view pieces. A
-/// newline in the name is written as `\012`; nothing is escaped twice. `name_column` is the running kernel's: 49 on 32-bit.
+/// newline in the name is written as `\012`; nothing is escaped twice. `name_column` is the running kernel's: name_column_32 or,
+/// at most, name_column_64.
 template <class Sink>
 constexpr void print(Sink&& sink, const mapping& m, std::size_t name_column = name_column_64) {
     detail::char_line<128> head;  // 16 + 1 + 16 + 1 + 4 + 1 + 16 + 1 + 8 + 1 + 8 + 1 + 20 + 1, and two blanks
@@ -194,8 +198,8 @@ constexpr void print(Sink&& sink, const mapping& m, std::size_t name_column = na
     head.put(m.inode, 10);
     head.put(' ');
     if (!m.name.empty()) {
-        head.pad_to(name_column - 1);
         head.put(' ');
+        head.pad_to(name_column < name_column_64 ? name_column : name_column_64);
     }
     sink(head.view());
     for (std::string_view rest = m.name; !rest.empty();) {

@@ -54,9 +54,8 @@ public:
             }
             ++line_;
             m = {};
-            if (const char* wrong = scan_line(line, m); wrong != nullptr) {
-                return fail(from, errc::malformed, step::parse, 0, static_cast<std::size_t>(wrong - buffer.data()));
-            }
+            if (const std::size_t wrong = scan_line(line, m); wrong != whole_line)
+                return fail(from, errc::malformed, step::parse, 0, begin_ + wrong);
             begin_ += whole ? newline + 1 : line.size();
             skipping_ = !whole;
             if (m.end <= above || (m.name == "[vsyscall]" && !m.file_backed())) continue;  // no VMA: the ioctl has it not

@@ -134,9 +134,9 @@ public:
     [[nodiscard]] constexpr std::uint64_t start() const noexcept requires(carries(L, "vma_start")) { return raw_.vma_start; }
     [[nodiscard]] constexpr std::uint64_t end() const noexcept requires(carries(L, "vma_end")) { return raw_.vma_end; }
     /// Every bit that the kernel set, known or not.
-    [[nodiscard]] constexpr procmap::permissions permissions() const noexcept requires(carries(L, "vma_flags"))
+    [[nodiscard]] constexpr permission_set permissions() const noexcept requires(carries(L, "vma_flags"))
     {
-        return procmap::permissions::from_bits(static_cast<std::uint32_t>(raw_.vma_flags));
+        return permission_set::from_bits(static_cast<std::uint32_t>(raw_.vma_flags));
     }
     [[nodiscard]] constexpr std::uint64_t page_size() const noexcept requires(carries(L, "vma_page_size"))
     {

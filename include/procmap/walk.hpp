@@ -14,7 +14,7 @@ struct walk_options {
     filters only{};
     bool names = false;        ///< ioctl: 0.15 to 0.3 µs more for each mapping
     bool build_ids = false;    ///< ioctl: 2 to 4 µs more for each mapping; see open_options::trust_kernel_build_ids
-    std::span<char> buffer{};  ///< for names and text, at least 256 bytes; by default the walk's own, for names up to PATH_MAX
+    std::span<char> buffer{};  ///< for names of up to size - 129 bytes, and text; at least 256 bytes; by default the walk's own, of 4224
 };
 
 /// A walk over the mappings of an address space: a single-pass input range, made by maps::walk, which borrows the handle.
@@ -48,12 +48,16 @@ public:
         mapping_walk* walk_;
     };
 
-    mapping_walk(const detail::handle& from, const walk_options& options) noexcept : from_(&from), options_(options) {}
+    /// `use` is the handle's back-end, or text; `above` is where it begins, what reaches over it being clipped.
+    mapping_walk(const detail::handle& from, const walk_options& options, backend use, std::uint64_t above = 0) noexcept
+        : from_(&from), options_(options), use_(use), above_(above) {}
     /// A walk that was moved has not begun.
-    mapping_walk(mapping_walk&& other) noexcept : from_(other.from_), options_(other.options_) {}
+    mapping_walk(mapping_walk&& other) noexcept : mapping_walk(*other.from_, other.options_, other.use_, other.above_) {}
     mapping_walk& operator=(mapping_walk&& other) noexcept {
         from_ = other.from_;
         options_ = other.options_;
+        use_ = other.use_;
+        above_ = other.above_;
         reset();
         return *this;
     }
@@ -78,7 +82,7 @@ private:
 
     void reset() noexcept {
         state_ = state::not_begun;
-        last_end_ = 0;
+        last_end_ = above_;
         current_ = {};
         error_ = {};
         reader_ = {};
@@ -91,7 +95,7 @@ private:
 
     void advance() noexcept {
         if (state_ != state::at_mapping) return;
-        from_->backend == backend::ioctl ? ask_next() : read_next();
+        use_ == backend::ioctl ? ask_next() : read_next();
         if (state_ != state::at_mapping) return;
         if (current_.start < last_end_) {
             if (current_.file_backed()) current_.offset += last_end_ - current_.start;
@@ -102,7 +106,7 @@ private:
 
     void ask_next() noexcept {
         const find_options ask{.only = options_.only,
-                               .name = options_.names ? buffer() : std::span<char>{},
+                               .name = options_.names ? buffer().first(buffer().size() - detail::text_head_room) : std::span<char>{},
                                .build_id = options_.build_ids ? std::span<std::byte>{build_id_} : std::span<std::byte>{}};
         const auto next = detail::lookup_ioctl(*from_, last_end_, ask, true);
         if (next) [[likely]] {
@@ -125,6 +129,8 @@ private:
 
     const detail::handle* from_;
     walk_options options_;
+    backend use_;
+    std::uint64_t above_;
     state state_ = state::not_begun;
     std::uint64_t last_end_ = 0;
     mapping current_;

@@ -25,7 +25,7 @@ public:
         while (n != 0) put(digits[--n]);
     }
     constexpr void pad_to(std::size_t column) noexcept {
-        while (size_ < column) put(' ');
+        while (size_ < column && size_ < Capacity) put(' ');
     }
     [[nodiscard]] constexpr std::string_view view() const noexcept { return {text_, size_}; }
 

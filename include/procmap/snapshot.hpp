@@ -1,0 +1,546 @@
+// A copy of an address space that outlives it, and what changed between two.
+#pragma once
+
+#include <time.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <iosfwd>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include <procmap/build_id.hpp>
+#include <procmap/maps.hpp>
+
+namespace procmap::inline PROCMAP_ABI {
+
+namespace detail {
+
+/// A word of smaps, or ours, behind a mapping's line: its value where `line` is "key: value".
+[[nodiscard]] constexpr bool keyed(std::string_view line, std::string_view key, std::string_view& value) noexcept {
+    if (!line.starts_with(key) || line.substr(key.size(), 1) != ":") return false;
+    value = line.substr(key.size() + 1);
+    while (value.starts_with(' ')) value.remove_prefix(1);
+    return true;
+}
+
+/// Whether a line is "Key: ..." as in smaps.
+[[nodiscard]] constexpr bool is_keyed(std::string_view line) noexcept {
+    const std::size_t colon = line.find(':');
+    if (colon == std::string_view::npos || line.empty() || line[0] < 'A' || line[0] > 'Z') return false;
+    return line.substr(0, colon).find(' ') == std::string_view::npos;
+}
+
+inline constexpr std::string_view name_states[] = {"not_asked", "exact", "escaped", "ambiguous", "too_long", "no_memory"};
+
+}  // namespace detail
+
+/// What a capture fetches for each mapping.
+struct capture_options {
+    bool names = true;
+    bool build_ids = false;   ///< as in walk_options
+    bool page_sizes = false;  ///< only the ioctl has them
+};
+
+/// An owning, immutable copy of the mappings of an address space, ascending and without overlap. 56 bytes a mapping, and
+/// each distinct name and build ID once. Reading is lock-free: any number of threads. Records that are read borrow from the snapshot.
+template <class Allocator = std::allocator<std::byte>>
+class basic_snapshot {
+    struct record;
+
+public:
+    class builder;
+    class iterator;
+    using allocator_type = Allocator;
+
+    explicit basic_snapshot(const Allocator& allocator = {}) : records_(allocator), names_(allocator), name_ends_(allocator), ids_(allocator) {}
+
+    /// Copies the mappings of a process. Whole, or an error: then `*` of the result is what was read before it broke off.
+    /// While the process remaps, it has the guarantees of a walk.
+    ///
+    /// Cost: that of a walk. Where nothing is asked for that only the ioctl has, an address space of more than some dozens of
+    /// mappings is read by whichever back-end turns out to be faster; the result is the same.
+    [[nodiscard]] static result<basic_snapshot> capture(const maps& from, const capture_options& options = {}, const Allocator& allocator = {});
+
+    /// Reads recorded maps text, or smaps, or what a snapshot was written to. Names are decoded; `[vsyscall]`, which is no mapping,
+    /// is left out. A malformed line is an error, with its number and byte; `*` of the result is then what stood before it.
+    [[nodiscard]] static result<basic_snapshot> parse(std::string_view text, const Allocator& allocator = {});
+
+    /// Copies any range of mappings, in any order.
+    template <class Range>
+        requires(!std::is_same_v<std::remove_cvref_t<Range>, basic_snapshot> && !std::is_convertible_v<Range, std::string_view>)
+    [[nodiscard]] static basic_snapshot from(Range&& mappings, const Allocator& allocator = {}) {
+        builder b{allocator};
+        for (const mapping& m : mappings) b.add(m);
+        return b.build();
+    }
+
+    [[nodiscard]] std::size_t size() const noexcept { return records_.size(); }
+    [[nodiscard]] bool empty() const noexcept { return records_.empty(); }
+    [[nodiscard]] mapping operator[](std::size_t i) const noexcept;
+    [[nodiscard]] iterator begin() const noexcept { return {*this, 0}; }
+    [[nodiscard]] iterator end() const noexcept { return {*this, records_.size()}; }
+    /// Bytes that it holds, for the records, names and build IDs.
+    [[nodiscard]] std::size_t memory() const noexcept {
+        return records_.capacity() * sizeof(record) + names_.capacity() + name_ends_.capacity() * sizeof(std::size_t) + ids_.capacity() * sizeof(build_id);
+    }
+
+    /// The mapping that holds `address`, or errc::not_mapped. Binary search; no allocation.
+    [[nodiscard]] result<mapping> find(std::uint64_t address) const noexcept {
+        const std::size_t i = first_above(address);
+        if (i < size() && records_[i].start <= address) return (*this)[i];
+        return error{.code = errc::not_mapped, .at = step::query};
+    }
+    /// The mapping that holds `address`, or else the next above it.
+    [[nodiscard]] result<mapping> find_from(std::uint64_t address) const noexcept {
+        const std::size_t i = first_above(address);
+        if (i < size()) return (*this)[i];
+        return error{.code = errc::not_mapped, .at = step::query};
+    }
+
+private:
+    struct record {
+        std::uint64_t start;
+        std::uint64_t end;
+        std::uint64_t offset;
+        std::uint64_t inode;
+        device_number device;
+        std::uint32_t name;          // number of the name; 0: none
+        std::uint32_t id;            // number of the build ID; 0: none
+        std::uint8_t permissions;
+        std::uint8_t page_shift;     // log2 of the page size; 0: not known
+        name_state name_status;
+        bool build_id_known;
+    };
+    static_assert(sizeof(record) <= 64);
+
+    template <class T>
+    using vector = std::vector<T, typename std::allocator_traits<Allocator>::template rebind_alloc<T>>;
+
+    /// The number of the first mapping that ends above `address`.
+    [[nodiscard]] std::size_t first_above(std::uint64_t address) const noexcept {
+        const auto above = [](std::uint64_t a, const record& r) { return a < r.end; };
+        return static_cast<std::size_t>(std::upper_bound(records_.begin(), records_.end(), address, above) - records_.begin());
+    }
+    [[nodiscard]] std::string_view name(std::uint32_t number) const noexcept {
+        if (number == 0) return {};
+        const std::size_t begin = number == 1 ? 0 : name_ends_[number - 2];
+        return {names_.data() + begin, name_ends_[number - 1] - begin};
+    }
+
+    vector<record> records_;
+    vector<char> names_;              // one behind the other
+    vector<std::size_t> name_ends_;
+    vector<build_id> ids_;
+};
+
+using snapshot = basic_snapshot<>;
+
+/// Makes a snapshot of records that come one at a time: from a BPF program, a core file, a trace.
+template <class Allocator>
+class basic_snapshot<Allocator>::builder {
+public:
+    explicit builder(const Allocator& allocator = {}) : made_(allocator) {}
+
+    /// Copies a mapping, its name and build ID. Order does not matter. A name with name_state::escaped is decoded. A mapping that
+    /// is empty or ends before it starts is refused: errc::invalid.
+    result<void> add(const mapping& m) {
+        if (m.start >= m.end) return error{.code = errc::invalid, .at = step::parse};
+        record r{.start = m.start,
+                 .end = m.end,
+                 .offset = m.offset,
+                 .inode = m.inode,
+                 .device = m.device,
+                 .name = 0,
+                 .id = 0,
+                 .permissions = static_cast<std::uint8_t>(m.permissions.bits() & 0x0f),
+                 .page_shift = shift(m.page_size),
+                 .name_status = m.name_status,
+                 .build_id_known = m.build_id_known};
+        if (m.name_status == name_state::escaped) {
+            decode(m.name);
+            r.name = number_of_name(decoded_);
+            r.name_status = name_state::ambiguous;
+        } else {
+            r.name = number_of_name(m.name);
+        }
+        r.id = number_of_id(m.build_id.bytes());
+        made_.records_.push_back(r);
+        return {};
+    }
+
+    /// The snapshot, ascending. Where mappings overlap (text can list one twice, grown), the later one is clipped, its offset too.
+    [[nodiscard]] basic_snapshot build() {
+        auto& records = made_.records_;
+        const auto below = [](const record& a, const record& b) { return a.start != b.start ? a.start < b.start : a.end < b.end; };
+        if (!std::is_sorted(records.begin(), records.end(), below)) std::sort(records.begin(), records.end(), below);
+        std::uint64_t last_end = 0;
+        std::size_t kept = 0;
+        for (record r : records) {
+            if (r.end <= last_end) continue;
+            if (r.start < last_end) {
+                if (r.inode != 0 || r.device != device_number{}) r.offset += last_end - r.start;
+                r.start = last_end;
+            }
+            last_end = r.end;
+            records[kept++] = r;
+        }
+        records.resize(kept);
+        numbers_.clear();
+        last_name_ = 0;
+        return std::move(made_);
+    }
+
+private:
+    friend class basic_snapshot;
+
+    /// Takes what a line behind a mapping's says of it. False: it is one of those that are known, and says nonsense.
+    bool annotate(std::string_view line) {
+        record& last = made_.records_.back();
+        std::string_view value;
+        if (detail::keyed(line, "KernelPageSize", value)) {
+            detail::line_scanner s{value.data(), value.data() + value.size()};
+            std::uint64_t kib = 0;
+            if (!s.decimal(kib) || !s.literal(' ') || !s.literal('k') || !s.literal('B') || s.at != s.end || kib == 0 || kib > UINT64_MAX / 1024)
+                return false;
+            last.page_shift = shift(kib * 1024);
+            return (std::uint64_t{1} << last.page_shift) == kib * 1024;
+        }
+        if (detail::keyed(line, "BuildID", value)) {
+            last.build_id_known = true;
+            if (value.empty()) return true;
+            const auto id = build_id::parse(value);
+            if (id) last.id = number_of_id(id->bytes());
+            return static_cast<bool>(id);
+        }
+        if (detail::keyed(line, "NameBytes", value)) {  // as the kernel has them, where the line above cannot tell
+            const auto digit = [](char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; };
+            decoded_.clear();
+            for (std::size_t i = 0; i + 1 < value.size(); i += 2) {
+                if (digit(value[i]) < 0 || digit(value[i + 1]) < 0) return false;
+                decoded_ += static_cast<char>(digit(value[i]) * 16 + digit(value[i + 1]));
+            }
+            last.name = number_of_name(decoded_);
+            last.name_status = name_state::exact;
+            return value.size() % 2 == 0;
+        }
+        if (detail::keyed(line, "NameState", value)) {
+            for (std::size_t i = 0; i < std::size(detail::name_states); ++i)
+                if (value == detail::name_states[i]) return last.name_status = static_cast<name_state>(i), true;
+            return false;
+        }
+        return true;  // any other line of smaps
+    }
+
+    static std::uint8_t shift(std::uint64_t page_size) noexcept {
+        std::uint8_t n = 0;
+        while (n < 63 && (std::uint64_t{1} << n) < page_size) ++n;
+        return n;
+    }
+    void decode(std::string_view name) {
+        decoded_.clear();
+        while (!name.empty()) {
+            const bool newline = name.starts_with(escaped_newline);
+            decoded_ += newline ? '\n' : name.front();
+            name.remove_prefix(newline ? escaped_newline.size() : 1);
+        }
+    }
+    std::uint32_t number_of_name(std::string_view name) {
+        if (name.empty()) return 0;
+        if (last_name_ != 0 && made_.name(last_name_) == name) return last_name_;  // a file's mappings follow one another
+        const auto [place, is_new] = numbers_.try_emplace(std::string{name}, static_cast<std::uint32_t>(made_.name_ends_.size() + 1));
+        if (is_new) {
+            made_.names_.insert(made_.names_.end(), name.begin(), name.end());
+            made_.name_ends_.push_back(made_.names_.size());
+        }
+        return last_name_ = place->second;
+    }
+    std::uint32_t number_of_id(std::span<const std::byte> bytes) {
+        const build_id value{bytes};
+        if (value.empty()) return 0;
+        for (std::size_t i = made_.ids_.size(); i != 0; --i)  // the newest first: a file's mappings follow one another
+            if (made_.ids_[i - 1] == value) return static_cast<std::uint32_t>(i);
+        made_.ids_.push_back(value);
+        return static_cast<std::uint32_t>(made_.ids_.size());
+    }
+
+    basic_snapshot made_;
+    std::unordered_map<std::string, std::uint32_t> numbers_;  // of names
+    std::string decoded_;
+    std::uint32_t last_name_ = 0;
+};
+
+/// Reads a snapshot's mappings in ascending order; what it gives is a value.
+template <class Allocator>
+class basic_snapshot<Allocator>::iterator {
+public:
+    using value_type = mapping;
+    using difference_type = std::ptrdiff_t;
+
+    iterator() noexcept = default;
+    iterator(const basic_snapshot& from, std::size_t number) noexcept : from_(&from), number_(number) {}
+    [[nodiscard]] mapping operator*() const noexcept { return (*from_)[number_]; }
+    iterator& operator++() noexcept { return ++number_, *this; }
+    iterator operator++(int) noexcept { return {*from_, number_++}; }
+    [[nodiscard]] friend bool operator==(const iterator&, const iterator&) noexcept = default;
+
+private:
+    const basic_snapshot* from_ = nullptr;
+    std::size_t number_ = 0;
+};
+
+template <class Allocator>
+mapping basic_snapshot<Allocator>::operator[](std::size_t i) const noexcept {
+    const record& r = records_[i];
+    return {.start = r.start,
+            .end = r.end,
+            .permissions = permission_set::from_bits(r.permissions),
+            .name_status = r.name_status,
+            .build_id_known = r.build_id_known,
+            .offset = r.offset,
+            .page_size = r.page_shift == 0 ? 0 : std::uint64_t{1} << r.page_shift,
+            .inode = r.inode,
+            .device = r.device,
+            .name = name(r.name),
+            .build_id = r.id == 0 ? build_id_view{} : build_id_view{ids_[r.id - 1].bytes()}};
+}
+
+template <class Allocator>
+auto basic_snapshot<Allocator>::capture(const maps& from, const capture_options& options, const Allocator& allocator)
+    -> result<basic_snapshot> {
+    constexpr std::size_t sample = 64;  // mappings by which a way is timed
+    const auto now = [] {
+        timespec t{};
+        ::clock_gettime(CLOCK_MONOTONIC, &t);
+        return std::int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
+    };
+    builder b{allocator};
+    std::uint64_t above = 0;
+    const auto keep = [&](mapping m) {
+        above = m.end;
+        if (!options.page_sizes) m.page_size = 0;
+        name_buffer name;
+        // Where the text does not give a name as the kernel has it, the ioctl does, if the mapping is still there.
+        if (from.backend() == backend::ioctl && (m.name_status == name_state::ambiguous || m.name_status == name_state::too_long)) {
+            const auto exact = from.find(m.start, {.name = name});
+            if (exact && exact->end == m.end && exact->inode == m.inode && exact->device == m.device) {
+                m.name = exact->name;
+                m.name_status = exact->name_status;
+            }
+        }
+        (void)b.add(m);
+    };
+    // Goes on from `above` until `stop` says so. False: at the end, or failed; see `broke`.
+    error broke;
+    const auto go_on = [&](backend use, auto stop) {
+        mapping_walk walk{from.handle_, {.names = options.names, .build_ids = options.build_ids}, use, above};
+        std::size_t count = 0;
+        for (const mapping& m : walk) {
+            keep(m);
+            if (stop(++count)) return true;
+        }
+        broke = walk.error();
+        return false;
+    };
+    const auto never = [](std::size_t) { return false; };
+
+    const bool either = from.backend() == backend::ioctl && !options.build_ids && !options.page_sizes;
+    const std::int64_t first = now();
+    bool more = go_on(from.backend(), [&](std::size_t count) { return either && count == sample; });
+    if (more) {  // by text, if that is not slower; it reads over what is known already
+        const std::int64_t second = now();
+        more = go_on(backend::text, [&](std::size_t count) { return count == sample && (now() - second) / 2 > second - first; });
+        if (more || broke == errc::task_gone || broke == errc::contended) go_on(from.backend(), never);
+    }
+    return broke.code == errc::none ? result<basic_snapshot>{b.build()} : result<basic_snapshot>{b.build(), broke};
+}
+
+template <class Allocator>
+auto basic_snapshot<Allocator>::parse(std::string_view text, const Allocator& allocator) -> result<basic_snapshot> {
+    builder b{allocator};
+    bool any = false;   // a mapping's line was read
+    bool kept = false;  // and kept
+    std::uint64_t number = 0;
+    for (std::size_t at = 0; at < text.size();) {
+        const std::string_view line = text.substr(at, text.find('\n', at) - at);
+        ++number;
+        error wrong{.code = errc::malformed, .at = step::parse, .line = number, .offset = at};
+        if (!detail::is_keyed(line)) {
+            const auto m = parse_line(line);
+            if (!m) {
+                wrong.offset += m.error().offset;
+                return {b.build(), wrong};
+            }
+            any = true;
+            kept = m->name != "[vsyscall]" || m->file_backed();
+            if (kept) (void)b.add(*m);
+        } else if (!any) {
+            return {b.build(), wrong};
+        } else if (kept && !b.annotate(line)) {
+            return {b.build(), wrong};
+        }
+        at += line.size() + 1;
+    }
+    return b.build();
+}
+
+/// Writes a snapshot as maps text, each line with its newline; what a maps line cannot hold follows it in the manner of smaps:
+/// KernelPageSize, and ours: BuildID (empty: known to have none), NameBytes (hexadecimal, where `\012` in the text would be
+/// ambiguous), NameState (where the name is not known). parse() reads it back without loss.
+template <class Sink, class Allocator>
+void print(Sink&& sink, const basic_snapshot<Allocator>& s) {
+    const auto number = [&sink](std::uint64_t value, unsigned base, std::size_t width = 1) {
+        detail::char_line<20> digits;
+        digits.put(value, base, width);
+        sink(digits.view());
+    };
+    for (const mapping& m : s) {
+        print(sink, m);
+        sink("\n");
+        if (m.page_size != 0) sink("KernelPageSize:    "), number(m.page_size / 1024, 10), sink(" kB\n");
+        if (m.build_id_known || !m.build_id.empty()) {
+            sink("BuildID:           ");
+            print(sink, m.build_id);
+            sink("\n");
+        }
+        const bool doubtful = m.name.find('\n') != std::string_view::npos || m.name.find(escaped_newline) != std::string_view::npos;
+        if (doubtful && m.name_status == name_state::exact) {
+            sink("NameBytes:         ");
+            for (const char c : m.name) number(static_cast<unsigned char>(c), 16, 2);
+            sink("\n");
+        } else if (m.name_status != name_state::exact && m.name_status != name_state::ambiguous) {
+            sink("NameState:         ");
+            sink(detail::name_states[static_cast<std::size_t>(m.name_status)]);
+            sink("\n");
+        }
+    }
+}
+
+template <class Traits, class Allocator>
+std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, const basic_snapshot<Allocator>& s) {
+    print(detail::stream_sink<std::basic_ostream<char, Traits>>{out}, s);
+    return out;
+}
+
+/// What happened to a range of addresses. Where several things did, the first that holds.
+enum class change_kind : unsigned char {
+    mapped,       ///< nothing was there before
+    unmapped,     ///< nothing is there now
+    backing,      ///< another file, another part of it, a file or none, another page size or build ID
+    permissions,
+    name,
+};
+
+[[nodiscard]] constexpr std::string_view to_string(change_kind kind) noexcept {
+    constexpr std::string_view names[] = {"mapped", "unmapped", "backing", "permissions", "name"};
+    return names[static_cast<std::size_t>(kind)];
+}
+
+/// One change: a range of addresses and what is there now (unmapped: what was there), cut to the range, its offset too.
+struct change {
+    change_kind kind = change_kind::mapped;
+    std::uint64_t start = 0;
+    std::uint64_t end = 0;
+    mapping now;
+};
+
+/// Writes a change as one line, without a newline: the kind, and the mapping's own line.
+template <class Sink>
+constexpr void print(Sink&& sink, const change& c) {
+    detail::char_line<16> kind;
+    kind.put(to_string(c.kind));
+    kind.pad_to(12);
+    sink(kind.view());
+    print(sink, c.now);
+}
+
+template <class Traits>
+std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, const change& c) {
+    print(detail::stream_sink<std::basic_ostream<char, Traits>>{out}, c);
+    return out;
+}
+
+namespace detail {
+
+/// A mapping cut to a range within it.
+[[nodiscard]] constexpr mapping cut(mapping m, std::uint64_t start, std::uint64_t end) noexcept {
+    if (m.file_backed()) m.offset += start - m.start;
+    m.start = start;
+    m.end = end;
+    return m;
+}
+
+/// Whether two records are of the same memory at the same place, whatever their bounds. What one of them does not know is no
+/// difference.
+[[nodiscard]] constexpr bool same_backing(const mapping& a, const mapping& b) noexcept {
+    return a.file_backed() == b.file_backed() && a.device == b.device && a.inode == b.inode &&
+           (!a.file_backed() || a.offset - a.start == b.offset - b.start) &&
+           (a.page_size == 0 || b.page_size == 0 || a.page_size == b.page_size) &&
+           (!a.build_id_known || !b.build_id_known || a.build_id == b.build_id);
+}
+
+[[nodiscard]] constexpr bool same_name(const mapping& a, const mapping& b) noexcept {
+    const auto known = [](name_state s) { return s == name_state::exact || s == name_state::ambiguous; };
+    return !known(a.name_status) || !known(b.name_status) || a.name == b.name;
+}
+
+}  // namespace detail
+
+/// What changed from one snapshot to the next, ascending: a split or a merge alone is no change. Linear in both sizes. The
+/// records borrow from the snapshots.
+template <class A, class B>
+[[nodiscard]] std::vector<change> difference(const basic_snapshot<A>& before, const basic_snapshot<B>& after) {
+    std::vector<change> changes;
+    const auto note = [&](change_kind kind, const mapping& m, std::uint64_t start, std::uint64_t end) {
+        const mapping piece = detail::cut(m, start, end);
+        if (!changes.empty()) {
+            change& last = changes.back();
+            if (last.end == start && last.kind == kind && last.now.permissions == piece.permissions &&
+                detail::same_backing(last.now, piece) && last.now.name == piece.name) {
+                last.end = last.now.end = end;
+                return;
+            }
+        }
+        changes.push_back({kind, start, end, piece});
+    };
+    std::size_t i = 0;
+    std::size_t j = 0;
+    for (std::uint64_t at = 0; i < before.size() || j < after.size();) {
+        constexpr std::uint64_t never = UINT64_MAX;
+        const mapping a = i < before.size() ? before[i] : mapping{.start = never, .end = never};
+        const mapping b = j < after.size() ? after[j] : mapping{.start = never, .end = never};
+        at = std::max(at, std::min(a.start, b.start));
+        const bool in_a = a.start <= at && i < before.size();
+        const bool in_b = b.start <= at && j < after.size();
+        const std::uint64_t end = std::min(in_a ? a.end : a.start, in_b ? b.end : b.start);
+        if (!in_a)
+            note(change_kind::mapped, b, at, end);
+        else if (!in_b)
+            note(change_kind::unmapped, a, at, end);
+        else if (!detail::same_backing(a, b))
+            note(change_kind::backing, b, at, end);
+        else if (a.permissions != b.permissions)
+            note(change_kind::permissions, b, at, end);
+        else if (!detail::same_name(a, b))
+            note(change_kind::name, b, at, end);
+        at = end;
+        if (in_a && a.end == end) ++i;
+        if (in_b && b.end == end) ++j;
+    }
+    return changes;
+}
+template <class A, class B>
+std::vector<change> difference(const basic_snapshot<A>&&, const basic_snapshot<B>&) = delete;  // the records would borrow
+template <class A, class B>
+std::vector<change> difference(const basic_snapshot<A>&, const basic_snapshot<B>&&) = delete;  // from a temporary
+template <class A, class B>
+std::vector<change> difference(const basic_snapshot<A>&&, const basic_snapshot<B>&&) = delete;
+
+}  // namespace procmap::inline PROCMAP_ABI
