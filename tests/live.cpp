@@ -1239,8 +1239,8 @@ TEST_CASE("threads that share one text handle notice each other: no torn record,
     crew threads;
     threads.add(0, [&](std::size_t, tally&) { stable.change(); });
     for (int i = 0; i < 3; ++i) {  // more than there may be processors: some are interrupted in the middle of a read
-        threads.add(churn_walks(), [&](std::size_t, tally& count) { walk_once(self, stable, count); });
-        threads.add(churn_walks(), [&](std::size_t n, tally& count) { find_once(self, stable, n, count); });
+        threads.add(churn_walks() / 2, [&](std::size_t, tally& count) { walk_once(self, stable, count); });
+        threads.add(churn_walks() / 2, [&](std::size_t n, tally& count) { find_once(self, stable, n, count); });
     }
     const tally all = threads.run();
     all.check();

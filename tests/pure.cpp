@@ -212,7 +212,7 @@ reference read_slowly(std::string_view line) {
     return r;
 }
 
-std::string letters(permissions p) {
+std::string letters(permission_set p) {
     std::string out = "---p";
     if (p.has(perm::read)) out[0] = 'r';
     if (p.has(perm::write)) out[1] = 'w';
