@@ -131,8 +131,7 @@ private:
                 (m->file_backed() ? find_entry(*m) == nullptr : !m->permissions.has(perm::write)))
                 m = ask_named(from, address, *m);
             if (!m && m.error() != errc::not_mapped) return mark_rest(i, m.error());
-            const std::uint64_t hole_end = m ? m->start : UINT64_MAX;
-            for (; i < order_.size() && addresses[order_[i]] < hole_end; ++i) locations_[order_[i]].reason = reason::not_mapped;
+            for (; i < order_.size() && (!m || addresses[order_[i]] < m->start); ++i) locations_[order_[i]].reason = reason::not_mapped;
             if (!m || i == order_.size() || addresses[order_[i]] != address) continue;
             next_hints_.push_back({.start = m->start, .end = m->end, .inode = m->inode, .device = m->device});
             i = locate(from, *m, i, addresses);
@@ -233,18 +232,18 @@ private:
     void consult_file(const maps& from, const mapping& m, entry& e) {
         const bool same = held_ != nullptr && held_->inode == m.inode && held_->device == m.device;
         detail::known_file* known = same ? held_ : memory_.recall(m);
-        const bool held = known != nullptr;  // before `m` was asked for, so that `m` is about this very file
-        if (!held) {
-            known = memory_.learn(from.fd(), m, e.state);
-            if (known == nullptr) return;
-            learned_ = true;
-            if (passes_left_ > 0) return;  // the next pass asks again, the file being held
+        if (known == nullptr) {  // not held before `m` was asked for, so it may be another by now: the next pass asks again
+            file_state state = file_state::unknown;
+            learned_ |= memory_.learn(from.fd(), m, state) != nullptr;
+            if (!learned_) e.state = state;
+            return;
         }
-        if (held && e.id_known && !known->id_known) known->id = e.id, known->id_known = true;
-        if (options_.elf_addresses || !known->id_known) memory_.read(*known);
+        // What the kernel said is kept only if the file's version was looked at first.
+        if (same && e.id_known && !known->id_known) known->id = e.id, known->id_known = true;
+        if (options_.elf_addresses || (!e.id_known && !known->id_known)) memory_.read(*known);
         e.state = known->state;
         if (options_.elf_addresses) e.segments.assign(known->segments.begin(), known->segments.end());
-        if (options_.build_ids_from != build_id_choice::kernel && known->id_known) e.id = known->id, e.id_known = true;
+        if (!e.id_known && options_.build_ids_from != build_id_choice::kernel && known->id_known) e.id = known->id, e.id_known = true;
     }
 
     error mark_rest(std::size_t i, const error& broke) {
