@@ -7,10 +7,11 @@ set(procmap_headers
   include/procmap/mapping.hpp
   include/procmap/uapi.hpp
   include/procmap/text.hpp
+  include/procmap/fd.hpp
+  include/procmap/open.hpp
   include/procmap/elf.hpp
   include/procmap/build_id.hpp
   include/procmap/kind.hpp
-  include/procmap/fd.hpp
   include/procmap/query.hpp
   include/procmap/text_reader.hpp
   include/procmap/probe.hpp
@@ -23,6 +24,7 @@ set(procmap_headers
   include/procmap/cached_maps.hpp
   include/procmap/bpf.hpp
   include/procmap/snapshot.hpp
+  include/procmap/handover.hpp
   include/procmap/system_error.hpp
   include/procmap/procmap.hpp
 )

@@ -119,7 +119,9 @@ private:
             if (memory_.learn(from_->fd(), m, state) != nullptr) return false;
             return ask_kernel(m, id, id_known), true;  // it may not be opened: asked for again each time
         }
-        if (!known->id_known && options_.build_ids_from == build_id_choice::automatic && ask_kernel(m, id, id_known) && !id.empty()) {
+        const bool ask = options_.build_ids_from == build_id_choice::automatic && (!known->id_known || known->overlay);
+        if (ask && ask_kernel(m, id, id_known) && !id.empty()) {
+            if (known->overlay) return true;  // of this mapping, and not of each of the file
             known->id = id;
             known->id_known = true;
         }

@@ -107,7 +107,8 @@ private:
         constexpr std::uint32_t pn_xnum = 0xffff;
         if (count == pn_xnum) {  // the true count is in the first section header
             const std::uint64_t sections = wide_ ? u64(raw + 40) : u32(raw + 32);
-            if (!(*read_)(sections + (wide_ ? 44 : 28), std::span{raw}.first(4))) return;
+            const std::uint64_t at = sections + (wide_ ? 44 : 28);
+            if (at < sections || !(*read_)(at, std::span{raw}.first(4))) return;
             count = u32(raw);
         }
         if (table_ > UINT64_MAX - std::uint64_t{most_segments} * 0xffff) return;

@@ -1,6 +1,7 @@
 // What was read from mapped files, kept only while it is certain to be true.
 #pragma once
 
+#include <sys/statfs.h>
 #include <time.h>
 
 #include <cerrno>
@@ -32,6 +33,7 @@ struct known_file {
     std::uint64_t inode = 0;
     std::string name{};  // compared where the file system's inode numbers are not enough: see by_name
     bool by_name = false;
+    bool overlay = false;  // once written to, its old and its new contents can both be mapped, as one inode
     unique_fd pin{};
     file_version version{};
     file_state state = file_state::unknown;
@@ -75,11 +77,13 @@ public:
         found_file found = find_file(maps, m);
         state = found.state;
         if (!found.path_fd) return nullptr;
+        const bool overlay = on_overlayfs(found.path_fd.borrow());
         known_file& f = files_.emplace_back();
         f = known_file{.device = m.device,
                             .inode = m.inode,
                             .name = std::string{m.name},
                             .by_name = found.version.inode != m.inode || found.version.device != m.device,
+                            .overlay = overlay,
                             .pin = std::move(found.path_fd),
                             .version = found.version,
                             .state = found.state,
@@ -129,6 +133,12 @@ public:
     void clear() noexcept { files_.clear(); }
 
 private:
+    [[nodiscard]] static bool on_overlayfs(borrowed_fd fd) noexcept {
+        struct statfs fs {};
+        constexpr long magic = 0x794c7630;  // OVERLAYFS_SUPER_MAGIC, include/uapi/linux/magic.h
+        return ::fstatfs(fd.get(), &fs) == 0 && static_cast<long>(fs.f_type) == magic;
+    }
+
     /// Change times have the granularity of the kernel's tick (10 ms at most; finer since 6.13): a change so soon after the last
     /// one may not show.
     [[nodiscard]] static bool settled(const file_version& v) noexcept {

@@ -137,7 +137,7 @@ inline bool process_directory(borrowed_fd maps, path_buffer& directory) noexcept
     bool same = false;
     if (auto opened = open_maps({}); opened) {
         handle own{.fd = std::move(*opened), .pid = error::this_process};
-        if (ioctl_absent(own.fd.borrow()) == 0) own.backend = backend::ioctl;
+        if (!says_absent(any_query(own.fd.borrow()))) own.backend = backend::ioctl;
         const auto shown = lookup(own, reinterpret_cast<std::uintptr_t>(page), nothing_asked, false);
         same = shown && shown->inode == m.inode && shown->device == m.device;
     }

@@ -2,9 +2,12 @@
 #pragma once
 
 #include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdint>
+#include <string_view>
 #include <utility>
 
 #include <procmap/probe.hpp>
@@ -38,21 +41,25 @@ class maps {
 public:
     maps() noexcept = default;
 
-    /// Opens the maps of this process. Two system calls with the ioctl (open, one query to see that it answers) and a uname.
-    /// Async-signal-safe.
+    /// Opens the maps of this process: an open, one query to see that it answers, and a uname; text: an open and a read.
+    /// Async-signal-safe, and so are the others.
     [[nodiscard]] static result<maps> open_self(const open_options& how = {}) noexcept {
         return open_target({.proc = how.proc}, how);
     }
-    /// Opens the maps of a process, or of a thread by its thread ID. errc::gone: no such process (its address space may
-    /// already be gone when open succeeds: the first question says so); errc::denied: see maps; errc::unsupported: the back-end
-    /// that `how` insists on is not there.
+    /// Opens the maps of a process, or of a thread by its thread ID. Where its main thread has exited
+    /// and others live, it is opened through one of those. errc::gone: no such process, or it just exited; errc::zombie,
+    /// errc::kernel_thread: it has no address space; errc::denied: see maps; errc::unsupported: the back-end that `how` insists on is
+    /// not there.
     [[nodiscard]] static result<maps> open(pid_t pid, const open_options& how = {}) noexcept {
         return open_target({.proc = how.proc, .pid = pid < 0 ? 0 : pid}, how);
     }
-    /// Opens them through one thread, /proc/PID/task/TID/maps: the only way once the main thread has exited and others live.
+    /// Opens them through one thread, /proc/PID/task/TID/maps.
     [[nodiscard]] static result<maps> open(pid_t pid, pid_t tid, const open_options& how = {}) noexcept {
         return open_target({.proc = how.proc, .pid = pid < 0 ? 0 : pid, .tid = tid == 0 ? -1 : tid}, how);
     }
+    /// Opens the maps of the process that a pidfd names, and of no other: the pid could be another's by the time it is used, so the
+    /// pidfd is asked afterwards whether its process still has it. Errors as for open(pid). Three more system calls.
+    [[nodiscard]] static result<maps> open(borrowed_fd pidfd, const open_options& how = {}) noexcept;
     /// Takes over a descriptor that somebody else opened, after making sure that it is a readable maps file of procfs:
     /// errc::not_maps where it is not (smaps, a regular file, a directory, O_PATH, …), errc::gone where its address space is
     /// gone, errc::invalid where it is not open. On failure the descriptor is closed. `how.proc` is not used.
@@ -88,22 +95,59 @@ private:
 
     explicit maps(detail::handle&& handle) noexcept : handle_(std::move(handle)) {}
 
-    static result<maps> open_target(const detail::target& t, const open_options& how) noexcept {
+    static result<maps> open_target(detail::target t, const open_options& how) noexcept {
+        auto opened = open_task(t, how);
+        // The main thread may have exited while others live: its maps are empty then, theirs are not.
+        if (!opened && opened.error() == errc::gone && opened.error().errno_value == 0 && t.tid == 0) {
+            error empty = opened.error();
+            detail::any_thread(t, [&](std::int32_t tid) {
+                t.tid = tid;
+                opened = open_task(t, how);
+                return opened.has_value();
+            });
+            t.tid = 0;
+            if (!opened) {
+                empty.code = detail::why_empty(t);
+                return empty;
+            }
+        }
+        return opened;
+    }
+
+    /// Opens the file of one task; errc::gone without an errno where it has no address space.
+    static result<maps> open_task(const detail::target& t, const open_options& how) noexcept {
         auto file = detail::open_maps(t);
         if (!file) return file.error();
         detail::handle h{.fd = std::move(*file), .pid = t.pid, .tid = t.tid};
-        const int absent = choose(h, how);
-        if (absent != 0 && how.use == procmap::backend::ioctl) return h.failure(errc::unsupported, step::open, absent);
+        const first_answer first = choose(h, how);
+        if (first.absent != 0 && how.use == procmap::backend::ioctl) return h.failure(errc::unsupported, step::open, first.absent);
+        if (first.empty) return h.failure(errc::gone, step::open);
         return maps{std::move(h)};
     }
 
-    /// Settles the back-end, by one ioctl unless text was asked for; the errno where that says that there is no such ioctl.
-    static int choose(detail::handle& h, const open_options& how) noexcept {
-        if (how.use == procmap::backend::text) return 0;
-        if (const int absent = detail::ioctl_absent(h.fd.borrow()); absent != 0) return absent;
-        h.backend = procmap::backend::ioctl;
-        h.kernel_build_ids = how.trust_kernel_build_ids || known_hazards(running_kernel()).empty();
-        return 0;
+    struct first_answer {
+        int absent = 0;      // the errno that says that there is no such ioctl
+        bool empty = false;  // there is no address space
+    };
+
+    /// Settles the back-end, by one ioctl unless text was asked for, and by a read of one byte for text.
+    static first_answer choose(detail::handle& h, const open_options& how) noexcept {
+        first_answer first;
+        if (how.use != procmap::backend::text) {
+            const int answer = detail::any_query(h.fd.borrow());
+            if (!detail::says_absent(answer)) {
+                h.backend = procmap::backend::ioctl;
+                h.kernel_build_ids = how.trust_kernel_build_ids || known_hazards(running_kernel()).empty();
+                first.empty = answer == ESRCH;
+                return first;
+            }
+            first.absent = answer;
+        }
+        char byte = 0;
+        const int saved = errno;
+        first.empty = ::pread(h.fd.get(), &byte, 1, 0) == 0;
+        errno = saved;
+        return first;
     }
 
     detail::handle handle_;
@@ -122,7 +166,7 @@ inline result<maps> maps::adopt(unique_fd fd, const open_options& how) noexcept 
         return h.failure(errc::not_maps, step::adopt);
     // What answers the ioctl is a maps file: no other file of procfs does. What does not may be smaps, or an older kernel's
     // maps: in smaps and its like the second line is none of maps.
-    const int absent = choose(h, how);
+    const int absent = choose(h, how).absent;
     if (h.backend == procmap::backend::ioctl) {
         const auto any = detail::lookup_ioctl(h, 0, {}, true);
         if (any || any.error() == errc::not_mapped) return maps{std::move(h)};
@@ -138,6 +182,33 @@ inline result<maps> maps::adopt(unique_fd fd, const open_options& how) noexcept 
     if (failure.code != errc::none) return h.failure(errc::not_maps, step::adopt, failure.errno_value);
     if (how.use == procmap::backend::ioctl) return h.failure(errc::unsupported, step::adopt, absent);
     return maps{std::move(h)};
+}
+
+inline result<maps> maps::open(borrowed_fd pidfd, const open_options& how) noexcept {
+    error failure{.code = errc::invalid, .at = step::open};
+    detail::char_line<20> number;
+    number.put(static_cast<std::uint64_t>(pidfd.get() < 0 ? 0 : pidfd.get()), 10);
+    const int saved = errno;
+    const detail::target self{.proc = how.proc};
+    const detail::proc_path path{self, std::string_view{"/fdinfo/"}, number.view()};
+    const unique_fd info{::openat(AT_FDCWD, path.c_str(), O_RDONLY | O_CLOEXEC)};
+    char text[512];
+    const ssize_t n = ::pread(info.get(), text, sizeof text, 0);
+    errno = saved;
+    const std::string_view fields{text, n < 0 ? 0 : static_cast<std::size_t>(n)};
+    constexpr std::string_view key = "Pid:\t";
+    const std::size_t at = fields.find(key);
+    if (at == std::string_view::npos) return failure;  // not a pidfd
+    detail::line_scanner scanner{fields.data() + at + key.size(), fields.data() + fields.size()};
+    std::uint64_t pid = 0;
+    failure.code = scanner.at != scanner.end && *scanner.at == '-' ? errc::gone : errc::unsupported;  // -1: reaped; 0: of another namespace
+    if (!scanner.decimal(pid) || pid == 0 || pid > INT32_MAX) return failure;
+    auto opened = open(static_cast<pid_t>(pid), how);
+    const bool reaped = ::syscall(SYS_pidfd_send_signal, pidfd.get(), 0, nullptr, 0) != 0 && errno == ESRCH;
+    errno = saved;
+    failure.code = errc::gone;
+    failure.pid = static_cast<std::int32_t>(pid);
+    return reaped ? result<maps>{failure} : std::move(opened);
 }
 
 }  // namespace procmap::inline PROCMAP_ABI

@@ -143,7 +143,8 @@ private:
     /// Asks for the mapping with its name, and with its build ID where that is wanted and not remembered. `expected` tells the file.
     [[nodiscard]] result<mapping> ask_named(const maps& from, std::uint64_t address, const mapping& expected) {
         if (expected.file_backed() && consults_files()) held_ = memory_.recall(expected);
-        const bool kernel_id = options_.build_ids && options_.build_ids_from != build_id_choice::file && (held_ == nullptr || !held_->id_known);
+        const bool kernel_id = options_.build_ids && options_.build_ids_from != build_id_choice::file &&
+                               (held_ == nullptr || !held_->id_known || held_->overlay);
         return from.find_from(address, {.name = name_, .build_id = kernel_id ? std::span<std::byte>{id_} : std::span<std::byte>{}});
     }
 
@@ -234,12 +235,14 @@ private:
         detail::known_file* known = same ? held_ : memory_.recall(m);
         if (known == nullptr) {  // not held before `m` was asked for, so it may be another by now: the next pass asks again
             file_state state = file_state::unknown;
-            learned_ |= memory_.learn(from.fd(), m, state) != nullptr;
-            if (!learned_) e.state = state;
+            if (memory_.learn(from.fd(), m, state) != nullptr)
+                learned_ = true;
+            else
+                e.state = state;
             return;
         }
-        // What the kernel said is kept only if the file's version was looked at first.
-        if (same && e.id_known && !known->id_known) known->id = e.id, known->id_known = true;
+        // What the kernel said is kept only if the file's version was looked at first, and holds for all mappings of the file.
+        if (same && e.id_known && !known->id_known && !known->overlay) known->id = e.id, known->id_known = true;
         if (options_.elf_addresses || (!e.id_known && !known->id_known)) memory_.read(*known);
         e.state = known->state;
         if (options_.elf_addresses) e.segments.assign(known->segments.begin(), known->segments.end());

@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include <procmap/fd.hpp>
+#include <procmap/open.hpp>
 #include <procmap/query.hpp>
 
 namespace procmap::inline PROCMAP_ABI {
@@ -92,11 +92,15 @@ struct capabilities {
 
 namespace detail {
 
-/// 0 where the ioctl is there, whatever it answers; otherwise the errno that says that it is not.
-[[nodiscard]] inline int ioctl_absent(borrowed_fd fd) noexcept {
+/// The errno of the cheapest query there is; 0 where it succeeds.
+[[nodiscard]] inline int any_query(borrowed_fd fd) noexcept {
     uapi::query<uapi::layout::lookup> any{0, {}};
-    const int answer = uapi::send(fd, any).error;
-    return answer == ENOTTY || answer == ENOSYS || answer == EPERM || answer == EACCES ? answer : 0;
+    return uapi::send(fd, any).error;
+}
+
+/// Whether a query's errno says that the ioctl is not there: an old kernel, an emulator, or a sandbox.
+[[nodiscard]] constexpr bool says_absent(int answer) noexcept {
+    return answer == ENOTTY || answer == ENOSYS || answer == EPERM || answer == EACCES;
 }
 
 [[nodiscard]] inline bool on_procfs(borrowed_fd fd) noexcept {
@@ -141,8 +145,9 @@ namespace detail {
     }
     const borrowed_fd fd = file->borrow();
     c.live = detail::on_procfs(fd);
-    c.ioctl_errno = detail::ioctl_absent(fd);
-    c.ioctl = c.ioctl_errno == 0;
+    const int answer = detail::any_query(fd);
+    c.ioctl = !detail::says_absent(answer);
+    if (!c.ioctl) c.ioctl_errno = answer;
     if (c.ioctl) {
         c.struct_size = detail::kernel_struct_size(fd);
         c.build_id_hazards = known_hazards(c.release);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <procmap/cached_maps.hpp>
+#include <procmap/handover.hpp>
 #include <procmap/maps.hpp>
 #include <procmap/normalizer.hpp>
 #include <procmap/snapshot.hpp>

@@ -17,6 +17,8 @@ enum class errc : unsigned char {
     none = 0,
     not_mapped,   ///< no mapping at the address (find), or at and above it (find_from): an answer, not a fault
     gone,         ///< no such process, or its address space has no user left: it exited, or it called exec
+    zombie,       ///< exited and not yet waited for: it has no address space any more
+    kernel_thread,  ///< it never had one
     task_gone,    ///< text only: the task that the handle was opened through was reaped; others may live on in its memory
     denied,       ///< the kernel or a sandbox does not permit it
     unsupported,  ///< this kernel, sandbox or procfs cannot do it
@@ -29,7 +31,7 @@ enum class errc : unsigned char {
 };
 
 /// Where it went wrong.
-enum class step : unsigned char { none, open, adopt, query, read, parse };
+enum class step : unsigned char { none, open, adopt, query, read, parse, send, receive };
 
 /// A failure, as a small value. Nothing in it is allocated or borrowed.
 struct error {
@@ -56,6 +58,7 @@ struct error {
         case E2BIG: return "E2BIG";
         case EACCES: return "EACCES";
         case EAGAIN: return "EAGAIN";
+        case ECONNRESET: return "ECONNRESET";
         case EBADF: return "EBADF";
         case EFAULT: return "EFAULT";
         case EINTR: return "EINTR";
@@ -70,8 +73,10 @@ struct error {
         case ENOMEM: return "ENOMEM";
         case ENOSYS: return "ENOSYS";
         case ENOTDIR: return "ENOTDIR";
+        case ENOTSOCK: return "ENOTSOCK";
         case ENOTTY: return "ENOTTY";
         case EPERM: return "EPERM";
+        case EPIPE: return "EPIPE";
         case ESRCH: return "ESRCH";
         default: return {};
     }
@@ -82,8 +87,9 @@ struct error {
     switch (code) {
         case errc::none: return "no error";
         case errc::not_mapped: return "no mapping there";
-        case errc::gone: return "no such process or thread, or it has no address space (any more): it exited, called exec, is a zombie or a kernel thread; "
-                                 "open it again if it lives";
+        case errc::gone: return "no such process or thread, or it exited or called exec and its address space is gone; open it again if it lives";
+        case errc::zombie: return "it exited and waits for its parent: a zombie has no address space; take a snapshot earlier";
+        case errc::kernel_thread: return "a kernel thread has no address space";
         case errc::task_gone: return "the task it was opened through was reaped; open it again through a living thread";
         case errc::denied:
             return "permission denied; needs ptrace read access to the process: its user, or CAP_SYS_PTRACE (or CAP_PERFMON, "
@@ -105,7 +111,7 @@ struct error {
 /// the sink is.
 template <class Sink>
 constexpr void print(Sink&& sink, const error& e) {
-    constexpr std::string_view steps[] = {"", "open", "adopt", "query", "read", "parse"};
+    constexpr std::string_view steps[] = {"", "open", "adopt", "query", "read", "parse", "send", "receive"};
     detail::char_line<128> head;
     if (const auto at = static_cast<unsigned>(e.at); at != 0 && at < std::size(steps)) {
         head.put(steps[at]);

@@ -543,4 +543,32 @@ std::vector<change> difference(const basic_snapshot<A>&, const basic_snapshot<B>
 template <class A, class B>
 std::vector<change> difference(const basic_snapshot<A>&&, const basic_snapshot<B>&&) = delete;
 
+/// Looks at an address space again and again, and says what changed since the last look. The handle must outlive it.
+class watcher {
+public:
+    explicit watcher(const maps& from, const capture_options& options = {}) : from_(&from), options_(options) {}
+    explicit watcher(const maps&& from, const capture_options& options = {}) = delete;  // it would borrow from a temporary
+
+    /// Captures, and compares with the look before; the first look gives every mapping as mapped. What it gives is valid until
+    /// the next look. An error as from capture(); the look before then stays what the next is compared with.
+    [[nodiscard]] result<std::span<const change>> look() {
+        auto captured = snapshot::capture(*from_, options_);
+        if (!captured) return captured.error();
+        before_ = std::move(now_);
+        now_ = std::move(*captured);
+        changes_ = difference(before_, now_);
+        return std::span<const change>{changes_};
+    }
+
+    /// The last look.
+    [[nodiscard]] const snapshot& last() const noexcept { return now_; }
+
+private:
+    const maps* from_;
+    capture_options options_;
+    snapshot before_;
+    snapshot now_;
+    std::vector<change> changes_;  // borrow from both
+};
+
 }  // namespace procmap::inline PROCMAP_ABI

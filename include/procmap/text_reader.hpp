@@ -10,7 +10,7 @@
 #include <span>
 #include <string_view>
 
-#include <procmap/fd.hpp>
+#include <procmap/open.hpp>
 #include <procmap/query.hpp>
 #include <procmap/text.hpp>
 

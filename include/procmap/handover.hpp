@@ -1,0 +1,84 @@
+// Handing an open maps file to another process: an application opens its own, which needs no privilege, and an agent with none
+// asks it.
+#pragma once
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <utility>
+
+#include <procmap/maps.hpp>
+
+namespace procmap::inline PROCMAP_ABI {
+
+/// Sends a handle's descriptor over a Unix socket, with one byte of data. The receiver's handle is on the same address space; the
+/// sender's stays open. One system call; async-signal-safe. errc::failed with the errno of sendmsg(2); never SIGPIPE.
+[[nodiscard]] inline result<void> send_maps(int socket, const maps& from) noexcept {
+    char byte = 'm';
+    iovec data{&byte, 1};
+    const int fd = from.fd().get();
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof fd)] = {};
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof fd);
+    __builtin_memcpy(CMSG_DATA(header), &fd, sizeof fd);
+    const int saved = errno;
+    ssize_t n = -1;
+    for (int tries = 0; tries <= detail::interrupted_tries; ++tries) {
+        n = ::sendmsg(socket, &message, MSG_NOSIGNAL);
+        if (n >= 0 || errno != EINTR) break;
+    }
+    const int failure = n < 0 ? errno : 0;
+    errno = saved;
+    if (n == 1) return {};
+    return error{.code = failure == EINTR ? errc::interrupted : errc::failed, .at = step::send, .errno_value = failure};
+}
+
+/// Receives what send_maps sent, close-on-exec, and makes sure that it is a maps file (maps::adopt). Blocks as the socket does.
+/// errc::malformed: no descriptor came, or several, or the message was cut off: all that came are closed. errc::not_maps and
+/// the others: as adopt. errc::gone without an errno: the other side closed the connection.
+[[nodiscard]] inline result<maps> receive_maps(int socket, const open_options& how = {}) noexcept {
+    char byte = 0;
+    iovec data{&byte, 1};
+    constexpr std::size_t most = 8;  // room for more than the one that is right, so that they can be closed
+    alignas(cmsghdr) char control[CMSG_SPACE(most * sizeof(int))] = {};
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    const int saved = errno;
+    ssize_t n = -1;
+    for (int tries = 0; tries <= detail::interrupted_tries; ++tries) {
+        n = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+        if (n >= 0 || errno != EINTR) break;
+    }
+    const int failure = n < 0 ? errno : 0;
+    errno = saved;
+    if (n < 0) return error{.code = failure == EINTR ? errc::interrupted : errc::failed, .at = step::receive, .errno_value = failure};
+
+    unique_fd only;
+    std::size_t count = 0;
+    for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
+        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+        const std::size_t fds = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (std::size_t i = 0; i < fds; ++i, ++count) {
+            int fd = -1;
+            __builtin_memcpy(&fd, CMSG_DATA(header) + i * sizeof fd, sizeof fd);
+            only.reset(fd);  // closes the one before
+        }
+    }
+    if (n == 0 && count == 0) return error{.code = errc::gone, .at = step::receive};
+    if (count != 1 || (message.msg_flags & MSG_CTRUNC) != 0) return error{.code = errc::malformed, .at = step::receive};
+    return maps::adopt(std::move(only), how);
+}
+
+}  // namespace procmap::inline PROCMAP_ABI

@@ -1,0 +1,161 @@
+// Where a maps file is opened, and what is known of it from then on.
+#pragma once
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include <procmap/fd.hpp>
+#include <procmap/result.hpp>
+#include <procmap/text.hpp>
+
+namespace procmap::inline PROCMAP_ABI {
+
+/// How a handle asks the kernel.
+enum class backend : unsigned char {
+    automatic,  ///< the ioctl where it answers, otherwise the text
+    ioctl,      ///< PROCMAP_QUERY, Linux 6.11+
+    text,       ///< reading the file; no ioctl is sent, but for one that tells gone from task_gone
+};
+
+namespace detail {
+
+/// Which maps file: of this process (pid 0), of a process, or of one thread of it.
+struct target {
+    const char* proc = "/proc";
+    std::int32_t pid = error::this_process;
+    std::int32_t tid = 0;
+};
+
+/// A path of procfs, put together without allocation; empty where it would be longer than PATH_MAX.
+class proc_path {
+public:
+    proc_path(const target& t, std::string_view file, std::string_view name = {}) noexcept {
+        put(t.proc);
+        put("/");
+        t.pid == error::this_process ? put("self") : put(t.pid);
+        if (t.tid != 0) put("/task/"), put(t.tid);
+        put(file);
+        put(name);
+    }
+    [[nodiscard]] bool fits() const noexcept { return fits_; }
+    [[nodiscard]] const char* c_str() const noexcept { return text_; }
+
+private:
+    void put(std::string_view part) noexcept {
+        if (part.size() >= sizeof text_ - size_) fits_ = false;
+        if (!fits_) return;
+        for (const char c : part) text_[size_++] = c;
+        text_[size_] = '\0';
+    }
+    void put(std::int32_t number) noexcept {
+        char_line<20> digits;
+        digits.put(static_cast<std::uint64_t>(number), 10);
+        put(digits.view());
+    }
+
+    char text_[4096];  // PATH_MAX
+    std::size_t size_ = 0;
+    bool fits_ = true;
+};
+
+/// Why a maps file could not be opened. ENOENT is "gone", unless the process is there but hidden (hidepid), or procfs is not.
+inline errc open_failure(const target& t, int code) noexcept {
+    if (code == EACCES || code == EPERM) return errc::denied;
+    if (code == ESRCH) return errc::gone;
+    if (code != ENOENT && code != ENOTDIR) return errc::failed;
+    if (::faccessat(AT_FDCWD, proc_path({t.proc}, "").c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0) return errc::unsupported;
+    if (t.pid == error::this_process || std::string_view{t.proc} != "/proc") return errc::gone;  // another namespace's pids
+    const bool there = t.tid != 0 ? ::syscall(SYS_tgkill, t.pid, t.tid, 0) == 0 : ::kill(t.pid, 0) == 0;
+    return there || errno == EPERM ? errc::denied : errc::gone;
+}
+
+/// Opens a maps file, close-on-exec. One system call; up to two more to tell why it failed. errno is left as it was.
+[[nodiscard]] inline result<unique_fd> open_maps(const target& t) noexcept {
+    error failure{.code = errc::invalid, .at = step::open, .pid = t.pid, .tid = t.tid};
+    const proc_path path{t, "/maps"};
+    if ((t.pid <= 0 && t.pid != error::this_process) || t.tid < 0) return failure;
+    if (!path.fits()) {
+        failure.errno_value = ENAMETOOLONG;
+        return failure;
+    }
+    const int saved = errno;
+    int fd = ::openat(AT_FDCWD, path.c_str(), O_RDONLY | O_CLOEXEC);
+    for (int tries = 0; fd < 0 && errno == EINTR && tries < 100; ++tries)
+        fd = ::openat(AT_FDCWD, path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        errno = saved;
+        return unique_fd{fd};
+    }
+    failure.errno_value = errno;
+    failure.code = errno == EINTR ? errc::interrupted : open_failure(t, failure.errno_value);
+    errno = saved;
+    return failure;
+}
+
+/// How far it is to the next of fields with blanks between them.
+[[nodiscard]] constexpr std::size_t next_field(std::string_view fields) noexcept {
+    const std::size_t blank = fields.find(' ');
+    return blank == std::string_view::npos ? fields.size() : blank + 1;
+}
+
+/// What a task without an address space is, by /proc/PID/stat (proc_pid_stat(5)).
+[[nodiscard]] inline errc why_empty(const target& t) noexcept {
+    const unique_fd stat{::openat(AT_FDCWD, proc_path{t, "/stat"}.c_str(), O_RDONLY | O_CLOEXEC)};
+    char text[1024];
+    const ssize_t n = ::pread(stat.get(), text, sizeof text, 0);
+    std::string_view fields{text, n < 0 ? 0 : static_cast<std::size_t>(n)};
+    const std::size_t name_end = fields.rfind(')');
+    if (name_end == std::string_view::npos || fields.size() < name_end + 3) return errc::gone;
+    fields.remove_prefix(name_end + 2);  // to the state; the flags are six fields on
+    if (fields[0] == 'Z' || fields[0] == 'X') return errc::zombie;
+    for (int i = 0; i < 6; ++i) fields.remove_prefix(next_field(fields));
+    line_scanner number{fields.data(), fields.data() + fields.size()};
+    std::uint64_t flags = 0;
+    constexpr std::uint64_t pf_kthread = 0x00200000;
+    return number.decimal(flags) && (flags & pf_kthread) != 0 ? errc::kernel_thread : errc::gone;
+}
+
+/// Calls `visit(tid)` for each thread of a process, until it says true. No allocation.
+template <class Visit>
+bool any_thread(const target& process, Visit visit) noexcept {
+    const unique_fd directory{::openat(AT_FDCWD, proc_path{process, "/task"}.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    alignas(8) char entries[1024];  // struct linux_dirent64: inode, offset, record length, type, name
+    constexpr std::size_t name_offset = 19;
+    for (;;) {
+        const long n = ::syscall(SYS_getdents64, directory.get(), entries, sizeof entries);
+        if (n <= 0) return false;
+        for (long at = 0; at < n;) {
+            const char* const entry = entries + at;
+            std::uint16_t size = 0;
+            __builtin_memcpy(&size, entry + 16, sizeof size);
+            line_scanner name{entry + name_offset, entry + size};
+            std::uint64_t tid = 0;
+            if (name.decimal(tid) && tid <= INT32_MAX && visit(static_cast<std::int32_t>(tid))) return true;
+            at += size;
+        }
+    }
+}
+
+/// An open maps file and what is known about it.
+struct handle {
+    unique_fd fd;
+    procmap::backend backend = procmap::backend::text;
+    bool kernel_build_ids = false;   // the kernel may be asked for build IDs
+    std::int32_t pid = error::unknown;
+    std::int32_t tid = 0;
+    mutable std::uint32_t reads = 0;  // of the text, by anybody through this handle: see text_reader
+
+    [[nodiscard]] error failure(errc code, step at, int errno_value = 0) const noexcept {
+        return {.code = code, .at = at, .errno_value = errno_value, .pid = pid, .tid = tid};
+    }
+};
+
+}  // namespace detail
+}  // namespace procmap::inline PROCMAP_ABI
