@@ -1,5 +1,5 @@
-// Which file is mapped, and which build ID it has: real files, processes, mount namespaces and attempts to mislead, compared with
-// readelf, eu-addr2line, and what a fresh query of the kernel says.
+// Which file is mapped, and which build ID it has: real files, processes, mount namespaces and attempts to mislead, compared
+// with readelf, eu-addr2line, and what a fresh query of the kernel says.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include "support.hpp"
 
@@ -345,10 +345,11 @@ TEST_CASE("the build ID of every file that is mapped on the machine is the one t
         if (from == build_id_choice::kernel && !kernel_ids()) continue;
         normalizer n{{.build_ids = true, .build_ids_from = from}};
         const bool by_kernel = from != build_id_choice::file && kernel_ids();
-        for (const auto& [pid, starts] : addresses) {
+        for (const auto& process : addresses) {
+            const pid_t pid = process.first;
             const auto of = maps::open(pid);
             if (!of) continue;
-            const auto got = n.normalize(*of, starts);
+            const auto got = n.normalize(*of, process.second);
             if (!got) continue;
             for (const procmap::mapped_file& f : got->files) {
                 const auto path = paths.find({f.device, f.inode});
@@ -424,7 +425,8 @@ TEST_CASE("a code address's file and ELF address name the function that eu-addr2
                 if (const procmap::location& l = got->locations[i]; l.file == file && l.elf_address_known)
                     which.push_back(i), inside.push_back(l.elf_address);
             if (which.empty()) continue;
-            const auto names = functions("-e " + quoted("/proc/" + std::to_string(pid) + "/root" + std::string{got->files[file].path}), inside);
+            const auto names = functions(
+                "-e " + quoted("/proc/" + std::to_string(pid) + "/root" + std::string{got->files[file].path}), inside);
             for (std::size_t i = 0; i < which.size(); ++i) {
                 if (names[i].empty() || expected[which[i]].empty()) continue;
                 INFO(got->files[file].path << " of " << pid);
@@ -444,7 +446,8 @@ TEST_CASE("a file that is where it was has the build ID of its note, by either w
     temporary_directory dir;
     dir.write("lib.so", small_elf(twenty('a')));
     const mapped m{dir / "lib.so"};
-    check_found(look_all_ways(::getpid(), m.address()), twenty('a'), is_root() ? build_id_source::map_files : build_id_source::root_path);
+    check_found(look_all_ways(::getpid(), m.address()), twenty('a'),
+                is_root() ? build_id_source::map_files : build_id_source::root_path);
     if (!is_root()) SKIP("an ordinary user's view needs a change of user");
     check_found(seen_by_nobody(dir / "lib.so", [] {}), twenty('a'), build_id_source::root_path);
 }
@@ -507,7 +510,8 @@ TEST_CASE("an executable memfd has its build ID") {
     char* const at = map_fd(fd);
     ::close(fd);
     REQUIRE(at != nullptr);
-    check_found(look_all_ways(::getpid(), support::address_of(at)), twenty('m'), build_id_source::map_files, file_state::deleted);
+    check_found(look_all_ways(::getpid(), support::address_of(at)), twenty('m'), build_id_source::map_files,
+                file_state::deleted);
     ::munmap(at, file_pages * page);
 }
 
@@ -724,6 +728,53 @@ TEST_CASE("a file on overlayfs, whose identity in maps may be another than in st
     }
 }
 
+TEST_CASE("old and new contents of a file on overlayfs, mapped as one inode, each keep their build ID") {
+    if (!is_root()) SKIP("needs root");
+    if (!kernel_ids()) SKIP("only the kernel can tell them apart");
+    temporary_directory dir;
+    dir.write("layers/x", "");
+    dir.write("merged/x", "");
+    struct answers {
+        bool mounted = false;
+        int wrong = 0;
+    };
+    child inside{[&](channel& parent) {
+        const std::string path = dir / "merged/lib.so", layers = dir / "layers";
+        if (!own_namespace() || ::mount("tmpfs", layers.c_str(), "tmpfs", 0, "mode=755") != 0) parent.send(answers{});
+        for (const char* layer : {"/low", "/up", "/work"}) ::mkdir((layers + layer).c_str(), 0755);
+        write_file(layers + "/low/lib.so", small_elf(twenty('i')));
+        const std::string options = "lowerdir=" + layers + "/low,upperdir=" + layers + "/up,workdir=" + layers + "/work";
+        if (::mount("overlay", (dir / "merged").c_str(), "overlay", 0, options.c_str()) != 0) parent.send(answers{});
+        answers sum{.mounted = true};
+        const auto self = maps::open_self();
+        cached_maps cache{*self, {.build_ids = true}};
+        normalizer n{{.build_ids = true}};
+        const auto expect = [&](const char* at, char letter) {
+            const std::array address{support::address_of(at)};
+            const auto m = cache.find(address[0]);
+            sum.wrong += !m || build_id{m->build_id.bytes()} != id_of(twenty(letter));
+            const auto got = n.normalize(*self, address);
+            sum.wrong += !got || got->files[0].build_id != id_of(twenty(letter));
+        };
+        char* const old = map_file(path);
+        ::usleep(50000);
+        expect(old, 'i');
+        const int fd = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);  // copied to the upper layer
+        (void)!::pwrite(fd, twenty('j').data(), 20, id_offset);
+        ::close(fd);
+        char* const fresh = map_file(path);
+        for (int i = 0; i < 3; ++i) {
+            expect(old, 'i');
+            expect(fresh, 'j');
+            ::usleep(50000);
+        }
+        parent.send(sum);
+    }};
+    const auto sum = inside->receive<answers>();
+    if (!sum.mounted) SKIP("no overlayfs here");
+    CHECK(sum.wrong == 0);
+}
+
 TEST_CASE("a FIFO, a device, a directory or a link out of the root at the path is never opened") {
     if (!is_root()) SKIP("needs root");
     temporary_directory dir;
@@ -748,7 +799,8 @@ TEST_CASE("a FIFO, a device, a directory or a link out of the root at the path i
         const bool leads_nowhere = std::string_view{what} == "loop";
         check_lost(v, twenty('a'), leads_nowhere ? file_state::deleted : file_state::replaced);
         char events[4096];
-        if (std::string_view{what} != "link") CHECK(::read(watch, events, sizeof events) < 0);  // a regular file is opened to be compared
+        if (std::string_view{what} != "link")
+            CHECK(::read(watch, events, sizeof events) < 0);  // a regular file is opened to be compared
         if (watched >= 0) ::inotify_rm_watch(watch, watched);
         while (::read(watch, events, sizeof events) > 0) {}
     }
@@ -775,8 +827,10 @@ TEST_CASE("a 32-bit process is resolved, its vDSO too") {
 #if defined(__x86_64__)
     temporary_directory dir;
     const std::string path = dir / "small";
-    if (!succeeds("echo 'void _start(void) { for (;;) __asm__ volatile(\"int $0x80\" ::\"a\"(29)); }' | cc -m32 -nostdlib -static "
-                  "-fno-pie -no-pie -Wl,--build-id=sha1 -x c -o " + quoted(path) + " -"))
+    if (!succeeds(
+            "echo 'void _start(void) { for (;;) __asm__ volatile(\"int $0x80\" ::\"a\"(29)); }' | cc -m32 -nostdlib -static "
+            "-fno-pie -no-pie -Wl,--build-id=sha1 -x c -o " +
+            quoted(path) + " -"))
         SKIP("no 32-bit compiler");
     const pid_t pid = ::fork();
     if (pid == 0) ::execl(path.c_str(), path.c_str(), nullptr), ::_exit(1);
@@ -858,8 +912,9 @@ TEST_CASE("memory without a file says what it is") {
         const auto got = need(n.normalize(self, addresses));
         CHECK(got.complete());
         CHECK(got.files.empty());
-        const reason expected[] = {reason::not_file_backed, reason::not_mapped, reason::not_file_backed, reason::not_file_backed,
-                                   reason::not_mapped,      reason::not_mapped, reason::special};
+        const reason expected[] = {reason::not_file_backed, reason::not_mapped, reason::not_file_backed,
+                                   reason::not_file_backed, reason::not_mapped, reason::not_mapped,
+                                   reason::special};
         for (std::size_t i = 0; i < addresses.size(); ++i) {
             INFO(i);
             CHECK(got.locations[i].reason == expected[i]);
@@ -1019,7 +1074,8 @@ TEST_CASE("descriptors are bounded by most_files, and none is left") {
             CHECK(open_descriptors() <= before + static_cast<long>(2 * most));
             for (std::size_t j = 0; j < addresses.size(); ++j) {
                 CHECK(got.files[got.locations[j].file].build_id == id_of(twenty(static_cast<char>('a' + j))));
-                CHECK(hex_of(build_id{need(cache.find(addresses[j])).build_id.bytes()}) == hex_of(id_of(twenty(static_cast<char>('a' + j)))));
+                CHECK(hex_of(build_id{need(cache.find(addresses[j])).build_id.bytes()}) ==
+                      hex_of(id_of(twenty(static_cast<char>('a' + j)))));
             }
             CHECK(open_descriptors() <= before + static_cast<long>(2 * most));
         }
@@ -1050,7 +1106,8 @@ public:
             for (std::size_t i = 0; i < addresses.size(); ++i) {
                 const auto m = c->find(addresses[i]);
                 ++lookups;
-                if (m.has_value() != is_mapped[i] || (m && record{*m} != fresh[i])) return complain("cache", addresses[i], fresh[i], m ? record{*m}.build_id : "-");
+                if (m.has_value() != is_mapped[i] || (m && record{*m} != fresh[i]))
+                    return complain("cache", addresses[i], fresh[i], m ? record{*m}.build_id : "-");
             }
         for (normalizer* n : {&by_automatic_, &by_file_, &by_kernel_}) {
             const auto got = n->normalize(self_, addresses);
@@ -1060,11 +1117,15 @@ public:
                 const procmap::location& l = got->locations[i];
                 const bool file = fresh[i].inode != 0;
                 const reason without = is_mapped[i] ? reason::not_file_backed : reason::not_mapped;
-                if (static_cast<bool>(l) != file || (!file && l.reason != without)) return complain("location", addresses[i], fresh[i], "");
+                if (static_cast<bool>(l) != file || (!file && l.reason != without))
+                    return complain("location", addresses[i], fresh[i], "");
                 if (!file) continue;
                 const procmap::mapped_file& f = got->files[l.file];
-                const auto one_of_its_paths = [&](const record& r) { return r.inode == f.inode && r.device == f.device && r.name == f.path; };
-                if (std::none_of(fresh.begin(), fresh.end(), one_of_its_paths) || f.inode != fresh[i].inode || !f.build_id_known || hex_of(f.build_id) != fresh[i].build_id ||
+                const auto one_of_its_paths = [&](const record& r) {
+                    return r.inode == f.inode && r.device == f.device && r.name == f.path;
+                };
+                if (std::none_of(fresh.begin(), fresh.end(), one_of_its_paths) || f.inode != fresh[i].inode ||
+                    !f.build_id_known || hex_of(f.build_id) != fresh[i].build_id ||
                     l.offset != addresses[i] - fresh[i].start + fresh[i].offset)
                     return complain("file", addresses[i], fresh[i], hex_of(f.build_id) + ' ' + std::string{f.path});
             }
@@ -1072,7 +1133,9 @@ public:
         return true;
     }
     std::uint64_t hits() const { return automatic_.statistics().hits + file_.statistics().hits + small_.statistics().hits; }
-    std::uint64_t reads() const { return automatic_.statistics().file_reads + by_automatic_.file_reads() + by_file_.file_reads(); }
+    std::uint64_t reads() const {
+        return automatic_.statistics().file_reads + by_automatic_.file_reads() + by_file_.file_reads();
+    }
 
     std::uint64_t lookups = 0;
     std::string complaint;
@@ -1131,7 +1194,8 @@ tally change_and_look(const std::string& dir, unsigned seed, std::uint64_t looku
     std::vector<std::uint64_t> addresses;
     const auto look = [&](std::size_t count) {
         addresses.clear();
-        for (std::size_t i = 0; i < count; ++i) addresses.push_back(support::address_of(arena) + random() % (slots * 4) * page + random() % page);
+        for (std::size_t i = 0; i < count; ++i)
+            addresses.push_back(support::address_of(arena) + random() % (slots * 4) * page + random() % page);
         return all.agree(addresses);
     };
     bool good = true;
@@ -1188,7 +1252,8 @@ tally change_and_look(const std::string& dir, unsigned seed, std::uint64_t looku
                     procmap::name_buffer name;
                     const auto m = self->find(support::address_of(arena + s * 4 * page), {.name = name});
                     if (m && m->inode == info.st_ino)
-                        ::mmap(arena + s * 4 * page, file_pages * page, PROT_NONE, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, -1, 0);
+                        ::mmap(arena + s * 4 * page, file_pages * page, PROT_NONE, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, -1,
+                               0);
                 }
                 ::unlink(path(file).c_str());
                 for (int tries = 0; tries < 3; ++tries) {
@@ -1266,6 +1331,36 @@ TEST_CASE("whatever changes between two lookups is seen: memory, and a file syst
         else
             report(type, sum, wanted_lookups() / 3);
     }
+}
+
+TEST_CASE("an inode number that is given to the next file, mapped at the same place, is not taken for the first file") {
+    if (!kernel_ids()) SKIP("the kernel may not be asked for build IDs");
+    temporary_directory dir;
+    const maps self = need(maps::open_self());
+    // Neither opens a file, so nothing keeps the number from being given away.
+    cached_maps cache{self, {.build_ids = true, .build_ids_from = build_id_choice::kernel}};
+    normalizer n{{.build_ids = true, .build_ids_from = build_id_choice::kernel}};
+    char* const at = map_pages(file_pages);
+    const std::array addresses{support::address_of(at)};
+    std::uint64_t last = 0;
+    int reused = 0;
+    for (int i = 0; i < 300; ++i) {
+        const char letter = static_cast<char>('a' + i % 26);
+        dir.write("lib.so", small_elf(twenty(letter)));
+        REQUIRE(map_file(dir / "lib.so", at) != nullptr);
+        for (int again = 0; again < 2; ++again) {
+            const mapping m = need(cache.find(addresses[0]));
+            CHECK(id_of(twenty(letter)) == m.build_id);
+            CHECK(need(n.normalize(self, addresses)).files[0].build_id == id_of(twenty(letter)));
+            reused += m.inode == last;
+            last = again == 0 ? 0 : m.inode;
+        }
+        map_pages(file_pages, PROT_NONE, MAP_PRIVATE | MAP_FIXED, at);
+        ::unlink((dir / "lib.so").c_str());
+    }
+    std::printf("%d inode numbers given to the next file\n", reused);
+    if (reused == 0) not_included("the file system gives no inode number twice");
+    ::munmap(at, file_pages * page);
 }
 
 /// In a thread: maps one file after another over the same place, each with a name that tells its build ID, and each likely to
@@ -1366,9 +1461,11 @@ TEST_CASE("a cache on the text back-end has no hits, and sees what changes") {
     for (int i = 0; i < 20; ++i) {
         const std::string name = i % 2 == 0 ? "a" : "b";
         map_file(dir / name, at);
-        const mapping m = need(cache.find(support::address_of(at)));
-        CHECK(m.name == dir / name);
-        CHECK(id_of(twenty(name[0])) == m.build_id);
+        for (int again = 0; again < 2; ++again) {
+            const mapping m = need(cache.find(support::address_of(at)));
+            CHECK(m.name == dir / name);
+            CHECK(id_of(twenty(name[0])) == m.build_id);
+        }
     }
     CHECK(cache.statistics().hits == 0);
     ::munmap(at, file_pages * page);

@@ -49,7 +49,7 @@ void* __libc_memalign(std::size_t, std::size_t);
 void* malloc(std::size_t size) noexcept { return ++allocations, __libc_malloc(size); }
 void* calloc(std::size_t n, std::size_t size) noexcept { return ++allocations, __libc_calloc(n, size); }
 void* realloc(void* old, std::size_t size) noexcept { return ++allocations, __libc_realloc(old, size); }
-void* aligned_alloc(std::size_t alignment, std::size_t size) noexcept { return ++allocations, __libc_memalign(alignment, size); }
+void* aligned_alloc(std::size_t align, std::size_t size) noexcept { return ++allocations, __libc_memalign(align, size); }
 }
 #else
 void* operator new(std::size_t size) {
@@ -478,7 +478,7 @@ TEST_CASE("a name goes into the caller's buffer whole and NUL-terminated, or not
         const record unnamed{need(self.find(here))};
         CHECK(unnamed.name_status == name_state::not_asked);
         CHECK(unnamed.name.empty());
-        for (const std::size_t size : {std::size_t{1}, std::size_t{8}, exe.size(), exe.size() + 1, std::size_t{4096}, sizeof big_buffer}) {
+        for (const std::size_t size : {std::size_t{1}, std::size_t{8}, exe.size(), exe.size() + 1, sizeof big_buffer}) {
             CAPTURE(size);
             std::fill_n(big_buffer, sizeof big_buffer, 'x');
             const mapping hit = need(self.find(here, {.name = std::span{big_buffer}.first(size)}));
@@ -570,7 +570,8 @@ TEST_CASE("a process or thread that does not exist is gone") {
     for (const backend use : backends()) {
         CAPTURE(use);
         const auto process = maps::open(no_process, {.use = use});
-        CHECK(process.error() == procmap::error{.code = errc::gone, .at = procmap::step::open, .errno_value = ENOENT, .pid = no_process});
+        CHECK(process.error() ==
+              procmap::error{.code = errc::gone, .at = procmap::step::open, .errno_value = ENOENT, .pid = no_process});
         CHECK(maps::open(::getpid(), no_process, {.use = use}).error() == errc::gone);
         CHECK(maps::open(::getpid(), ::getppid(), {.use = use}).error() == errc::gone);  // not one of its threads
         child reaped{wait_forever};
@@ -601,7 +602,8 @@ TEST_CASE("another user's process is denied, and the message says what is needed
     for (const backend use : backends()) {
         CAPTURE(use);
         const auto error = stranger->receive<procmap::error>();
-        CHECK(error == procmap::error{.code = errc::denied, .at = procmap::step::open, .errno_value = EACCES, .pid = ::getpid()});
+        CHECK(error ==
+              procmap::error{.code = errc::denied, .at = procmap::step::open, .errno_value = EACCES, .pid = ::getpid()});
         std::string message;
         procmap::print([&](std::string_view piece) { message += piece; }, error);
         CHECK(contains(message, "CAP_SYS_PTRACE"));
@@ -832,7 +834,8 @@ TEST_CASE("a maps file that somebody else opened is taken over") {
     child paused{wait_forever};
     paused->await();
     const std::string threads = "/proc/" + std::to_string(paused.pid()) + "/task/" + std::to_string(paused.pid()) + "/maps";
-    for (const std::string& path : {std::string{"/proc/self/maps"}, std::string{"/proc/thread-self/maps"}, maps_path(paused.pid()), threads}) {
+    const std::string paths[] = {"/proc/self/maps", "/proc/thread-self/maps", maps_path(paused.pid()), threads};
+    for (const std::string& path : paths) {
         for (const backend use : every_choice) {
             CAPTURE(path);
             CAPTURE(use);
@@ -931,6 +934,9 @@ TEST_CASE("errno is left as it was, whatever the outcome") {
     keeping_errno([] { return maps::open(::getpid(), no_process).has_value(); });
     keeping_errno([] { return maps::open_self({.proc = "/nowhere"}).has_value(); });
     keeping_errno([] { return maps::adopt(procmap::unique_fd{}).has_value(); });
+    const temporary_directory directory;
+    directory.write("self/maps", "");
+    keeping_errno([&] { return maps::open_self({.proc = directory.path().c_str()}).has_value(); });
     const child zombie{[](channel&) {}};
     zombie.await_zombie();
     for (const backend use : backends()) {
@@ -946,6 +952,13 @@ TEST_CASE("errno is left as it was, whatever the outcome") {
             return walk.complete();
         }));
         CHECK_FALSE(keeping_errno([&] { return maps::open(zombie.pid(), {.use = use}).has_value(); }));
+        child dying{wait_forever};
+        const maps dead = need(maps::open(dying.pid(), {.use = use}));
+        dying.kill();
+        dying.await_zombie();
+        CHECK_FALSE(keeping_errno([&] { return dead.find(here).has_value(); }));
+        dying.reap();
+        CHECK_FALSE(keeping_errno([&] { return dead.find(here).has_value(); }));
         const maps none;
         CHECK_FALSE(keeping_errno([&] { return none.find(here).has_value(); }));
         CHECK(keeping_errno([&] { return maps::open_self({.use = use})->fd().get() >= 0; }));  // closed again, too
@@ -1238,7 +1251,7 @@ TEST_CASE("threads that share one text handle notice each other: no torn record,
     const maps self = need(maps::open_self({.use = backend::text}));
     crew threads;
     threads.add(0, [&](std::size_t, tally&) { stable.change(); });
-    const auto enough = std::chrono::steady_clock::now() + std::chrono::seconds{4};  // those that collide wait, at times for long
+    const auto enough = std::chrono::steady_clock::now() + std::chrono::seconds{4};  // those that collide can wait for long
     const auto in_time = [enough] { return std::chrono::steady_clock::now() < enough; };
     for (int i = 0; i < 3; ++i) {  // more than there may be processors: some are interrupted in the middle of a read
         threads.add(churn_walks() / 2, [&](std::size_t, tally& count) {
@@ -1350,7 +1363,8 @@ TEST_CASE("a walk survives a handler that uses the same handle, again and again"
         CAPTURE(use);
         const maps opened = need(maps::open(paused.pid(), {.use = use}));
         auto inner = opened.walk();
-        in_handler = {.handle = &opened, .walk = &inner, .address = raw[50].start, .found = 0, .not_found = 0, .walks = 0, .steps = 0};
+        const auto somewhere = raw[50].start;
+        in_handler = {.handle = &opened, .walk = &inner, .address = somewhere, .found = 0, .not_found = 0, .walks = 0, .steps = 0};
         auto outer = opened.walk({.names = true});
         std::vector<record> seen;
         for (const mapping& m : outer) {
@@ -1446,7 +1460,8 @@ TEST_CASE("a last line without its end is malformed, and not the end") {
 TEST_CASE("a line longer than any buffer loses its name, and the lines behind it are still read") {
     for (const std::size_t size : {std::size_t{4096}, std::size_t{5000}, std::size_t{70000}, std::size_t{300000}}) {
         CAPTURE(size);
-        const std::string text = good_line(1, "/first") + good_line(2, '/' + std::string(size, 'l')) + good_line(3) + good_line(4, "/last");
+        const std::string long_line = good_line(2, '/' + std::string(size, 'l'));
+        const std::string text = good_line(1, "/first") + long_line + good_line(3) + good_line(4, "/last");
         const recorded_proc proc{text};
         const walked all = walk_with_names(proc.open(), {});
         CHECK(all.complete);

@@ -24,6 +24,7 @@ struct cached_maps_options {
 /// included; only where the answer equals what is kept does it count as a hit and is the kept record given. A build ID is
 /// kept only while a descriptor holds the file's inode and its change time and size are unchanged, and asked for again otherwise:
 /// so an answer is true at the time of the call, also after remapping, renaming, inode reuse and overwriting in place.
+/// (Writing to an ELF file through a shared mapping changes neither at once; build_id_choice::kernel keeps no build ID.)
 ///
 /// Cost of a hit: one query with the name (0.6 µs), and one statx where build IDs are asked for. On the text back-end nothing can
 /// be confirmed cheaply: it reads the text again each time, and has no hits. The handle must outlive the cache. It may open

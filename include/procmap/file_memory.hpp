@@ -1,4 +1,5 @@
-// What was read from mapped files, kept only while it is certain to be true.
+// What was read from mapped files, kept only while it is certain to be true: by change time and size, which every write shows
+// but one through a shared writable mapping (mmap(2): its time may come as late as msync).
 #pragma once
 
 #include <sys/statfs.h>
@@ -21,7 +22,7 @@ namespace procmap::inline PROCMAP_ABI {
 enum class build_id_choice : unsigned char {
     automatic,  ///< the kernel where it may be asked (open_options::trust_kernel_build_ids), and otherwise the file
     kernel,     ///< the kernel only: no file is opened for its build ID, and none is remembered
-    file,       ///< the ELF note of the file only
+    file,       ///< the ELF note of the file only; on overlayfs its present contents, also where older ones are still mapped
 };
 
 namespace detail {

@@ -71,6 +71,7 @@ struct normalizer_options {
 
 /// Turns addresses into locations. It remembers files between calls, of any number of processes, and believes what it remembers
 /// only while a descriptor holds the inode and the file's change time and size are unchanged; mappings are never remembered.
+/// (Writing to an ELF file through a shared mapping changes neither at once; build_id_choice::kernel remembers no build ID.)
 ///
 /// Cost: ioctl: one query for each mapping that an address lies in (0.4 µs), one for each file's name, one statx for each
 /// file that is known already. A new file costs some twenty system calls, once. Text: one walk. Nothing is allocated once
