@@ -170,8 +170,8 @@ inline std::string line_of(const record& r) {
 }
 
 inline std::ostream& operator<<(std::ostream& out, const record& r) {
-    return out << line_of(r) << " page size " << r.page_size << " name state " << static_cast<int>(r.name_status) << " build ID "
-               << r.build_id_known << ' ' << r.build_id;
+    return out << line_of(r) << " page size " << r.page_size << " name state " << static_cast<int>(r.name_status)
+               << " build ID " << r.build_id_known << ' ' << r.build_id;
 }
 
 /// What the text back-end makes of what the ioctl reported.
@@ -415,7 +415,8 @@ private:
 inline std::uint64_t address_of(const void* p) { return reinterpret_cast<std::uintptr_t>(p); }
 
 /// Anonymous memory; null where it cannot be had.
-inline char* map_pages(std::size_t pages, int protection = PROT_READ | PROT_WRITE, int flags = MAP_PRIVATE, void* at = nullptr) {
+inline char* map_pages(std::size_t pages, int protection = PROT_READ | PROT_WRITE, int flags = MAP_PRIVATE,
+                       void* at = nullptr) {
     void* const memory = ::mmap(at, pages * page, protection, flags | MAP_ANONYMOUS, -1, 0);
     return memory == MAP_FAILED ? nullptr : static_cast<char*>(memory);
 }
