@@ -118,7 +118,8 @@ private:
         if (known == nullptr) {
             file_state state = file_state::unknown;
             if (memory_.learn(from_->fd(), m, state) != nullptr) return false;
-            return ask_kernel(m, id, id_known), true;  // it may not be opened: asked for again each time
+            if (options_.build_ids_from == build_id_choice::automatic) ask_kernel(m, id, id_known);
+            return true;  // it may not be opened: asked for again each time
         }
         const bool ask = options_.build_ids_from == build_id_choice::automatic && (!known->id_known || known->overlay);
         if (ask && ask_kernel(m, id, id_known) && !id.empty()) {
@@ -134,8 +135,10 @@ private:
 
     /// Asks the kernel for the build ID of this very mapping. False: it is another one by now, or nobody may ask.
     bool ask_kernel(const mapping& m, build_id& id, bool& id_known) {
-        const auto again = from_->find(m.start, {.build_id = id_buffer_});
-        if (!again || !again->build_id_known || again->inode != m.inode || again->device != m.device) return false;
+        const auto again = from_->find(m.start, {.name = again_, .build_id = id_buffer_});
+        if (!again || !again->build_id_known || again->end != m.end || again->offset != m.offset || again->inode != m.inode ||
+            again->device != m.device || again->name != m.name)
+            return false;
         id = build_id{again->build_id.bytes(), build_id_source::kernel};
         return id_known = true;
     }
@@ -163,6 +166,7 @@ private:
     std::uint64_t clock_ = 0;
     bool busy_ = false;
     name_buffer name_;
+    name_buffer again_;  // the name that comes with a build ID: an inode number alone may be another file's by now
     build_id_buffer id_buffer_;
 };
 

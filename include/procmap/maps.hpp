@@ -100,16 +100,16 @@ private:
         // The main thread may have exited while others live: its maps are empty then, theirs are not.
         if (!opened && opened.error() == errc::gone && opened.error().errno_value == 0 && t.tid == 0) {
             error empty = opened.error();
+            const int saved = errno;
             detail::any_thread(t, [&](std::int32_t tid) {
                 t.tid = tid;
                 opened = open_task(t, how);
                 return opened.has_value();
             });
             t.tid = 0;
-            if (!opened) {
-                empty.code = detail::why_empty(t);
-                return empty;
-            }
+            if (!opened) empty.code = detail::why_empty(t);
+            errno = saved;
+            if (!opened) return empty;
         }
         return opened;
     }

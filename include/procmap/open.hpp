@@ -150,7 +150,8 @@ struct handle {
     bool kernel_build_ids = false;   // the kernel may be asked for build IDs
     std::int32_t pid = error::unknown;
     std::int32_t tid = 0;
-    mutable std::uint32_t reads = 0;  // of the text, by anybody through this handle: see text_reader
+    mutable std::uint32_t reads = 0;   // of the text, by anybody through this handle: see text_reader
+    mutable std::int32_t reading = 0;  // the thread that reads the text at this moment
 
     [[nodiscard]] error failure(errc code, step at, int errno_value = 0) const noexcept {
         return {.code = code, .at = at, .errno_value = errno_value, .pid = pid, .tid = tid};

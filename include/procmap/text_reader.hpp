@@ -2,6 +2,7 @@
 #pragma once
 
 #include <sched.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -26,14 +27,15 @@ inline constexpr std::size_t text_buffer_size = 4096 + text_head_room;
 /// description, so preads that follow one another are one consistent listing only while nobody else reads the description.
 ///
 /// Somebody else is noticed by a count in the handle, which every read through it raises: a read that continues a listing
-/// is good only if it raised the count from where this reader left it, and nobody raised it meanwhile. Otherwise the listing
-/// starts over, and lines that end at or below what the caller already has are skipped. Nobody is waited for (a reader
-/// may be a signal handler on top of another), but each new start yields the processor for longer than the one before, so
-/// that of several readers one gets through; after `most_restarts` without a line the answer is errc::contended.
+/// is good only if the count is where this reader left it. Otherwise the listing starts over, and lines that end at or below
+/// what the caller already has are skipped. A word with the reading thread's ID, taken by a try-lock for one read, keeps two
+/// threads' reads apart; a signal handler on top of its own thread's read goes ahead, and that read then starts over. Whoever
+/// cannot go on yields the processor, each time for longer, so that of several readers one gets through; after
+/// `most_tries` without a line the answer is errc::contended. Nobody is waited for without a bound.
 /// Readers in other processes (fork, SCM_RIGHTS) are not noticed.
 class text_reader {
 public:
-    static constexpr int most_restarts = 64;
+    static constexpr int most_tries = 64;
 
     /// Reads on to the next line that ends above `above` into `m`. False: at the end, or failed; see error().
     /// `buffer`: the same at every call; at least twice text_head_room. `m.name` borrows from it. One pread per chunk.
@@ -60,7 +62,7 @@ public:
             skipping_ = !whole;
             if (m.end <= above || (m.name == "[vsyscall]" && !m.file_backed())) continue;  // no VMA: the ioctl has it not
             take_name(buffer, whole, names, m);
-            restarts_ = 0;
+            tries_ = 0;
             return true;
         }
     }
@@ -99,11 +101,8 @@ private:
             filled_ -= begin_;
             begin_ = 0;
         }
-        const std::uint32_t before = __atomic_fetch_add(&from.reads, 1, __ATOMIC_ACQ_REL);
-        if (position_ != 0 && before != mine_) return restart(from);
-        mine_ = before + 1;
-        const ssize_t n = read(from, buffer.subspan(filled_), position_);
-        if (position_ != 0 && __atomic_load_n(&from.reads, __ATOMIC_ACQUIRE) != mine_) return restart(from);
+        ssize_t n = 0;
+        if (!read_alone(from, buffer.subspan(filled_), position_, n)) return try_again(from);
         if (n > 0) {
             filled_ += static_cast<std::size_t>(n);
             position_ += static_cast<std::uint64_t>(n);
@@ -117,8 +116,8 @@ private:
         }
         // An exit in the middle of the listing ends it early, without an error: only a living address space was read whole.
         char first = 0;
-        __atomic_fetch_add(&from.reads, 1, __ATOMIC_ACQ_REL);
-        const ssize_t alive = read(from, {&first, 1}, 0);
+        ssize_t alive = 0;
+        if (!read_alone(from, {&first, 1}, 0, alive)) return try_again(from);
         if (alive < 0) return read_failed(from, static_cast<int>(-alive));
         if (alive == 0) return fail(from, errc::gone, step::read, 0, 0);
         return false;
@@ -137,12 +136,33 @@ private:
         return n;
     }
 
-    bool restart(const handle& from) noexcept {
-        if (++restarts_ > most_restarts) return fail(from, errc::contended, step::read, 0, 0);
-        const int doublings = restarts_ < 12 ? restarts_ : 12;
+    /// Reads while no other thread does. False: another one was reading, or what `position` continues is no longer the listing that
+    /// this reader began, which then has to begin anew.
+    bool read_alone(const handle& from, std::span<char> buffer, std::uint64_t position, ssize_t& n) noexcept {
+        const auto me = static_cast<std::int32_t>(::syscall(SYS_gettid));
+        std::int32_t reading = 0;
+        const bool took = __atomic_compare_exchange_n(&from.reading, &reading, me, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+        if (!took && reading != me) return false;
+        const std::uint32_t before = __atomic_fetch_add(&from.reads, 1, __ATOMIC_RELAXED);
+        bool good = position == 0 || before == mine_;
+        if (good) {
+            mine_ = before + 1;
+            n = read(from, buffer, position);
+            good = position == 0 || __atomic_load_n(&from.reads, __ATOMIC_RELAXED) == mine_;  // no handler read in between
+        }
+        if (!good) position_ = 0;
+        if (took) __atomic_store_n(&from.reading, 0, __ATOMIC_RELEASE);
+        return good;
+    }
+
+    /// After read_alone: begins anew where it has to.
+    bool try_again(const handle& from) noexcept {
+        if (++tries_ > most_tries) return fail(from, errc::contended, step::read, 0, 0);
+        const int doublings = tries_ < 12 ? tries_ : 12;
         for (std::uint32_t i = (1 + mine_ % 4) << doublings; i != 0; --i) ::sched_yield();
+        if (position_ != 0) return true;
         begin_ = filled_ = 0;
-        position_ = line_ = 0;
+        line_ = 0;
         skipping_ = false;
         return true;
     }
@@ -182,7 +202,7 @@ private:
     std::uint64_t position_ = 0;  // in the text, of the buffer's end
     std::uint64_t line_ = 0;      // lines begun
     std::uint32_t mine_ = 0;      // the handle's count at this reader's last read
-    int restarts_ = 0;            // since the last line
+    int tries_ = 0;               // that came to nothing, since the last line
     bool skipping_ = false;       // inside a line whose beginning is done with
     procmap::error error_;
 };
