@@ -1,14 +1,28 @@
 // procmap: what is mapped where, on the command line. Built with nothing but a compiler:
 //   c++ -std=c++20 -O2 -Iinclude cli/procmap.cpp -o procmap
 // A command is a function and a row of `commands`.
-#include <procmap/maps.hpp>
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64  // 32-bit programs: also files, and addresses in /proc/PID/mem, above 2 GiB
+#endif
 
+#include <procmap/kind.hpp>
+#include <procmap/maps.hpp>
+#include <procmap/normalizer.hpp>
+#include <procmap/snapshot.hpp>
+
+#include <fcntl.h>
 #include <getopt.h>
+#include <langinfo.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <clocale>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -16,6 +30,7 @@
 #include <cstring>
 #include <fstream>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -31,7 +46,10 @@ constexpr int failed = 3;
 
 constexpr char target_help[] = R"(
 TARGET is self (the default), PID or PID/TID.
-  --from FILE      recorded maps text instead of a TARGET; - is standard input
+)";
+
+constexpr char from_help[] =
+    R"(  --from FILE      recorded maps text instead of a TARGET; - is standard input
 )";
 
 constexpr char common_help[] =
@@ -47,7 +65,12 @@ shown as recorded.
 
   --executable, --exec, --readable, --writable, --shared, --file-backed
                    only the mappings that are all of this
-  --json           one JSON object a line, with page size and build ID (null: not known, or none)
+  --build-ids      behind a mapping, the build ID of its file, as `procmap snapshot` writes it (empty: it has none). Where
+                   the kernel cannot be asked for it, the file is read
+  --summary        instead: how many mappings there are of each kind, and how much of the address space they take, which
+                   is not how much memory is used
+  --json           one JSON object a line: a mapping, with page size and build ID (null: not known, or none; without
+                   --build-ids only the kernel is asked), or with --summary a kind, its size in bytes
 )";
 
 constexpr char find_help[] = R"(usage: procmap find [TARGET] ADDRESS... [OPTION...]
@@ -60,6 +83,56 @@ for a TARGET.
 
   --next           where nothing is mapped, the next mapping above
   --json           one JSON object a line, with the address, page size and build ID (null: not known, or none)
+)";
+
+constexpr char normalize_help[] = R"(usage: procmap normalize [TARGET] [ADDRESS...] [OPTION...]
+
+Where each address is in the file that is mapped there: the file and the offset in it, the address in the terms of its ELF
+headers and symbols ("elf", for addr2line and the like), and its build ID; - where there is none, or where it is not known. An
+address without a file comes with the reason. A file that is not the one at its path any more is marked as deleted or
+replaced. Files are read for ELF addresses, and for build IDs where the kernel cannot be asked.
+
+ADDRESS is hexadecimal, with or without 0x; without any, they are read from standard input, separated by blanks or newlines,
+and answered as they come. The first argument is the TARGET if it is self, PID/TID or decimal digits alone, unless there is
+--from. One that begins with 0x is never taken for a TARGET. A recording may be maps or smaps text, or a snapshot; it has no
+ELF addresses.
+
+  --json           one JSON object a line: null for what there is not, or what is not known
+
+Exit status 1: an address has no file. 3: it broke off; what was resolved until then is there.
+)";
+
+constexpr char snapshot_help[] = R"(usage: procmap snapshot [TARGET] [OPTION...] > FILE
+
+A copy of all mappings, which outlives the process: maps text, and behind a line what it cannot hold, in the manner of smaps.
+`procmap diff` and --from of `normalize` and `snapshot` read it. It is whole: when it breaks off, nothing is written. A
+recording may be smaps text, too; what a snapshot does not keep of that is left out.
+
+  --page-sizes     with the page size of each mapping (ioctl only)
+  --build-ids      with the build ID of each file, as of `procmap list --build-ids`
+)";
+
+constexpr char diff_help[] = R"(usage: procmap diff A B [OPTION...]
+
+What changed from A to B, one change a line: the kind of change (mapped, unmapped, backing, permissions or name) and the
+mapping as it is in B (unmapped: as it was in A), cut to the range that changed. That a mapping was split or merged is no
+change, nor is what only one of the two knows. The exit status is 0 with changes or without.
+
+A and B are each a file (a snapshot, maps or smaps text; - is standard input) or a TARGET: self, PID or PID/TID. A name of
+digits alone is a PID; any other that exists as a file is that file.
+
+  --json           one JSON object a line: the kind of change, and the mapping
+)";
+
+constexpr char watch_help[] = R"(usage: procmap watch [TARGET] [OPTION...]
+
+What changes in an address space, as `procmap diff` writes it, as it happens: it is looked at again and again, and what comes
+and goes between two looks is not seen. Exit status 0: --count was reached, or the process exited or called exec, as standard
+error then says. 3: it broke off for any other reason.
+
+  --interval S     seconds between two looks, such as 0.1; 1 by default
+  --count N        how often to look, not counting the first look; by default until the process is gone
+  --json           one JSON object a line: the kind of change, and the mapping
 )";
 
 constexpr char probe_help[] = R"(usage: procmap probe [OPTION...]
@@ -75,7 +148,12 @@ struct arguments {
     procmap::open_options how;
     procmap::filters only;
     const char* from = nullptr;
+    double interval = 1;
+    std::optional<std::uint64_t> count;
     bool next = false;
+    bool build_ids = false;
+    bool page_sizes = false;
+    bool summary = false;
     bool json = false;
 };
 
@@ -107,10 +185,15 @@ void complain(const std::string& text) {
     std::fprintf(stderr, "procmap: %s\n", text.c_str());
 }
 
-void complain(const procmap::error& e) {
+/// What the library prints of a value.
+std::string printed(const auto& value) {
     std::string text;
-    procmap::print([&text](std::string_view piece) { text += piece; }, e);
-    complain(text);
+    procmap::print([&text](std::string_view piece) { text += piece; }, value);
+    return text;
+}
+
+void complain(const procmap::error& e) {
+    complain(printed(e));
 }
 
 [[noreturn]] void usage_error(const std::string& text, const char* command = nullptr) {
@@ -172,24 +255,27 @@ std::string json_number(std::uint64_t value) {
     return value == 0 ? "null" : std::to_string(value);
 }
 
-/// Whether the mapping has a name that could not be had.
+std::string json_hex(std::uint64_t value) {
+    return "\"0x" + hex(value) + '"';
+}
+
+/// The member `key` of bytes that are text, or `key`_bytes where they are not UTF-8.
+std::string json_text_or_bytes(const std::string& key, std::string_view bytes) {
+    if (const std::string text = json_string(bytes); !text.empty()) return '"' + key + "\":" + text;
+    std::string digits;
+    for (const char c : bytes) digits += hex(static_cast<unsigned char>(c), 2);
+    return '"' + key + "_bytes\":\"" + digits + '"';
+}
+
+/// Whether the mapping may have a name that is not known.
 bool name_is_missing(const procmap::mapping& m) {
-    return m.name_status == procmap::name_state::too_long || m.name_status == procmap::name_state::no_memory;
+    using procmap::name_state;
+    return m.name_status == name_state::too_long || m.name_status == name_state::no_memory ||
+           m.name_status == name_state::not_asked;
 }
 
-std::string json_name(const procmap::mapping& m) {
-    if (name_is_missing(m)) return "\"name\":null";
-    if (const std::string text = json_string(m.name); !text.empty()) return "\"name\":" + text;
-    std::string bytes;
-    for (const char c : m.name) bytes += hex(static_cast<unsigned char>(c), 2);
-    return "\"name_bytes\":\"" + bytes + '"';
-}
-
-std::string json_build_id(const procmap::mapping& m) {
-    if (m.build_id.empty()) return "null";
-    std::string out = "\"";
-    procmap::print([&out](std::string_view piece) { out += piece; }, m.build_id);
-    return out + '"';
+std::string json_build_id(procmap::build_id_view id) {
+    return id.empty() ? "null" : '"' + printed(id) + '"';
 }
 
 /// The members of a mapping's object.
@@ -197,10 +283,11 @@ std::string json_members(const procmap::mapping& m) {
     using procmap::perm;
     const std::string permissions = {m.permissions.has(perm::read) ? 'r' : '-', m.permissions.has(perm::write) ? 'w' : '-',
                                      m.permissions.has(perm::execute) ? 'x' : '-', m.permissions.has(perm::shared) ? 's' : 'p'};
-    return "\"start\":\"0x" + hex(m.start) + "\",\"end\":\"0x" + hex(m.end) + "\",\"permissions\":\"" + permissions +
-           "\",\"offset\":\"0x" + hex(m.offset) + "\",\"device\":\"" + hex(m.device.major, 2) + ':' + hex(m.device.minor, 2) +
-           "\",\"inode\":" + std::to_string(m.inode) + ",\"page_size\":" + json_number(m.page_size) + ',' + json_name(m) +
-           ",\"build_id\":" + json_build_id(m);
+    return "\"start\":" + json_hex(m.start) + ",\"end\":" + json_hex(m.end) + ",\"permissions\":\"" + permissions +
+           "\",\"offset\":" + json_hex(m.offset) + ",\"device\":\"" + hex(m.device.major, 2) + ':' + hex(m.device.minor, 2) +
+           "\",\"inode\":" + std::to_string(m.inode) + ",\"page_size\":" + json_number(m.page_size) + ',' +
+           (name_is_missing(m) ? "\"name\":null" : json_text_or_bytes("name", m.name)) +
+           ",\"build_id\":" + json_build_id(m.build_id);
 }
 
 /// The column in which the kernel writes names. A 32-bit program may run on a 64-bit kernel: only the text tells.
@@ -223,13 +310,14 @@ char name_storage[256 * 1024];  // also for lines of text, which the kernel may 
 void show(const arguments& a, const record& r, std::optional<std::uint64_t> asked = {}) {
     const procmap::mapping& m = r.mapping;
     if (a.json) {
-        put('{' + (asked ? "\"address\":\"0x" + hex(*asked) + "\"," : std::string{}) + json_members(m) + '}');
+        put('{' + (asked ? "\"address\":" + json_hex(*asked) + ',' : std::string{}) + json_members(m) + '}');
     } else if (!r.line.empty()) {
         put(r.line);
     } else {
         procmap::print(put, m, name_column(a.how.proc));
     }
     put("\n");
+    if (a.build_ids && !a.json && m.build_id_known) put("BuildID:           " + printed(m.build_id) + '\n');
     if (!name_is_missing(m)) return;
     complain(hex(m.start, 8) + '-' + hex(m.end, 8) + ": shown without its name, " +
              (m.name_status == procmap::name_state::too_long ? "which is too long" : "for which the kernel had no memory") +
@@ -293,21 +381,156 @@ procmap::maps open_target(const arguments& a, const char* command, std::string_v
     return std::move(*opened);
 }
 
-int list(const arguments& a) {
+/// A copy of a process's mappings, or the end of the program where that cannot be whole.
+procmap::snapshot capture(const procmap::maps& process, const procmap::capture_options& options = {}) {
+    auto captured = procmap::snapshot::capture(process, options);
+    if (captured) return std::move(*captured);
+    complain(captured.error());
+    std::exit(failed);
+}
+
+/// A recorded snapshot, maps or smaps text, or the end of the program where it cannot be read.
+procmap::snapshot load(const char* file) {
+    auto parsed = procmap::snapshot::parse(read_recorded(file));
+    if (parsed) return std::move(*parsed);
+    complain((std::strcmp(file, "-") == 0 ? "standard input" : file) + (": " + printed(parsed.error())));
+    std::exit(failed);
+}
+
+/// The same mappings with their build IDs: as the kernel knows them where it may be asked, otherwise as their files do.
+procmap::result<procmap::snapshot> with_build_ids(const procmap::maps& process, const procmap::snapshot& taken) {
+    std::vector<std::uint64_t> starts;
+    for (const procmap::mapping& m : taken) starts.push_back(m.start);
+    procmap::normalizer normalizer({.build_ids = true});
+    const auto found = normalizer.normalize(process, starts);
+    procmap::snapshot::builder identified;
+    for (std::size_t i = 0; i < taken.size(); ++i) {
+        procmap::mapping m = taken[i];
+        if (const procmap::location at = found ? found->locations[i] : procmap::location{}) {
+            const procmap::mapped_file& file = found->files[at.file];
+            // Something else may have been mapped there since.
+            if (file.build_id_known && file.inode == m.inode && file.device == m.device) {
+                m.build_id = file.build_id;
+                m.build_id_known = true;
+            }
+        }
+        (void)identified.add(m);
+    }
+    return {identified.build(), found ? found->error : found.error()};
+}
+
+/// How many mappings there are of each kind, and how large they are.
+class summary {
+public:
+    void add(const procmap::mapping& m) {
+        of_kind& k = kinds_[static_cast<std::size_t>(procmap::kind_of(m))];
+        ++k.count;
+        k.size += m.size();
+    }
+
+    void show(const arguments& a) {
+        of_kind total{.kind = "total"};
+        for (std::size_t i = 0; i < std::size(kinds_); ++i) {
+            kinds_[i].kind = procmap::to_string(static_cast<procmap::mapping_kind>(i));
+            total.count += kinds_[i].count;
+            total.size += kinds_[i].size;
+        }
+        const auto larger = [](const of_kind& x, const of_kind& y) {
+            return x.size != y.size ? x.size > y.size : x.kind < y.kind;
+        };
+        std::sort(std::begin(kinds_), std::end(kinds_), larger);
+        if (!a.json) put("kind              mappings        size\n");
+        for (const of_kind& k : kinds_) {
+            if (k.count == 0) continue;
+            if (a.json)
+                put("{\"kind\":" + json_string(k.kind) + ",\"mappings\":" + std::to_string(k.count) +
+                    ",\"size\":" + std::to_string(k.size) + "}\n");
+            else
+                put(line(k) + "  " + bar(static_cast<double>(k.size) / static_cast<double>(kinds_[0].size)) + '\n');
+        }
+        if (!a.json) put(line(total) + '\n');
+    }
+
+private:
+    struct of_kind {
+        std::string_view kind{};
+        std::uint64_t count = 0;
+        std::uint64_t size = 0;
+    };
+
+    static std::string line(const of_kind& k) {
+        double size = static_cast<double>(k.size) / 1024;
+        const char* const units[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+        const char* const* unit = units;
+        for (; size >= 1023.95; ++unit) size /= 1024;  // would be shown as 1024.0
+        std::string kind(k.kind);
+        std::replace(kind.begin(), kind.end(), '_', ' ');
+        char text[80];
+        std::snprintf(text, sizeof text, "%-16s%10llu%8.1f %s", kind.c_str(), static_cast<unsigned long long>(k.count), size,
+                      *unit);
+        return text;
+    }
+
+    /// A bar of this part of the width that 80 columns leave. What is not nothing can be seen.
+    static std::string bar(double part) {
+        constexpr double width = 40;
+        static const bool blocks = [] {
+            return ::isatty(STDOUT_FILENO) != 0 && std::setlocale(LC_CTYPE, "") != nullptr &&
+                   std::strcmp(::nl_langinfo(CODESET), "UTF-8") == 0;
+        }();
+        if (!blocks) return std::string(static_cast<std::size_t>(std::ceil(part * width)), '#');
+        const auto eighths = static_cast<std::size_t>(std::ceil(part * width * 8));
+        std::string out;
+        for (std::size_t i = 0; i < eighths / 8; ++i) out += "\u2588";
+        constexpr const char* partial[] = {"", "\u258f", "\u258e", "\u258d", "\u258c", "\u258b", "\u258a", "\u2589"};
+        return out + partial[eighths % 8];
+    }
+
+    of_kind kinds_[static_cast<std::size_t>(procmap::mapping_kind::other) + 1];
+};
+
+/// The one TARGET that a command takes, if any.
+std::string_view only_target(const arguments& a, const char* command) {
+    if (a.from && (a.build_ids || a.page_sizes))
+        usage_error("what is recorded is in the recording: no such option with --from", command);
     if (a.positional.size() > (a.from ? 0 : 1))
-        usage_error(a.from ? "no TARGET goes with --from" : "more than one TARGET", "list");
+        usage_error(a.from ? "no TARGET goes with --from" : "more than one TARGET", command);
+    return a.positional.empty() ? "self" : a.positional.front();
+}
+
+int list(const arguments& a) {
+    const std::string_view target = only_target(a, "list");
+    if (a.summary && a.build_ids) usage_error("a summary has no build IDs", "list");
+    summary kinds;
+    const auto take = [&](const record& r) { a.summary ? kinds.add(r.mapping) : show(a, r); };
+    int status = done;
     if (a.from) {
         const recording recorded(a.from);
         for (const record& r : recorded.lines)
-            if (r.mapping.passes(a.only)) show(a, r);
-        return recorded.status;
+            if (r.mapping.passes(a.only)) take(r);
+        status = recorded.status;
+    } else {
+        const procmap::maps process = open_target(a, "list", target);
+        const bool ask_kernel = a.json && !a.build_ids && !a.summary;
+        auto walk = process.walk({.only = a.only, .names = true, .build_ids = ask_kernel, .buffer = name_storage});
+        procmap::error broke;
+        if (a.build_ids) {
+            procmap::snapshot::builder taken;
+            for (const procmap::mapping& m : walk) (void)taken.add(m);
+            const auto identified = with_build_ids(process, taken.build());
+            for (const procmap::mapping& m : *identified) take({m});
+            broke = identified.error();
+        } else {
+            for (const procmap::mapping& m : walk) take({m});
+        }
+        if (!walk.complete()) broke = walk.error();
+        if (broke.code != procmap::errc::none) {
+            complain(broke);
+            status = failed;
+        }
     }
-    const procmap::maps process = open_target(a, "list", a.positional.empty() ? "self" : a.positional.front());
-    auto walk = process.walk({.only = a.only, .names = true, .build_ids = a.json, .buffer = name_storage});
-    for (const procmap::mapping& m : walk) show(a, {m});
-    if (walk.complete()) return done;
-    complain(walk.error());
-    return failed;
+    if (a.summary) kinds.show(a);
+    return status;
 }
 
 procmap::result<record> look_up(const recording& recorded, std::uint64_t address, const arguments& a) {
@@ -329,31 +552,50 @@ procmap::result<record> look_up(const procmap::maps& process, std::uint64_t addr
     return record{*found};
 }
 
-int find(const arguments& a) {
-    std::string_view target;  // empty: none is given
-    if (!a.from && !a.positional.empty()) {
-        const std::string_view first = a.positional.front();
-        const bool decimal = first.find_first_not_of("0123456789") == first.npos && a.positional.size() > 1;
-        if (first == "self" || first.find('/') != first.npos || decimal) target = first;
+/// All of `text` as an ADDRESS.
+std::optional<std::uint64_t> parse_address(std::string_view text) {
+    const bool prefixed = text.starts_with("0x") || text.starts_with("0X");
+    return number<std::uint64_t>(text.substr(prefixed ? 2 : 0), 16);
+}
+
+constexpr char no_address[] = "no ADDRESS (hexadecimal, 64 bits): ";
+
+bool is_decimal(std::string_view text) {
+    return text.find_first_not_of("0123456789") == text.npos;
+}
+
+/// Which addresses are asked about, and of whom.
+struct question {
+    /// Decimal digits are a TARGET where at least so many arguments are given.
+    question(const arguments& a, const char* command, std::size_t least_with_pid) {
+        const auto is_target = [&](std::string_view text) {
+            return text == "self" || text.find('/') != text.npos || (is_decimal(text) && a.positional.size() >= least_with_pid);
+        };
+        const bool named = !a.from && !a.positional.empty() && is_target(a.positional.front());
+        if (named) target = a.positional.front();
+        for (std::size_t i = named ? 1 : 0; i < a.positional.size(); ++i) {
+            const auto address = parse_address(a.positional[i]);
+            if (!address) usage_error(no_address + std::string(a.positional[i]), command);
+            addresses.push_back(*address);
+        }
     }
+
+    std::string_view target = "self";
     std::vector<std::uint64_t> addresses;
-    for (std::size_t i = target.empty() ? 0 : 1; i < a.positional.size(); ++i) {
-        const std::string_view text = a.positional[i];
-        const bool prefixed = text.starts_with("0x") || text.starts_with("0X");
-        const auto address = number<std::uint64_t>(text.substr(prefixed ? 2 : 0), 16);
-        if (!address) usage_error("no ADDRESS (hexadecimal, 64 bits): " + std::string(text), "find");
-        addresses.push_back(*address);
-    }
-    if (addresses.empty()) usage_error("no ADDRESS given", "find");
+};
+
+int find(const arguments& a) {
+    const question asked(a, "find", 2);
+    if (asked.addresses.empty()) usage_error("no ADDRESS given", "find");
 
     const auto answer_from = [&](const auto& source) {
         int status = done;
-        for (const std::uint64_t address : addresses) {
+        for (const std::uint64_t address : asked.addresses) {
             const auto answer = look_up(source, address, a);
             if (answer) {
                 show(a, *answer, address);
             } else if (answer.error() == procmap::errc::not_mapped) {
-                if (a.json) put("{\"address\":\"0x" + hex(address) + "\",\"mapping\":null}\n");
+                if (a.json) put("{\"address\":" + json_hex(address) + ",\"mapping\":null}\n");
                 complain("0x" + hex(address) + ": no mapping there");
                 status = not_mapped;
             } else {
@@ -363,9 +605,292 @@ int find(const arguments& a) {
         }
         return status;
     };
-    if (!a.from) return answer_from(open_target(a, "find", target.empty() ? "self" : target));
+    if (!a.from) return answer_from(open_target(a, "find", asked.target));
     const recording recorded(a.from);
     return std::max(recorded.status, answer_from(recorded));
+}
+
+/// Looks addresses up in a recording, as a normalizer does in a process; there are no ELF addresses.
+class recorded_normalizer {
+public:
+    explicit recorded_normalizer(procmap::snapshot&& recorded) : recorded_(std::move(recorded)) {}
+
+    procmap::result<procmap::normalized> normalize(std::span<const std::uint64_t> addresses) {
+        using procmap::mapping_kind;
+        locations_.clear();
+        files_.clear();
+        for (const std::uint64_t address : addresses) {
+            procmap::location& at = locations_.emplace_back();
+            const auto m = recorded_.find(address);
+            const mapping_kind kind = procmap::kind_of(*m);
+            if (!m) {
+                at.reason = procmap::reason::not_mapped;
+            } else if (m->file_backed() || kind == mapping_kind::vdso) {
+                at.offset = address - m->start + m->offset;
+                at.file = static_cast<std::uint32_t>(files_.size());
+                if (m->name.empty()) at.reason = procmap::reason::name_unknown;
+                files_.push_back({.path = m->name,
+                                  .build_id = procmap::build_id{m->build_id.bytes()},
+                                  .device = m->device,
+                                  .inode = m->inode,
+                                  .build_id_known = m->build_id_known});
+            } else {
+                const bool kernels_own = kind == mapping_kind::vvar || kind == mapping_kind::other;
+                at.reason = kernels_own ? procmap::reason::special : procmap::reason::not_file_backed;
+            }
+        }
+        return procmap::normalized{.locations = locations_, .files = files_, .error = {}};
+    }
+
+private:
+    procmap::snapshot recorded_;
+    std::vector<procmap::location> locations_;
+    std::vector<procmap::mapped_file> files_;
+};
+
+// As in the enumerations; empty: there is nothing to say.
+constexpr std::string_view reasons[] = {"",     "not_mapped", "not_file_backed", "special",
+                                        "gone", "denied",     "failed",          "name_unknown"};
+constexpr std::string_view reasons_in_words[] = {"",
+                                                 "not mapped",
+                                                 "no file: anonymous memory",
+                                                 "no file: the kernel's own",
+                                                 "not looked up: the process is gone",
+                                                 "not looked up: permission denied",
+                                                 "not looked up: it broke off",
+                                                 "(path not known)"};
+constexpr std::string_view file_states[] = {"", "linked", "deleted", "replaced", "unreadable"};
+constexpr std::string_view build_id_sources[] = {"", "kernel", "map_files", "root_path", "memory", "given"};
+
+template <class Enum>
+std::string json_word(const std::string& key, std::span<const std::string_view> words, Enum value) {
+    const std::string_view word = words[static_cast<std::size_t>(value)];
+    return ",\"" + key + "\":" + (word.empty() ? "null" : json_string(word));
+}
+
+/// A location's members, behind the address.
+std::string json_members(const procmap::location& at, const procmap::mapped_file& file) {
+    return (file.path.empty() ? "\"file\":null" : json_text_or_bytes("file", file.path)) +
+           ",\"offset\":" + (at ? json_hex(at.offset) : "null") +
+           ",\"elf_address\":" + (at.elf_address_known ? json_hex(at.elf_address) : "null") +
+           ",\"build_id\":" + json_build_id(file.build_id) +
+           json_word("build_id_source", build_id_sources, file.build_id.source()) +
+           json_word("state", file_states, file.state) + json_word("reason", reasons, at.reason);
+}
+
+std::string_view in_words(procmap::reason why) {
+    return reasons_in_words[static_cast<std::size_t>(why)];
+}
+
+/// A path as the kernel writes it in maps, newlines as \012, and the offset.
+std::string path_and_offset(const procmap::location& at, const procmap::mapped_file& file) {
+    std::string out;
+    for (const char c : at.reason == procmap::reason::none ? file.path : in_words(at.reason))
+        c == '\n' ? out += procmap::escaped_newline : out += c;
+    return out + "+0x" + hex(at.offset);
+}
+
+/// Writes where addresses are: JSON, or a table. False: one of them has no location.
+bool show(const arguments& a, std::span<const std::uint64_t> addresses, const procmap::normalized& found) {
+    std::vector<std::vector<std::string>> table;
+    bool all = true;
+    for (std::size_t i = 0; i < addresses.size(); ++i) {
+        const procmap::location& at = found.locations[i];
+        const procmap::mapped_file file = at ? found.files[at.file] : procmap::mapped_file{};
+        all = all && at;
+        if (a.json) {
+            put("{\"address\":" + json_hex(addresses[i]) + ',' + json_members(at, file) + "}\n");
+            continue;
+        }
+        auto& row = table.emplace_back();
+        row.push_back("0x" + hex(addresses[i]));
+        if (!at) {
+            row.emplace_back(in_words(at.reason));
+            continue;
+        }
+        row.push_back(path_and_offset(at, file));
+        row.push_back(at.elf_address_known ? "elf 0x" + hex(at.elf_address) : "elf -");
+        row.push_back(file.build_id.empty() ? "-" : printed(file.build_id));
+        if (file.state == procmap::file_state::deleted || file.state == procmap::file_state::replaced)
+            row.emplace_back(file_states[static_cast<std::size_t>(file.state)]);
+    }
+    constexpr std::size_t widest = 64;  // one long path does not push all others away
+    std::vector<std::size_t> widths;
+    for (const auto& row : table)
+        for (std::size_t i = 0; i < row.size(); ++i) {
+            if (i == widths.size()) widths.push_back(0);
+            if (i + 1 < row.size() && row[i].size() <= widest) widths[i] = std::max(widths[i], row[i].size());
+        }
+    for (const auto& row : table) {
+        std::string line;
+        for (std::size_t i = 0; i < row.size(); ++i) {
+            line += row[i];
+            if (i + 1 < row.size()) line.append(std::max(widths[i], row[i].size()) - row[i].size() + 2, ' ');
+        }
+        put(line + '\n');
+    }
+    return all;
+}
+
+/// Gives `answer` the addresses on standard input as they come, up to 4096 at a time, until it says that it cannot go on. What
+/// is no address is left out, after saying so.
+int read_addresses(const auto& answer) {
+    constexpr std::size_t most = 4096;
+    constexpr std::string_view blanks = " \t\n\v\f\r";
+    int status = done;
+    std::vector<std::uint64_t> addresses;
+    const auto answer_all = [&] {
+        const bool goes_on = addresses.empty() || answer(addresses);
+        addresses.clear();
+        flush();
+        return goes_on;
+    };
+    std::string text;  // what was read, from the first address that is not whole on
+    for (bool at_end = false; !at_end;) {
+        char chunk[1 << 16];
+        const ssize_t n = ::read(STDIN_FILENO, chunk, sizeof chunk);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) {
+            complain(std::string("read standard input: ") + std::strerror(errno));
+            return failed;
+        }
+        at_end = n == 0;
+        text.append(chunk, static_cast<std::size_t>(n));
+        const std::size_t whole = at_end ? text.size() : text.find_last_of(blanks) + 1;  // npos + 1: none
+        for (std::size_t begin = 0; (begin = text.find_first_not_of(blanks, begin)) < whole;) {
+            const std::size_t end = std::min(text.find_first_of(blanks, begin), whole);
+            const std::string word = text.substr(begin, end - begin);
+            begin = end;
+            if (const auto address = parse_address(word)) {
+                addresses.push_back(*address);
+                if (addresses.size() == most && !answer_all()) return status;
+            } else {
+                if (!answer_all()) return status;
+                complain("standard input: " + (no_address + word.substr(0, 40)));
+                status = failed;
+            }
+        }
+        text.erase(0, whole);
+        if (!answer_all()) return status;
+    }
+    return status;
+}
+
+int normalize(const arguments& a) {
+    const question asked(a, "normalize", 1);
+    if (a.from && std::strcmp(a.from, "-") == 0 && asked.addresses.empty())
+        usage_error("no ADDRESS given, and standard input is the recording", "normalize");
+    const auto answer_by = [&](const auto& normalized_of) {
+        int status = done;
+        const auto answer = [&](std::span<const std::uint64_t> addresses) {
+            const procmap::result<procmap::normalized> found = normalized_of(addresses);
+            if (found && !show(a, addresses, *found)) status = std::max(status, not_mapped);
+            const procmap::error broke = found ? found->error : found.error();
+            if (broke.code == procmap::errc::none) return true;
+            complain(broke);
+            status = failed;
+            return false;
+        };
+        if (asked.addresses.empty()) {
+            const int read = read_addresses(answer);
+            return std::max(status, read);
+        }
+        answer(asked.addresses);
+        return status;
+    };
+    if (a.from) {
+        recorded_normalizer recorded(load(a.from));
+        return answer_by([&](std::span<const std::uint64_t> addresses) { return recorded.normalize(addresses); });
+    }
+    const procmap::maps process = open_target(a, "normalize", asked.target);
+    procmap::normalizer normalizer({.build_ids = true, .elf_addresses = true});
+    return answer_by([&](std::span<const std::uint64_t> addresses) { return normalizer.normalize(process, addresses); });
+}
+
+int snapshot(const arguments& a) {
+    const std::string_view target = only_target(a, "snapshot");
+    if (a.from) {
+        procmap::print(put, load(a.from));
+        return done;
+    }
+    const procmap::maps process = open_target(a, "snapshot", target);
+    if (a.page_sizes && process.backend() != procmap::backend::ioctl) {
+        complain("no page sizes: the text back-end has none");
+        return failed;
+    }
+    const procmap::snapshot taken = capture(process, {.page_sizes = a.page_sizes});
+    if (!a.build_ids) {
+        procmap::print(put, taken);
+        return done;
+    }
+    const auto identified = with_build_ids(process, taken);
+    if (identified) {
+        procmap::print(put, *identified);
+        return done;
+    }
+    complain(identified.error());
+    return failed;
+}
+
+/// A or B of `procmap diff`.
+procmap::snapshot operand(const arguments& a, std::string_view text) {
+    const auto is_file = [&] {
+        struct statx s;
+        return ::statx(AT_FDCWD, text.data(), 0, STATX_TYPE, &s) == 0 && !S_ISDIR(s.stx_mode);
+    };
+    const bool like_target = text == "self" || (text.find_first_not_of("0123456789/") == text.npos && !text.starts_with('/'));
+    if (is_decimal(text) || (like_target && !is_file())) return capture(open_target(a, "diff", text));
+    return load(text.data());
+}
+
+/// Writes a change, coloured by its kind where that is wanted.
+void show(const arguments& a, const procmap::change& c, bool coloured) {
+    if (a.json) {
+        put("{\"kind\":" + json_string(procmap::to_string(c.kind)) + ',' + json_members(c.now) + "}\n");
+        return;
+    }
+    constexpr const char* colours[] = {"\033[32m", "\033[31m", "\033[35m", "\033[33m", "\033[36m"};  // in the kinds' order
+    if (coloured) put(colours[static_cast<std::size_t>(c.kind)]);
+    procmap::print(put, c);
+    put(coloured ? "\033[m\n" : "\n");
+}
+
+/// Whether standard output is a terminal that shows colours, to someone who wants them (no-color.org).
+bool wants_colours() {
+    const char* const terminal = std::getenv("TERM");
+    return ::isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr && terminal != nullptr &&
+           std::strcmp(terminal, "dumb") != 0;
+}
+
+int diff(const arguments& a) {
+    if (a.positional.size() != 2) usage_error("diff takes two arguments, A and B", "diff");
+    if (a.positional[0] == "-" && a.positional[1] == "-") usage_error("only one of A and B can be standard input", "diff");
+    const procmap::snapshot before = operand(a, a.positional[0]);
+    const procmap::snapshot after = operand(a, a.positional[1]);
+    const bool coloured = wants_colours();
+    for (const procmap::change& c : procmap::difference(before, after)) show(a, c, coloured);
+    return done;
+}
+
+int watch(const arguments& a) {
+    const procmap::maps process = open_target(a, "watch", only_target(a, "watch"));
+    const bool coloured = wants_colours();
+    procmap::watcher watcher(process);
+    for (std::uint64_t looks = 0;; ++looks) {
+        const auto changes = watcher.look();
+        if (!changes) {
+            complain(changes.error());
+            return changes.error() == procmap::errc::gone ? done : failed;
+        }
+        if (looks != 0)  // at first everything is new
+            for (const procmap::change& c : *changes) show(a, c, coloured);
+        flush();
+        if (a.count && looks >= *a.count) return done;
+        timespec pause{};
+        pause.tv_sec = static_cast<time_t>(a.interval);
+        pause.tv_nsec = static_cast<long>((a.interval - std::floor(a.interval)) * 1e9);
+        ::nanosleep(&pause, nullptr);
+    }
 }
 
 int probe(const arguments& a) {
@@ -407,29 +932,29 @@ struct command {
     int (*run)(const arguments&);
     const char* summary;
     const char* help;
-    std::string_view options;  // what it takes of `options`, besides the common ones
+    std::string_view options;  // what it takes of `options`, besides the common ones; T: it takes a TARGET
 };
 
 constexpr command commands[] = {
-    {"list", list, "all mappings of a process", list_help, "Frwxsfj"},
-    {"find", find, "the mapping that holds an address", find_help, "Fnj"},
+    {"list", list, "all mappings of a process", list_help, "TFrwxsfbSj"},
+    {"find", find, "the mapping that holds an address", find_help, "TFnj"},
+    {"normalize", normalize, "the file, offset and build ID of an address", normalize_help, "TFj"},
+    {"snapshot", snapshot, "a copy of the mappings, to be kept", snapshot_help, "TFpb"},
+    {"diff", diff, "what changed between two snapshots", diff_help, "j"},
+    {"watch", watch, "what changes, as it happens", watch_help, "Ticj"},
     {"probe", probe, "what this kernel and this sandbox can do", probe_help, "j"},
 };
 
 constexpr option options[] = {
-    {"backend", required_argument, nullptr, 'B'},
-    {"proc", required_argument, nullptr, 'P'},
-    {"help", no_argument, nullptr, 'H'},
-    {"from", required_argument, nullptr, 'F'},
-    {"readable", no_argument, nullptr, 'r'},
-    {"writable", no_argument, nullptr, 'w'},
-    {"executable", no_argument, nullptr, 'x'},
-    {"exec", no_argument, nullptr, 'x'},
-    {"shared", no_argument, nullptr, 's'},
-    {"file-backed", no_argument, nullptr, 'f'},
-    {"next", no_argument, nullptr, 'n'},
-    {"json", no_argument, nullptr, 'j'},
-    {nullptr, 0, nullptr, 0},
+    {"backend", required_argument, nullptr, 'B'},  {"proc", required_argument, nullptr, 'P'},
+    {"help", no_argument, nullptr, 'H'},           {"from", required_argument, nullptr, 'F'},
+    {"readable", no_argument, nullptr, 'r'},       {"writable", no_argument, nullptr, 'w'},
+    {"executable", no_argument, nullptr, 'x'},     {"exec", no_argument, nullptr, 'x'},
+    {"shared", no_argument, nullptr, 's'},         {"file-backed", no_argument, nullptr, 'f'},
+    {"next", no_argument, nullptr, 'n'},           {"build-ids", no_argument, nullptr, 'b'},
+    {"page-sizes", no_argument, nullptr, 'p'},     {"summary", no_argument, nullptr, 'S'},
+    {"interval", required_argument, nullptr, 'i'}, {"count", required_argument, nullptr, 'c'},
+    {"json", no_argument, nullptr, 'j'},           {nullptr, 0, nullptr, 0},
 };
 constexpr std::string_view common_options = "BPH";
 
@@ -438,6 +963,15 @@ procmap::backend parse_backend(std::string_view text, const char* command) {
     if (text == "ioctl") return procmap::backend::ioctl;
     if (text == "text") return procmap::backend::text;
     usage_error("no such back-end (auto, ioctl or text): " + std::string(text), command);
+}
+
+double parse_interval(const char* text, const char* command) {
+    char* end = nullptr;
+    const double seconds = std::strtod(text, &end);
+    constexpr double most = 1e6;  // some days
+    if (std::strspn(text, "0123456789.") != std::strlen(text) || end == text || *end != '\0' || !(seconds <= most))
+        usage_error("no time in seconds: " + std::string(text), command);
+    return seconds;
 }
 
 /// Reads what follows the command's name, argv[0]; answers --help.
@@ -459,7 +993,8 @@ arguments parse_arguments(const command& c, int argc, char** argv) {
             case 'P': a.how.proc = optarg; break;
             case 'H':
                 put(c.help);
-                if (c.options.find('F') != c.options.npos) put(target_help);
+                put(c.options.find('T') != c.options.npos ? target_help : "");
+                if (c.options.find('F') != c.options.npos) put(from_help);
                 put(common_help);
                 flush();
                 std::exit(done);
@@ -470,6 +1005,14 @@ arguments parse_arguments(const command& c, int argc, char** argv) {
             case 's': a.only |= procmap::shared; break;
             case 'f': a.only |= procmap::file_backed; break;
             case 'n': a.next = true; break;
+            case 'b': a.build_ids = true; break;
+            case 'p': a.page_sizes = true; break;
+            case 'S': a.summary = true; break;
+            case 'i': a.interval = parse_interval(optarg, c.name); break;
+            case 'c':
+                a.count = number<std::uint64_t>(optarg, 10);
+                if (!a.count) usage_error("no number: " + std::string(optarg), c.name);
+                break;
             case 'j': a.json = true; break;
         }
     }
@@ -479,9 +1022,10 @@ arguments parse_arguments(const command& c, int argc, char** argv) {
 
 void put_help() {
     put("usage: procmap COMMAND [ARGUMENT...]\n       procmap --help | --version\n\n");
-    for (const command& c : commands) put("  " + std::string(c.name).append(10 - std::strlen(c.name), ' ') + c.summary + '\n');
+    for (const command& c : commands) put("  " + std::string(c.name).append(11 - std::strlen(c.name), ' ') + c.summary + '\n');
     put("\n'procmap COMMAND --help' says more.\n"
-        "Exit status: 0 done; 1 an address is not mapped; 2 usage; 3 could not, for the reason on standard error.\n");
+        "Exit status: 0 done; 1 an address is not mapped, or (normalize) has no file; 2 usage; 3 could not, for the reason on\n"
+        "standard error.\n");
 }
 
 int run(int argc, char** argv) {

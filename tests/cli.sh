@@ -12,7 +12,9 @@ work=$(mktemp -d) || exit 1
 sleep 600 &
 target=$!
 deep=
-trap 'kill $target $deep; rm -rf "$work"' EXIT
+mapper=
+zombie=
+trap 'kill $target $deep $mapper $zombie; rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
 
 failures=0
@@ -198,6 +200,342 @@ else
     echo "skipped: build IDs"
 fi
 
+# list --build-ids: those of the files, whoever can be asked, as readelf knows them.
+id_of() { readelf -n "$1" 2>"$work/err" | sed -n 's/.*Build ID: //p'; }
+while read -r range permissions offset device inode path; do
+    printf '%s\n' "$range $permissions $offset $device $inode $path"
+    case $path in /*) echo "BuildID: $(id_of "$path")" ;; esac
+done <"$work/maps" | sed 's/ *$//' >"$work/wanted"
+for backend in $backends; do
+    check "list --build-ids, $backend" exits 0 list --build-ids --backend "$backend" $target
+    cp "$work/out" "$work/identified"
+    sed '/^BuildID:/d' "$work/identified" | cmp -s - "$work/maps"
+    check "list --build-ids: the mappings are the same, $backend" [ $? -eq 0 ]
+    # The vDSO's is in no file.
+    sed -e 's/  */ /g' -e 's/ *$//' -e '/\[vdso\]$/{n;d;}' "$work/identified" | cmp -s - "$work/wanted"
+    check "list --build-ids: they are readelf's, $backend" [ $? -eq 0 ]
+    check "list --build-ids is a snapshot, $backend" exits 0 diff "$work/identified" $target
+    check "list --build-ids is a snapshot of that, $backend" out_is_empty
+    check "list --build-ids --executable, $backend" exits 0 list --build-ids --backend "$backend" --exec --file-backed $target
+    check "list --build-ids --executable: the ID, $backend" out_has "BuildID:           $sleep_id"
+    check "list --build-ids --executable: no others, $backend" fails out_has ' r--p '
+    check "list --build-ids --json, $backend" exits 0 list --build-ids --json --backend "$backend" $target
+    check "list --build-ids --json: the ID, $backend" out_has "\"build_id\":\"$sleep_id\"}"
+done
+
+# normalize: the file, offset + address - start, and readelf's build ID; an address of each mapping.
+: >"$work/wanted"
+addresses=
+while read -r range permissions offset device inode path; do
+    address=$(printf '0x%x' $((0x${range%-*} + 0x123)))
+    case $path in
+        /*) id=$(id_of "$path") && printf '%s %s+0x%x %s\n' "$address" "$path" $((0x$offset + 0x123)) "${id:--}" >>"$work/wanted" ;;
+        *) continue ;;
+    esac
+    addresses="$addresses $address"
+done <"$work/maps"
+table_is_wanted() { awk '{ print $1, $2, $5 }' "$work/out" | cmp -s - "$work/wanted"; }
+for backend in $backends; do
+    # shellcheck disable=SC2086  # words
+    check "normalize, $backend" exits 0 normalize --backend "$backend" $target $addresses
+    check "normalize: path, offset and build ID, $backend" table_is_wanted
+    check "normalize is silent otherwise, $backend" err_is_empty
+    cp "$work/out" "$work/table"
+    echo "$addresses" | tr ' ' '\n' >"$work/addresses"
+    check "normalize, standard input, $backend" exits 0 normalize --backend "$backend" $target <"$work/addresses"
+    check "normalize, standard input: the same, $backend" out_is_file "$work/table"
+    check "normalize, not all mapped, $backend" exits 1 normalize --backend "$backend" $target 0x"$stack" 0x10 0x"$first"
+    check "normalize, stack: why, $backend" out_has "0x$stack  no file: anonymous memory"
+    check "normalize, not mapped: why, $backend" out_has '0x10            not mapped'
+    check "normalize, not mapped: the others are there, $backend" out_has "+0x0  elf 0x0  $sleep_id"
+    vdso=$(sed -n 's/-.*\[vdso\]$//p' "$work/maps")
+    if [ -n "$vdso" ]; then
+        check "normalize, vDSO, $backend" exits 0 normalize --backend "$backend" $target 0x"$vdso"
+        check "normalize, vDSO: its own build ID, $backend" grep -qE '\[vdso\]\+0x0  elf 0x0  [0-9a-f]{16,}$' "$work/out"
+    fi
+done
+{ printf '%s' "$first" | head -c 3; sleep 0.1; printf '%s\n' "$first" | tail -c +4; echo zz 0x10; } |
+    "$procmap" normalize $target >"$work/out" 2>"$work/err"
+check "normalize, standard input, malformed" [ $? -eq 3 ]
+check "normalize, standard input, malformed: what" err_has 'procmap: standard input: no ADDRESS (hexadecimal, 64 bits): zz'
+check "normalize, standard input, an address that comes in two pieces" out_has "0x$first  "
+check "normalize, standard input, malformed: those after it" out_has '0x10  not mapped'
+check "normalize, standard input, nothing" exits 0 normalize $target </dev/null
+check "normalize, standard input, nothing: nothing" out_is_empty
+awk 'BEGIN { for (i = 1; i <= 10000; ++i) printf "%x%s", i, i % 7 ? " " : "\n" }' >"$work/many"
+check "normalize, many" exits 1 normalize $target <"$work/many"
+check "normalize, many: each" [ "$(grep -c 'not mapped$' "$work/out")" -eq 10000 ]
+check "normalize --json" exits 1 normalize --json $target 0x10
+check "normalize --json: nothing known" out_is '{"address":"0x10","file":null,"offset":null,"elf_address":null,"build_id":null,"build_id_source":null,"state":null,"reason":"not_mapped"}'
+sleep_path=${first_line##* }
+check "normalize --json, a file" exits 0 normalize --json $target 0x"$first"
+check "normalize --json, a file: which" out_has "{\"address\":\"0x$first\",\"file\":\"$sleep_path\",\"offset\":\"0x0\",\"elf_address\":\"0x0\",\"build_id\":\"$sleep_id\",\"build_id_source\":\""
+check "normalize --json, a file: its state" out_has '","state":"linked","reason":null}'
+printf '%s\n' '1000-3000 r-xp 00002000 fe:00 7 /lib/one two' 'BuildID:           0123456789abcdef' \
+    '5000-6000 r-xp 00000000 fe:00 8 /lib/new\012line' '7000-8000 r--p 00000000 fe:00 9 ' '9000-a000 r-xp 00000000 00:00 0 [vdso]' \
+    'b000-c000 r--p 00000000 00:00 0 [vvar]' 'd000-e000 rw-p 00000000 00:00 0 [heap]' >"$work/recorded"
+check "normalize --from a snapshot" exits 1 normalize --from "$work/recorded" 1fff 5000 7001 9002 b000 d000 f000
+check "normalize --from a snapshot: it is all from there" out_is '0x1fff  /lib/one two+0x2fff   elf -  0123456789abcdef' \
+    '0x5000  /lib/new\012line+0x0  elf -  -' '0x7001  (path not known)+0x1  elf -  -' '0x9002  [vdso]+0x2            elf -  -' \
+    "0xb000  no file: the kernel's own" '0xd000  no file: anonymous memory' '0xf000  not mapped'
+check "normalize --from -" exits 0 normalize --from - 1fff <"$work/recorded"
+check "normalize --from --json" exits 0 normalize --json --from "$work/recorded" 1fff 5000 7001
+check "normalize --from --json: the build ID is given, the name known or not" out_is \
+    '{"address":"0x1fff","file":"/lib/one two","offset":"0x2fff","elf_address":null,"build_id":"0123456789abcdef","build_id_source":"given","state":null,"reason":null}' \
+    '{"address":"0x5000","file":"/lib/new\u000aline","offset":"0x0","elf_address":null,"build_id":null,"build_id_source":null,"state":null,"reason":null}' \
+    '{"address":"0x7001","file":null,"offset":"0x1","elf_address":null,"build_id":null,"build_id_source":null,"state":null,"reason":"name_unknown"}'
+check "normalize --from --json, not UTF-8" exits 0 normalize --json --from "$strange" \
+    "0x$(grep -a '/inv' "$strange" | head -n 1 | cut -d- -f1)"
+check "normalize --from --json, not UTF-8: bytes" out_has '"file_bytes":"2f7661722f6c69622f737472616e67652f696e76fffe75746638",'
+
+# A file that is deleted or replaced.
+cp "$(command -v sleep)" "$work/sleeper"
+"$work/sleeper" 600 &
+deep=$!
+until grep -q "$work/sleeper" /proc/$deep/maps && grep -q '^State:.*S' /proc/$deep/status; do :; done
+sleeper=$(grep "$work/sleeper" /proc/$deep/maps | head -n 1 | cut -d- -f1)
+rm "$work/sleeper"
+check "normalize, deleted" exits 0 normalize $deep 0x"$sleeper"
+check "normalize, deleted: marked" grep -q ' deleted$' "$work/out"
+kill $deep
+wait $deep 2>"$work/err"
+deep=
+
+# snapshot: maps text, with what is asked for besides; it reads back as what it was.
+for backend in $backends; do
+    check "snapshot, $backend" exits 0 snapshot --backend "$backend" $target
+    check "snapshot is the maps text, $backend" out_is_file "$work/maps"
+    check "snapshot --build-ids, $backend" exits 0 snapshot --build-ids --backend "$backend" $target
+    check "snapshot --build-ids: as of list, $backend" out_is_file "$work/identified"
+done
+if [ "$backends" != text ]; then
+    check "snapshot --page-sizes --build-ids" exits 0 snapshot --page-sizes --build-ids $target
+    cp "$work/out" "$work/snapshot"
+    check "snapshot --page-sizes: each" [ "$(grep -c '^KernelPageSize:  *[0-9]* kB$' "$work/out")" -eq "$(wc -l <"$work/maps")" ]
+    check "snapshot --page-sizes --backend text" exits 3 snapshot --page-sizes --backend text $target
+    check "snapshot --page-sizes --backend text: nothing is written" out_is_empty
+else
+    cp "$work/out" "$work/snapshot"
+fi
+check "snapshot --from a snapshot" exits 0 snapshot --from "$work/snapshot"
+check "snapshot --from a snapshot is that" out_is_file "$work/snapshot"
+check "snapshot --from malformed" exits 3 snapshot --from "$work/bad"
+check "snapshot --from malformed: nothing is written" out_is_empty
+check "snapshot --from malformed: where" err_has "procmap: $work/bad: parse line 3 byte $byte: "
+cp /proc/$target/smaps "$work/smaps"
+check "snapshot --from smaps" exits 0 snapshot --from "$work/smaps"
+sed '/^KernelPageSize/d' "$work/out" | cmp -s - "$work/maps"
+check "snapshot --from smaps: the mappings" [ $? -eq 0 ]
+
+# diff: a file or a process on either side.
+for other in "$work/snapshot" "$work/smaps" "$work/maps" /proc/$target/maps $target/$target; do
+    for backend in $backends; do
+        check "diff $other PID, $backend" exits 0 diff --backend "$backend" "$other" $target
+        check "diff $other PID: no change, $backend" out_is_empty
+        check "diff PID $other, $backend" exits 0 diff --backend "$backend" $target "$other"
+        check "diff PID $other: no change, $backend" out_is_empty
+    done
+done
+check "diff - PID" exits 0 diff - $target <"$work/smaps"
+check "diff - PID: no change" out_is_empty
+check "diff self PID" exits 0 diff self $target
+check "diff self PID: what was procmap's is unmapped" grep -q "^unmapped .*/$(basename "$procmap")\$" "$work/out"
+check "diff self PID: what is sleep's is mapped" grep -q "^mapped .*$sleep_path\$" "$work/out"
+cat >"$work/a" <<'END'
+00010000-00012000 r--p 00000000 fe:00 7                                  /lib/one
+00012000-00014000 r-xp 00002000 fe:00 7                                  /lib/one
+00020000-00022000 rw-p 00000000 00:00 0 
+00030000-00031000 rw-p 00000000 00:00 0                                  [anon:before]
+00040000-00041000 r--p 00000000 fe:00 8                                  /lib/two
+END
+cat >"$work/b" <<'END'
+00010000-00011000 r--p 00000000 fe:00 7                                  /lib/one
+00011000-00012000 rw-p 00001000 fe:00 7                                  /lib/one
+00012000-00013000 r-xp 00002000 fe:00 7                                  /lib/one
+00013000-00014000 r-xp 00003000 fe:00 7                                  /lib/one
+00021000-00023000 rw-p 00000000 00:00 0 
+00030000-00031000 rw-p 00000000 00:00 0                                  [anon:after]
+00040000-00041000 r--p 00000000 fe:00 9                                  /lib/two
+END
+check "diff, two files" exits 0 diff "$work/a" "$work/b"
+check "diff, two files: the changes" out_is \
+    'permissions 00011000-00012000 rw-p 00001000 fe:00 7                                  /lib/one' \
+    'unmapped    00020000-00021000 rw-p 00000000 00:00 0 ' \
+    'mapped      00022000-00023000 rw-p 00000000 00:00 0 ' \
+    'name        00030000-00031000 rw-p 00000000 00:00 0                                  [anon:after]' \
+    'backing     00040000-00041000 r--p 00000000 fe:00 9                                  /lib/two'
+check "diff --json" exits 0 diff --json "$work/a" "$work/b"
+check "diff --json: the first" [ "$(head -n 1 "$work/out")" = '{"kind":"permissions","start":"0x11000","end":"0x12000","permissions":"rw-p","offset":"0x1000","device":"fe:00","inode":7,"page_size":null,"name":"/lib/one","build_id":null}' ]
+check "diff --json: each" [ "$(wc -l <"$work/out")" -eq 5 ]
+printf '1000-2000 r--p 00000000 fe:00 7 \nNameState:         not_asked\n' >"$work/nameless"
+check "diff --json, a name that is not known" exits 0 diff --json /dev/null "$work/nameless"
+check "diff --json, a name that is not known: null" out_has '"name":null,'
+check "diff, malformed" exits 3 diff "$work/bad" $target
+check "diff, malformed: nothing is written" out_is_empty
+check "diff, malformed: where" err_has "procmap: $work/bad: parse line 3 byte $byte: "
+check "diff, a missing file" exits 3 diff "$work/missing" $target
+check "diff, a missing file: which" err_has "procmap: read $work/missing: No such file or directory"
+(cd "$work" && cp b self && cp b 2147483647 && "$procmap" diff a self) >"$work/out" 2>"$work/err"
+check "diff: a name that exists is a file" [ "$(wc -l <"$work/out")" -eq 5 ]
+(cd "$work" && "$procmap" diff a 2147483647) >"$work/out" 2>"$work/err"
+check "diff: digits alone are a PID" [ $? -eq 3 ]
+check "diff: which does not exist" err_has 'procmap: open maps of process 2147483647: no such process'
+(cd /proc && "$procmap" diff self $target) >"$work/out" 2>"$work/err"
+check "diff: a directory is no file" [ $? -eq 0 ]
+
+# list --summary: the sum is that of all mappings.
+printf '%s\n' '00100000-00200000 r-xp 00000000 fe:00 7 /lib/one' '00200000-00280000 r--p 00100000 fe:00 7 /lib/one' \
+    '00300000-00301000 rw-p 00000000 00:00 0 ' '00310000-003d0000 rw-p 00000000 00:00 0 [anon:mine]' \
+    '10000000000-14000000000 ---s 00000000 00:01 9 /memfd:x (deleted)' '90000000-900ffc00 rw-p 00000000 00:00 0 [heap]' >"$work/kinds"
+check "list --summary" exits 0 list --summary --from "$work/kinds"
+check "list --summary: the picture" out_is 'kind              mappings        size' \
+    'memfd                    1   256.0 GiB  ########################################' \
+    'file                     2     1.5 MiB  #' 'heap                     1  1023.0 KiB  #' 'named anonymous          1   768.0 KiB  #' \
+    'anonymous                1     4.0 KiB  #' 'total                    6   256.0 GiB'
+sed 5d "$work/kinds" >"$work/fewer"
+check "list --summary, bars" exits 0 list --summary --from "$work/fewer"
+check "list --summary, bars: in proportion" out_has 'named anonymous          1   768.0 KiB  ####################'
+check "list --summary, bars: not more" fails out_has '768.0 KiB  #####################'
+check "list --summary --json" exits 0 list --summary --json --from "$work/kinds"
+check "list --summary --json: the kinds" out_is '{"kind":"memfd","mappings":1,"size":274877906944}' \
+    '{"kind":"file","mappings":2,"size":1572864}' '{"kind":"heap","mappings":1,"size":1047552}' \
+    '{"kind":"named_anonymous","mappings":1,"size":786432}' '{"kind":"anonymous","mappings":1,"size":4096}'
+size=0
+while read -r range rest; do size=$((size + 0x${range#*-} - 0x${range%-*})); done <"$work/maps"
+for backend in $backends; do
+    check "list --summary, live, $backend" exits 0 list --summary --backend "$backend" $target
+    check "list --summary: all mappings, $backend" \
+        [ "$(sed -n 's/^total  *\([0-9]*\) .*/\1/p' "$work/out")" -eq "$(wc -l <"$work/maps")" ]
+    check "list --summary: 80 columns, $backend" [ "$(awk '{ print length }' "$work/out" | sort -n | tail -n 1)" -le 80 ]
+    check "list --summary --json, live, $backend" exits 0 list --summary --json --backend "$backend" $target
+    sum=$(($(sed 's/.*"size":\([0-9]*\)}/\1/' "$work/out" | paste -s -d + -)))
+    check "list --summary --json: the sum of their sizes, $backend" [ "$sum" -eq "$size" ]
+done
+check "list --summary --executable" exits 0 list --summary --exec --from "$work/kinds"
+check "list --summary --executable: only those" out_has 'total                    1     1.0 MiB'
+
+# The bars are drawn in finer steps where the terminal can show them.
+if command -v script >"$work/script" && locale -a 2>"$work/err" | grep -qix 'c.utf-\{0,1\}8'; then
+    for set in C C.UTF-8; do
+        LC_ALL=$set script -qc "'$procmap' list --summary --from $work/fewer" /dev/null </dev/null >"$work/out.$set" 2>&1
+    done
+    check "list --summary, a terminal" grep -q '768.0 KiB  ####################.\{0,1\}$' "$work/out.C"
+    check "list --summary, a UTF-8 terminal" grep -q '768.0 KiB  ████████████████████.\{0,1\}$' "$work/out.C.UTF-8"
+    check "list --summary, a UTF-8 terminal: the smallest" grep -q '4.0 KiB  ▏.\{0,1\}$' "$work/out.C.UTF-8"
+else
+    echo "skipped: bars on a UTF-8 terminal"
+fi
+
+# watch: a process that maps one page of a file after the other, each behind the last. Its addresses are those of its ELF file.
+cat >"$work/mapper.cpp" <<'END'
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+int main(int, char** argv) {
+    constexpr int pages = 60000;
+    const long size = ::sysconf(_SC_PAGESIZE);
+    const int file = ::open(argv[1], O_RDWR | O_CREAT, 0600);
+    if (::ftruncate(file, pages * size) != 0) return 1;
+    char* const at = static_cast<char*>(::mmap(nullptr, pages * size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    ::munmap(at, pages * size);
+    for (int i = 0; i < pages; ++i) {
+        if (::mmap(at + i * size, size, PROT_READ, MAP_SHARED | MAP_FIXED, file, i * size) == MAP_FAILED) return 1;
+        ::usleep(10'000);
+    }
+}
+END
+if c++ -no-pie "$work/mapper.cpp" -o "$work/mapper" 2>"$work/err"; then
+    "$work/mapper" "$work/watched" &
+    mapper=$!
+    until grep -q "$work/watched" /proc/$mapper/maps; do kill -0 $mapper || break; done
+    text=$(grep "^[^ ]* r-xp .*$work/mapper" /proc/$mapper/maps | cut -d- -f1)
+    check "normalize, ELF address" exits 0 normalize $mapper 0x"$text"
+    check "normalize, ELF address: of a program that is not relocated" out_has "  elf 0x$(printf '%x' 0x"$text")  "
+    # What the watched file's changes say: one range behind the other, each new.
+    in_sequence() {
+        sed -n "s|^mapped  *\([0-9a-f]*\)-\([0-9a-f]*\) r--s .* $work/watched\$|\1 \2|p" "$work/out" >"$work/ranges"
+        [ "$(wc -l <"$work/ranges")" -eq "$(wc -l <"$work/out")" ] && [ -s "$work/ranges" ] &&
+            awk 'NR > 1 && $1 != last { wrong = 1 } { last = $2 } END { exit wrong }' "$work/ranges"
+    }
+    for backend in $backends; do
+        check "watch, $backend" exits 0 watch --backend "$backend" --interval 0.05 --count 5 $mapper
+        check "watch: what comes to be mapped, $backend" in_sequence
+        check "watch: a line at a look, $backend" [ "$(wc -l <"$work/out")" -le 5 ]
+        check "watch is silent otherwise, $backend" err_is_empty
+    done
+    check "watch --count 0" exits 0 watch --count 0 $mapper
+    check "watch --count 0: nothing" out_is_empty
+    check "watch --json" exits 0 watch --json --interval 0.05 --count 2 $mapper
+    check "watch --json: the change" grep -q "^{\"kind\":\"mapped\",\"start\":\"0x.*\"name\":\"$work/watched\",\"build_id\":null}$" "$work/out"
+    cp "$work/out" "$work/changes"
+    escape=$(printf '\033')
+    if command -v script >"$work/script"; then
+        TERM=xterm script -qc "'$procmap' watch --interval 0.05 --count 2 $mapper" /dev/null </dev/null >"$work/out" 2>&1
+        check "watch, a terminal: colours" out_has "${escape}[32mmapped "
+        TERM=xterm NO_COLOR=1 script -qc "'$procmap' watch --interval 0.05 --count 2 $mapper" /dev/null </dev/null >"$work/out" 2>&1
+        check "watch, NO_COLOR, a terminal" out_has 'mapped '
+        check "watch, NO_COLOR, a terminal: no colours" fails out_has "$escape"
+    else
+        echo "skipped: colours on a terminal, without script"
+    fi
+    : >"$work/out"
+    "$procmap" watch --interval 0.05 $mapper >"$work/out" 2>"$work/err" &
+    watch=$!
+    until [ -s "$work/out" ]; do kill -0 $watch || break; done  # written as it happens
+    kill $mapper
+    wait $mapper 2>"$work/script"
+    mapper=
+    wait $watch
+    check "watch, exit" [ $? -eq 0 ]
+    check "watch, exit: said" err_has ': no such process or thread, or it exited'
+    check "watch, exit: what came before" in_sequence
+else
+    echo "skipped: watch, and ELF addresses of a program that is not relocated, without c++"
+fi
+
+# Processes without an address space are told apart.
+sh -c 'sleep 0 & exec sleep 600' &
+zombie=$!
+until child=$(cat /proc/$zombie/task/$zombie/children) && [ -n "$child" ] && [ "$(cat /proc/$zombie/comm)" = sleep ] &&
+    grep -q '^State:.*Z' /proc/$((child))/status; do kill -0 $zombie || break; done 2>"$work/err"
+for command in list "find --next" normalize snapshot watch; do
+    case $command in find*|normalize) address=0x0 ;; *) address= ;; esac
+    # shellcheck disable=SC2086  # words
+    check "$command, a zombie" exits 3 $command $((child)) $address
+    check "$command, a zombie: said" err_has "procmap: open maps of process $((child)): it exited and waits for its parent"
+done
+if [ "$(cat /proc/2/comm)" = kthreadd ]; then
+    check "snapshot, a kernel thread" exits 3 snapshot 2
+    check "snapshot, a kernel thread: said" err_has 'procmap: open maps of process 2: a kernel thread has no address space'
+else
+    echo "skipped: a kernel thread"
+fi
+
+# --json of the rest: valid, and with the members that are promised.
+cat >"$work/members.py" <<'END'
+import json, sys
+mapping = ["start", "end", "permissions", "offset", "device", "inode", "page_size", "name", "build_id"]
+members = {"normalize": ["address", "file", "offset", "elf_address", "build_id", "build_id_source", "state", "reason"],
+           "diff": ["kind"] + mapping, "list": mapping, "summary": ["kind", "mappings", "size"]}[sys.argv[1]]
+objects = [json.loads(line) for line in sys.stdin]
+sys.exit(not objects or any(list(o) != members for o in objects))
+END
+members_are() { python3 "$work/members.py" "$1" <"$work/out"; }
+if [ -s "$work/python3" ]; then
+    check "normalize --json, all" exits 0 normalize --json $target <"$work/addresses"
+    check "normalize --json: the members" members_are normalize
+    check "diff --json, all" exits 0 diff --json self $target
+    check "diff --json: the members" members_are diff
+    check "list --build-ids --json, all" exits 0 list --build-ids --json $target
+    check "list --build-ids --json: the members" members_are list
+    check "list --summary --json, all" exits 0 list --summary --json $target
+    check "list --summary --json: the members" members_are summary
+    if [ -s "$work/changes" ]; then
+        cp "$work/changes" "$work/out"
+        check "watch --json: the members" members_are diff
+    fi
+fi
+
 # A name that the ioctl cannot give is left out, which is said; the text has it.
 if [ -s "$work/python3" ] && [ "$backends" != text ]; then
     cat >"$work/deep.py" <<'END'
@@ -250,6 +588,10 @@ check "list --proc" exits 0 list --proc "$work/proc"
 check "list --proc is that" out_is_file "$work/proc/self/maps"
 check "list --proc PID" exits 0 list --proc "$work/proc" 42
 check "list --proc PID is that" out_is_file "$work/proc/self/maps"
+mkdir "$work/proc/45"
+cp "$work/a" "$work/proc/45/maps"
+check "list --build-ids, none that can be known" exits 0 list --build-ids --proc "$work/proc" 45
+check "list --build-ids, none that can be known: none is claimed" out_is_file "$work/a"
 check "list --proc --backend ioctl" exits 3 list --proc "$work/proc" --backend ioctl
 check "list --proc --backend ioctl: nothing listed" out_is_empty
 check "list --proc --backend ioctl: why" err_has '[ENOTTY]'
@@ -261,7 +603,14 @@ check "list, broken off" exits 3 list --proc "$work/proc" 43
 check "list, broken off: what was read" out_is "$(head -n 1 "$strange")"
 check "list, broken off: why" err_has 'procmap: parse maps of process 43 line 2 byte '
 check "list, nothing to read" exits 3 list --proc "$work/proc" 44
-check "list, nothing to read: why" err_has 'procmap: read maps of process 44: '
+check "list, nothing to read: why" err_has 'procmap: open maps of process 44: '
+check "snapshot, broken off" exits 3 snapshot --proc "$work/proc" 43
+check "snapshot, broken off: nothing is written" out_is_empty
+check "snapshot, broken off: why" err_has 'procmap: parse maps of process 43 line 2 byte '
+check "normalize, broken off" exits 3 normalize --proc "$work/proc" 43 0x10000 0x7fffffffffff
+check "normalize, broken off: what was resolved, and what was not" out_is \
+    '0x10000         no file: anonymous memory' '0x7fffffffffff  not looked up: it broke off'
+check "normalize, broken off: why" err_has 'procmap: parse maps of process 43 line 2 byte '
 
 # The column of a 32-bit kernel's names, which a 32-bit program finds out.
 if [ "$(od -An -tu1 -j4 -N1 "$procmap" | tr -d ' ')" = 1 ]; then
@@ -283,13 +632,18 @@ check "no such command" exits 2 lst
 check "no such command: the hint" err_has "Try 'procmap --help'."
 for wrong in "list --no-such" "list --next" "list 1 2" "list 0" "list -- -1" "list 1/" "list 1x" "list 99999999999" \
     "list --backend" "list --backend quick" "list --from $strange 1" "find" "find self" "find $target 0x" "find zz" \
-    "find 0x11111111111111111" "find $target self" "find --from $strange" "find --exec 0x10" "probe self" "probe --from -"; do
+    "find 0x11111111111111111" "find $target self" "find --from $strange" "find --exec 0x10" "probe self" "probe --from -" \
+    "list --summary --build-ids" "list --build-ids --from $strange" "find --build-ids 0x10" "normalize self zz" "normalize self 0x" \
+    "normalize --from -" "normalize --next self" "normalize 1/x 0x10" "snapshot 1 2" "snapshot --json" "snapshot --from $strange 1" \
+    "snapshot --page-sizes --from $strange" "diff" "diff self" "diff self self self" "diff - -" "diff 0 self" "diff 1/ self" \
+    "diff --from $strange self" "watch 1 2" "watch --from $strange" "watch --interval" "watch --interval x" "watch --interval -1" \
+    "watch --interval inf" "watch --interval 1.2.3" "watch --interval 9999999" "watch --count -1" "watch --count 1x"; do
     # shellcheck disable=SC2086  # words
     check "usage: $wrong" exits 2 $wrong
     check "usage: $wrong: the hint" err_has "Try 'procmap ${wrong%% *} --help'."
     check "usage: $wrong: nothing else" out_is_empty
 done
-for command in "" list find probe; do
+for command in "" list find normalize snapshot diff watch probe; do
     check "$command --help" exits 0 $command --help
     check "$command --help: usage" out_has "usage: procmap ${command:-COMMAND}"
 done
@@ -301,7 +655,8 @@ check "--version is the header's" out_is "procmap $version"
 
 # Output that cannot be written.
 if [ -c /dev/full ]; then
-    for command in "list --from $here/data/realistic_10k.maps" "find self --next 0" probe --help "list --help" --version; do
+    for command in "list --from $here/data/realistic_10k.maps" "list --summary" "find self --next 0" "normalize self 0" snapshot \
+        "diff $strange self" probe --help "list --help" --version; do
         # shellcheck disable=SC2086  # words
         "$procmap" $command >/dev/full 2>"$work/err"
         check "$command >/dev/full" [ $? -eq 3 ]

@@ -46,7 +46,6 @@ public:
     [[nodiscard]] result<mapping> find(std::uint64_t address) {
         if (__atomic_exchange_n(&busy_, true, __ATOMIC_ACQUIRE)) return error{.code = errc::contended, .at = step::query};
         auto answer = look_up(address);
-        memory_.trim();
         __atomic_store_n(&busy_, false, __ATOMIC_RELEASE);
         return answer;
     }

@@ -47,7 +47,7 @@ struct known_file {
     std::uint64_t used = 0;
 };
 
-/// The files that are remembered, at most `capacity` of them after trim(), each with one descriptor.
+/// The files that are remembered, at most `capacity` of them (and one at the least), each with one descriptor.
 class file_memory {
 public:
     explicit file_memory(std::size_t capacity) noexcept : capacity_(capacity) {}
@@ -79,6 +79,13 @@ public:
         state = found.state;
         if (!found.path_fd) return nullptr;
         const bool overlay = on_overlayfs(found.path_fd.borrow());
+        if (files_.size() >= capacity_ && !files_.empty()) {  // the one that was not used for longest makes room
+            known_file* oldest = &files_.front();
+            for (known_file& f : files_)
+                if (f.used < oldest->used) oldest = &f;
+            std::swap(*oldest, files_.back());
+            files_.pop_back();
+        }
         known_file& f = files_.emplace_back();
         f = known_file{.device = m.device,
                             .inode = m.inode,
@@ -96,34 +103,23 @@ public:
         return &f;
     }
 
-    /// Forgets the files that were not used for longest, down to the capacity.
-    void trim() noexcept {
-        while (files_.size() > capacity_) {
-            known_file* oldest = &files_.front();
-            for (known_file& f : files_)
-                if (f.used < oldest->used) oldest = &f;
-            *oldest = std::move(files_.back());
-            files_.pop_back();
-        }
-    }
-
     /// Reads the file's ELF headers and note, once for each version of it.
     void read(known_file& f) {
         if (f.read) return;
+        const int saved = errno;
+        const unique_fd file = reopen(f.pin.borrow());
+        errno = saved;
+        if (!file) return;  // not permitted, or no descriptor free: nothing is known, and it is tried again the next time
         f.read = true;
         f.segments.clear();
         ++reads_;
-        const int saved = errno;
         std::byte note[build_id::capacity];
-        std::size_t size = 0;
-        if (const unique_fd file = reopen(f.pin.borrow()); file) {
-            const file_source source{file.borrow()};
-            const elf::image image{source};
-            elf::segment s;
-            for (std::uint32_t i = 0; i < image.segments() && image.segment_at(i, s); ++i)
-                if (s.type == elf::segment::load) f.segments.push_back(s);
-            size = image.build_id(note);
-        }
+        const file_source source{file.borrow()};
+        const elf::image image{source};
+        elf::segment s;
+        for (std::uint32_t i = 0; i < image.segments() && image.segment_at(i, s); ++i)
+            if (s.type == elf::segment::load) f.segments.push_back(s);
+        const std::size_t size = image.build_id(note);
         errno = saved;
         if (f.id_known && !f.id.empty()) return;  // the kernel's own word stands
         f.id = build_id{std::span{note}.first(size), f.way};

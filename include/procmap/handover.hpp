@@ -48,8 +48,9 @@ namespace procmap::inline PROCMAP_ABI {
 [[nodiscard]] inline result<maps> receive_maps(int socket, const open_options& how = {}) noexcept {
     char byte = 0;
     iovec data{&byte, 1};
-    constexpr std::size_t most = 8;  // room for more than the one that is right, so that they can be closed
-    alignas(cmsghdr) char control[CMSG_SPACE(most * sizeof(int))] = {};
+    // Room for more than the one descriptor that is right, and for what the socket may be set to pass with it: credentials, a
+    // security label, a pidfd (unix(7)).
+    alignas(cmsghdr) char control[512] = {};
     msghdr message{};
     message.msg_iov = &data;
     message.msg_iovlen = 1;
@@ -68,12 +69,17 @@ namespace procmap::inline PROCMAP_ABI {
     unique_fd only;
     std::size_t count = 0;
     for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
-        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+        constexpr int scm_pidfd = 4;  // SCM_PIDFD, Linux 6.5
+        const bool rights = header->cmsg_type == SCM_RIGHTS;
+        if (header->cmsg_level != SOL_SOCKET || (!rights && header->cmsg_type != scm_pidfd)) continue;
         const std::size_t fds = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (std::size_t i = 0; i < fds; ++i, ++count) {
+        for (std::size_t i = 0; i < fds; ++i) {
             int fd = -1;
             __builtin_memcpy(&fd, CMSG_DATA(header) + i * sizeof fd, sizeof fd);
-            only.reset(fd);  // closes the one before
+            unique_fd came{fd};
+            if (!rights) continue;  // a pidfd that nobody asked for here: closed
+            only = std::move(came);
+            ++count;
         }
     }
     if (n == 0 && count == 0) return error{.code = errc::gone, .at = step::receive};

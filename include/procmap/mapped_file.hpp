@@ -91,7 +91,7 @@ inline void own_fd_path(borrowed_fd fd, path_buffer& path) noexcept {
 [[nodiscard]] inline unique_fd reopen(borrowed_fd fd) noexcept {
     path_buffer path;
     own_fd_path(fd, path);
-    return unique_fd{::openat(AT_FDCWD, path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)};
+    return unique_fd{::openat(AT_FDCWD, path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | O_LARGEFILE)};
 }
 
 /// The directory of the process that a maps descriptor belongs to ("/proc/123"), as the descriptor's own link names it.
@@ -206,18 +206,28 @@ inline bool take(found_file& found, unique_fd fd, build_id_source way, const map
     return found;
 }
 
+/// pread with an offset of 64 bits, whatever off_t is here.
+inline ssize_t read_at(borrowed_fd fd, std::span<std::byte> to, std::uint64_t offset) noexcept {
+    if (offset > INT64_MAX) return -1;
+#if defined(__GLIBC__)
+    return ::pread64(fd.get(), to.data(), to.size(), static_cast<off64_t>(offset));
+#else
+    static_assert(sizeof(off_t) == 8);
+    return ::pread(fd.get(), to.data(), to.size(), static_cast<off_t>(offset));
+#endif
+}
+
 /// The bytes of a file, of which the first page is read once.
 class file_source {
 public:
     explicit file_source(borrowed_fd fd) noexcept : fd_(fd) {
-        const ssize_t n = ::pread(fd_.get(), first_, sizeof first_, 0);
+        const ssize_t n = read_at(fd_, first_, 0);
         size_ = n < 0 ? 0 : static_cast<std::size_t>(n);
     }
     bool operator()(std::uint64_t offset, std::span<std::byte> to) const noexcept {
         if (bytes_source{std::span{first_}.first(size_)}(offset, to)) return true;
         while (!to.empty()) {
-            if (offset > INT64_MAX) return false;
-            const ssize_t n = ::pread(fd_.get(), to.data(), to.size(), static_cast<off_t>(offset));
+            const ssize_t n = read_at(fd_, to, offset);
             if (n <= 0) return false;
             to = to.subspan(static_cast<std::size_t>(n));
             offset += static_cast<std::uint64_t>(n);
@@ -241,8 +251,7 @@ public:
     }
     bool operator()(std::uint64_t offset, std::span<std::byte> to) const noexcept {
         const std::uint64_t at = base_ + offset;
-        return at >= base_ && at <= INT64_MAX &&
-               ::pread(mem_.get(), to.data(), to.size(), static_cast<off_t>(at)) == static_cast<ssize_t>(to.size());
+        return at >= base_ && read_at(mem_.borrow(), to, at) == static_cast<ssize_t>(to.size());
     }
 
 private:

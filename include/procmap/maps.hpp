@@ -95,18 +95,17 @@ private:
 
     explicit maps(detail::handle&& handle) noexcept : handle_(std::move(handle)) {}
 
-    static result<maps> open_target(detail::target t, const open_options& how) noexcept {
+    static result<maps> open_target(const detail::target& t, const open_options& how) noexcept {
         auto opened = open_task(t, how);
         // The main thread may have exited while others live: its maps are empty then, theirs are not.
-        if (!opened && opened.error() == errc::gone && opened.error().errno_value == 0 && t.tid == 0) {
+        if (!opened && opened.error() == errc::gone && opened.error().errno_value == 0) {
             error empty = opened.error();
             const int saved = errno;
-            detail::any_thread(t, [&](std::int32_t tid) {
-                t.tid = tid;
-                opened = open_task(t, how);
+            const auto through = [&](std::int32_t tid) {
+                opened = open_task({.proc = t.proc, .pid = t.pid, .tid = tid}, how);
                 return opened.has_value();
-            });
-            t.tid = 0;
+            };
+            if (t.tid == 0) detail::any_thread(t, through);
             if (!opened) empty.code = detail::why_empty(t);
             errno = saved;
             if (!opened) return empty;

@@ -66,7 +66,7 @@ struct normalizer_options {
     bool build_ids = false;
     bool elf_addresses = false;
     build_id_choice build_ids_from = build_id_choice::automatic;
-    std::size_t most_files = 128;  ///< that are remembered between calls; each costs a descriptor
+    std::size_t most_files = 128;  ///< that are remembered, one at the least; each costs a descriptor
 };
 
 /// Turns addresses into locations. It remembers files between calls, of any number of processes, and believes what it remembers
@@ -87,18 +87,10 @@ public:
         for (std::size_t i = 0; i < order_.size(); ++i) order_[i] = i;
         if (!std::is_sorted(addresses.begin(), addresses.end()))
             std::sort(order_.begin(), order_.end(), [&](std::size_t a, std::size_t b) { return addresses[a] < addresses[b]; });
-        // A file that had to be searched for may not be the one that was mapped when it was found: now that it is held, look again.
-        error broke;
-        for (passes_left_ = 2; passes_left_ >= 0; --passes_left_) {
-            learned_ = false;
-            held_ = nullptr;
-            locations_.assign(addresses.size(), location{});
-            count_ = 0;
-            broke = from.backend() == backend::ioctl ? by_queries(from, addresses) : by_walk(from, addresses);
-            if (!learned_ || broke.code != errc::none) break;
-        }
-        memory_.trim();
-        return finish(broke);
+        held_ = nullptr;
+        locations_.assign(addresses.size(), location{});
+        count_ = 0;
+        return finish(from.backend() == backend::ioctl ? by_queries(from, addresses) : by_walk(from, addresses));
     }
 
     /// How many files were read for their build ID or ELF headers so far.
@@ -205,8 +197,7 @@ private:
         e.inode = m.inode;
         e.path.assign(m.name);
         e.path_known = !m.name.empty();
-        e.id = m.build_id_known ? build_id{m.build_id.bytes(), build_id_source::kernel} : build_id{};
-        e.id_known = m.build_id_known && (!e.id.empty() || options_.build_ids_from == build_id_choice::kernel);
+        take_kernels_id(m, e);
         e.state = file_state::unknown;
         e.segments.clear();
         if (!m.file_backed())
@@ -214,6 +205,12 @@ private:
         else if (consults_files())
             consult_file(from, m, e);
         return e;
+    }
+
+    /// That the kernel knows of none says nothing where the file may be asked: it may have a longer one.
+    void take_kernels_id(const mapping& m, entry& e) const noexcept {
+        e.id = m.build_id_known ? build_id{m.build_id.bytes(), build_id_source::kernel} : build_id{};
+        e.id_known = m.build_id_known && (!e.id.empty() || options_.build_ids_from == build_id_choice::kernel);
     }
 
     /// The vDSO: an ELF image in memory.
@@ -234,16 +231,22 @@ private:
     void consult_file(const maps& from, const mapping& m, entry& e) {
         const bool same = held_ != nullptr && held_->inode == m.inode && held_->device == m.device;
         detail::known_file* known = same ? held_ : memory_.recall(m);
-        if (known == nullptr) {  // not held before `m` was asked for, so it may be another by now: the next pass asks again
-            file_state state = file_state::unknown;
-            if (memory_.learn(from.fd(), m, state) != nullptr)
-                learned_ = true;
-            else
-                e.state = state;
-            return;
+        bool asked_later = same;  // than the file's version was looked at
+        if (known == nullptr) {
+            known = memory_.learn(from.fd(), m, e.state);
+            if (known == nullptr) return;
+            // The file was not held when `m` was asked for and may not be the mapped one any more: now that it is, look again.
+            const bool kernel_id = options_.build_ids && options_.build_ids_from != build_id_choice::file;
+            const auto again = from.find(m.start, {.name = again_name_, .build_id = kernel_id ? std::span<std::byte>{id_} : std::span<std::byte>{}});
+            if (!again || again->inode != m.inode || again->device != m.device || again->name != e.path) {
+                e.state = file_state::unknown;
+                return;
+            }
+            take_kernels_id(*again, e);
+            asked_later = true;
         }
         // What the kernel said is kept only if the file's version was looked at first, and holds for all mappings of the file.
-        if (same && e.id_known && !known->id_known && !known->overlay) known->id = e.id, known->id_known = true;
+        if (asked_later && e.id_known && !known->id_known && !known->overlay) known->id = e.id, known->id_known = true;
         if (options_.elf_addresses || (!e.id_known && !known->id_known)) memory_.read(*known);
         e.state = known->state;
         if (options_.elf_addresses) e.segments.assign(known->segments.begin(), known->segments.end());
@@ -283,9 +286,8 @@ private:
     std::vector<entry> entries_;  // the first count_ are this call's; the rest keep their memory
     std::size_t count_ = 0;
     std::vector<mapped_file> files_;
-    bool learned_ = false;  // in this pass, a file that was not remembered before
-    int passes_left_ = 0;
     name_buffer name_;
+    name_buffer again_name_;
     build_id_buffer id_;
 };
 

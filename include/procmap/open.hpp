@@ -151,6 +151,7 @@ struct handle {
     std::int32_t pid = error::unknown;
     std::int32_t tid = 0;
     mutable std::uint32_t reads = 0;   // of the text, by anybody through this handle: see text_reader
+    std::int32_t opener = ::getpid();  // the process that made this handle: see basic_snapshot::capture
     mutable std::int32_t reading = 0;  // the thread that reads the text at this moment
 
     [[nodiscard]] error failure(errc code, step at, int errno_value = 0) const noexcept {

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <iosfwd>
@@ -60,13 +62,15 @@ public:
     class iterator;
     using allocator_type = Allocator;
 
-    explicit basic_snapshot(const Allocator& allocator = {}) : records_(allocator), names_(allocator), name_ends_(allocator), ids_(allocator) {}
+    basic_snapshot() : basic_snapshot(Allocator{}) {}
+    explicit basic_snapshot(const Allocator& allocator) : records_(allocator), names_(allocator), name_ends_(allocator), ids_(allocator) {}
 
     /// Copies the mappings of a process. Whole, or an error: then `*` of the result is what was read before it broke off.
     /// While the process remaps, it has the guarantees of a walk.
     ///
     /// Cost: that of a walk. Where nothing is asked for that only the ioctl has, an address space of more than some dozens of
-    /// mappings is read by whichever back-end turns out to be faster; the result is the same.
+    /// mappings is read by whichever back-end turns out to be faster; the result is the same. A handle that was adopted, received
+    /// or inherited by fork is not read as text: others may be reading it.
     [[nodiscard]] static result<basic_snapshot> capture(const maps& from, const capture_options& options = {}, const Allocator& allocator = {});
 
     /// Reads recorded maps text, or smaps, or what a snapshot was written to. Names are decoded; `[vsyscall]`, which is no mapping,
@@ -78,7 +82,7 @@ public:
         requires(!std::is_same_v<std::remove_cvref_t<Range>, basic_snapshot> && !std::is_convertible_v<Range, std::string_view>)
     [[nodiscard]] static basic_snapshot from(Range&& mappings, const Allocator& allocator = {}) {
         builder b{allocator};
-        for (const mapping& m : mappings) b.add(m);
+        for (const mapping& m : mappings) (void)b.add(m);
         return b.build();
     }
 
@@ -172,6 +176,7 @@ public:
             r.name = number_of_name(m.name);
         }
         r.id = number_of_id(m.build_id.bytes());
+        if (!m.build_id.empty()) r.build_id_known = r.id != 0;  // one too long to be kept is not known
         made_.records_.push_back(r);
         return {};
     }
@@ -193,6 +198,10 @@ public:
             records[kept++] = r;
         }
         records.resize(kept);
+        records.shrink_to_fit();
+        made_.names_.shrink_to_fit();
+        made_.name_ends_.shrink_to_fit();
+        made_.ids_.shrink_to_fit();
         numbers_.clear();
         last_name_ = 0;
         return std::move(made_);
@@ -201,48 +210,52 @@ public:
 private:
     friend class basic_snapshot;
 
-    /// Takes what a line behind a mapping's says of it. False: it is one of those that are known, and says nonsense.
+    /// Takes what a line behind a mapping's says of it. False: it is one of those that are known, and says nonsense; then
+    /// nothing is taken.
     bool annotate(std::string_view line) {
         record& last = made_.records_.back();
         std::string_view value;
         if (detail::keyed(line, "KernelPageSize", value)) {
             detail::line_scanner s{value.data(), value.data() + value.size()};
             std::uint64_t kib = 0;
-            if (!s.decimal(kib) || !s.literal(' ') || !s.literal('k') || !s.literal('B') || s.at != s.end || kib == 0 || kib > UINT64_MAX / 1024)
-                return false;
+            const bool read = s.decimal(kib) && s.literal(' ') && s.literal('k') && s.literal('B') && s.at == s.end;
+            if (!read || kib > UINT64_MAX / 1024 || shift(kib * 1024) == 0) return false;
             last.page_shift = shift(kib * 1024);
-            return (std::uint64_t{1} << last.page_shift) == kib * 1024;
+            return true;
         }
         if (detail::keyed(line, "BuildID", value)) {
-            last.build_id_known = true;
-            if (value.empty()) return true;
             const auto id = build_id::parse(value);
-            if (id) last.id = number_of_id(id->bytes());
-            return static_cast<bool>(id);
+            if (!id && !value.empty()) return false;
+            last.id = number_of_id(id->bytes());
+            last.build_id_known = true;
+            return true;
         }
         if (detail::keyed(line, "NameBytes", value)) {  // as the kernel has them, where the line above cannot tell
             const auto digit = [](char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; };
+            if (value.size() % 2 != 0) return false;
             decoded_.clear();
-            for (std::size_t i = 0; i + 1 < value.size(); i += 2) {
+            for (std::size_t i = 0; i < value.size(); i += 2) {
                 if (digit(value[i]) < 0 || digit(value[i + 1]) < 0) return false;
                 decoded_ += static_cast<char>(digit(value[i]) * 16 + digit(value[i + 1]));
             }
             last.name = number_of_name(decoded_);
             last.name_status = name_state::exact;
-            return value.size() % 2 == 0;
+            return true;
         }
         if (detail::keyed(line, "NameState", value)) {
-            for (std::size_t i = 0; i < std::size(detail::name_states); ++i)
-                if (value == detail::name_states[i]) return last.name_status = static_cast<name_state>(i), true;
+            for (std::size_t i = 0; i < std::size(detail::name_states); ++i) {
+                const auto status = static_cast<name_state>(i);
+                if (value == detail::name_states[i] && status != name_state::escaped) return last.name_status = status, true;
+            }
             return false;
         }
         return true;  // any other line of smaps
     }
 
+    /// log2 of a page size; 0 where it is not known, or none: not a power of two, or less than 1 KiB.
     static std::uint8_t shift(std::uint64_t page_size) noexcept {
-        std::uint8_t n = 0;
-        while (n < 63 && (std::uint64_t{1} << n) < page_size) ++n;
-        return n;
+        const bool right = std::has_single_bit(page_size) && page_size >= 1024;
+        return right ? static_cast<std::uint8_t>(std::countr_zero(page_size)) : std::uint8_t{0};
     }
     void decode(std::string_view name) {
         decoded_.clear();
@@ -351,7 +364,10 @@ auto basic_snapshot<Allocator>::capture(const maps& from, const capture_options&
     };
     const auto never = [](std::size_t) { return false; };
 
-    const bool either = from.backend() == backend::ioctl && !options.build_ids && !options.page_sizes;
+    // An open description has one position in its text. Of those that may share it by now (fork, SCM_RIGHTS) only the process
+    // that opened it reads the text, so that no two do; the others are left to the ioctl.
+    const bool own = from.handle_.pid != error::unknown && from.handle_.opener == ::getpid();
+    const bool either = own && from.backend() == backend::ioctl && !options.build_ids && !options.page_sizes;
     const std::int64_t first = now();
     bool more = go_on(from.backend(), [&](std::size_t count) { return either && count == sample; });
     if (more) {  // by text, if that is not slower; it reads over what is known already
@@ -393,7 +409,7 @@ auto basic_snapshot<Allocator>::parse(std::string_view text, const Allocator& al
 
 /// Writes a snapshot as maps text, each line with its newline; what a maps line cannot hold follows it in the manner of smaps:
 /// KernelPageSize, and ours: BuildID (empty: known to have none), NameBytes (hexadecimal, where `\012` in the text would be
-/// ambiguous), NameState (where the name is not known). parse() reads it back without loss.
+/// ambiguous), NameState (where it is another than the text shows). parse() reads it back without loss.
 template <class Sink, class Allocator>
 void print(Sink&& sink, const basic_snapshot<Allocator>& s) {
     const auto number = [&sink](std::uint64_t value, unsigned base, std::size_t width = 1) {
@@ -410,12 +426,16 @@ void print(Sink&& sink, const basic_snapshot<Allocator>& s) {
             print(sink, m.build_id);
             sink("\n");
         }
-        const bool doubtful = m.name.find('\n') != std::string_view::npos || m.name.find(escaped_newline) != std::string_view::npos;
-        if (doubtful && m.name_status == name_state::exact) {
+        const bool literal = m.name.find(escaped_newline) != std::string_view::npos;
+        const bool newline = m.name.find('\n') != std::string_view::npos;
+        name_state read = literal || newline ? name_state::ambiguous : name_state::exact;  // what the line alone says
+        if (literal || (newline && m.name_status != name_state::ambiguous)) {
             sink("NameBytes:         ");
             for (const char c : m.name) number(static_cast<unsigned char>(c), 16, 2);
             sink("\n");
-        } else if (m.name_status != name_state::exact && m.name_status != name_state::ambiguous) {
+            read = name_state::exact;
+        }
+        if (m.name_status != read) {
             sink("NameState:         ");
             sink(detail::name_states[static_cast<std::size_t>(m.name_status)]);
             sink("\n");
@@ -486,9 +506,23 @@ namespace detail {
            (!a.build_id_known || !b.build_id_known || a.build_id == b.build_id);
 }
 
+/// Whether two names are written alike in maps text, where `\012` stands for a newline or for itself.
+[[nodiscard]] constexpr bool same_text(std::string_view a, std::string_view b) noexcept {
+    const auto take = [](std::string_view& name) {
+        const bool newline = name.starts_with(escaped_newline);
+        const char c = newline ? '\n' : name.front();
+        name.remove_prefix(newline ? escaped_newline.size() : 1);
+        return c;
+    };
+    while (!a.empty() && !b.empty())
+        if (take(a) != take(b)) return false;
+    return a.empty() && b.empty();
+}
+
 [[nodiscard]] constexpr bool same_name(const mapping& a, const mapping& b) noexcept {
     const auto known = [](name_state s) { return s == name_state::exact || s == name_state::ambiguous; };
-    return !known(a.name_status) || !known(b.name_status) || a.name == b.name;
+    if (!known(a.name_status) || !known(b.name_status) || a.name == b.name) return true;
+    return a.name_status != b.name_status && same_text(a.name, b.name);  // one is ambiguous
 }
 
 }  // namespace detail

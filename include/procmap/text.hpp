@@ -30,6 +30,17 @@ template <class Text>
 concept temporary_text = std::is_class_v<Text> && !std::is_same_v<std::remove_cv_t<Text>, std::string_view> &&
                          std::is_convertible_v<Text, std::string_view>;
 
+/// The value of each byte as a hexadecimal digit, lower case as the kernel writes them; 16: it is none.
+struct digit_table {
+    constexpr digit_table() noexcept {
+        for (unsigned char& v : value) v = 16;
+        for (unsigned char i = 0; i < 16; ++i) value[static_cast<unsigned char>("0123456789abcdef"[i])] = i;
+    }
+    [[nodiscard]] constexpr unsigned operator[](char c) const noexcept { return value[static_cast<unsigned char>(c)]; }
+    unsigned char value[256] = {};
+};
+inline constexpr digit_table digit_values;
+
 /// Reads fields from the left. Every step says whether it could; after one that could not, `at` is the byte that is wrong.
 struct line_scanner {
     const char* at;
@@ -40,41 +51,50 @@ struct line_scanner {
         ++at;
         return true;
     }
-    /// 1 to `most` hexadecimal digits, lower case as the kernel writes them.
+    /// 1 to `most` hexadecimal digits.
     constexpr bool hexadecimal(std::uint64_t& value, std::ptrdiff_t most = 16) noexcept {
         const char* const first = at;
-        value = 0;
-        for (; at != end; ++at) {
-            const unsigned c = static_cast<unsigned char>(*at);
-            const bool number = c - '0' < 10;
-            if (!number && c - 'a' >= 6) break;
-            if (at - first == most) return false;
-            value = value << 4 | (number ? c - '0' : c - 'a' + 10);
-        }
-        return at != first;
+        const char* const limit = end - at > most ? at + most : end;
+        const char* digit = at;  // in a register: `at` and `value` may be one, for all that the compiler knows
+        std::uint64_t sum = 0;
+        for (; digit != limit && digit_values[*digit] < 16; ++digit) sum = sum << 4 | digit_values[*digit];
+        value = sum;
+        at = digit;
+        return at != first && (at == end || digit_values[*at] == 16);
     }
     constexpr bool decimal(std::uint64_t& value) noexcept {
+        constexpr std::ptrdiff_t safe = 19;  // so many digits cannot overflow
         const char* const first = at;
-        value = 0;
-        for (; at != end && static_cast<unsigned>(*at - '0') < 10; ++at) {
-            const auto digit = static_cast<unsigned>(*at - '0');
-            if (value > (UINT64_MAX - digit) / 10) return false;
-            value = value * 10 + digit;
+        std::uint64_t sum = 0;
+        for (; at != end && digit_values[*at] < 10; ++at) {
+            const unsigned digit = digit_values[*at];
+            if (at - first >= safe && sum > (UINT64_MAX - digit) / 10) return false;
+            sum = sum * 10 + digit;
         }
+        value = sum;
         return at != first;
     }
-    constexpr bool permission(char letter, perm flag, permission_set& out) noexcept {
-        if (literal(letter)) return out |= flag, true;
-        return literal('-');
+    /// `yes`, which sets the flag, or `no`. Computed: a branch on which of them it is would be foretold wrong too often.
+    constexpr bool either(char yes, char no, perm flag, permission_set& out) noexcept {
+        if (at == end || (*at - yes) * (*at - no) != 0) return false;
+        out |= permission_set::from_bits(static_cast<std::uint32_t>(flag) * (*at == yes));
+        ++at;
+        return true;
     }
 };
 
+/// What stands before the name in nearly every line; compared at once.
+inline constexpr std::string_view blanks = "                                                                         ";
+static_assert(blanks.size() == name_column_64);
+
 /// Where the name begins in a line whose inode ends before `after_inode`; the line's size where it has none.
 constexpr std::size_t name_start(std::string_view line, std::size_t after_inode, std::uint64_t end_address) noexcept {
+    const std::size_t nearest = after_inode + 2;  // the head's closing blank and the one before the name
+    if (nearest <= name_column_64 && line.size() >= name_column_64 &&
+        line.substr(after_inode, name_column_64 - after_inode) == blanks.substr(after_inode))
+        return name_column_64;
     std::size_t text = line.find_first_not_of(' ', after_inode);
     if (text == std::string_view::npos) text = line.size();
-    const std::size_t nearest = after_inode + 2;  // the head's closing blank and the one before the name
-    if (text >= name_column_64 && nearest <= name_column_64) return name_column_64;
     const bool from_32_bit = nearest <= name_column_64 && end_address <= 0x1'0000'0000;
     const std::size_t column = from_32_bit && nearest <= name_column_32 ? name_column_32 : nearest;
     if (text >= column && (from_32_bit || nearest > name_column_64)) return column;
@@ -89,9 +109,9 @@ constexpr std::size_t scan_line(std::string_view line, mapping& m) noexcept {
     std::uint64_t major = 0;
     std::uint64_t minor = 0;
     const bool head = s.hexadecimal(m.start) && s.literal('-') && s.hexadecimal(m.end) && s.literal(' ') &&
-                      s.permission('r', perm::read, m.permissions) && s.permission('w', perm::write, m.permissions) &&
-                      s.permission('x', perm::execute, m.permissions) &&
-                      (s.literal('p') || (s.literal('s') && (m.permissions |= perm::shared, true))) && s.literal(' ') &&
+                      s.either('r', '-', perm::read, m.permissions) && s.either('w', '-', perm::write, m.permissions) &&
+                      s.either('x', '-', perm::execute, m.permissions) && s.either('s', 'p', perm::shared, m.permissions) &&
+                      s.literal(' ') &&
                       s.hexadecimal(m.offset) && s.literal(' ') && s.hexadecimal(major, 8) && s.literal(':') &&
                       s.hexadecimal(minor, 8) && s.literal(' ') && s.decimal(m.inode) && (s.at == s.end || *s.at == ' ');
     const auto read = static_cast<std::size_t>(s.at - line.data());
@@ -109,9 +129,9 @@ constexpr std::size_t scan_line(std::string_view line, mapping& m) noexcept {
 /// name_state::escaped says that `\012` stands in it. Anything that no kernel writes is errc::malformed, with the byte in
 /// `offset`. No system call, no allocation, signal-safe.
 [[nodiscard]] constexpr result<mapping> parse_line(std::string_view line) noexcept {
-    mapping m;
-    const std::size_t wrong = detail::scan_line(line, m);
-    if (wrong == detail::whole_line) return m;
+    result<mapping> read{mapping{}};
+    const std::size_t wrong = detail::scan_line(line, *read);
+    if (wrong == detail::whole_line) return read;
     return error{.code = errc::malformed, .at = step::parse, .line = 1, .offset = wrong};
 }
 template <detail::temporary_text Text>
