@@ -19,6 +19,8 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include <procmap/procmap.hpp>
@@ -705,6 +707,29 @@ TEST_CASE("readers that always break in are an error in the end, never a wrong a
     CHECK(walked(walk) == three_text.substr(0, three_text.find('\n') + 1));
     CHECK(walk.error() == errc::contended);
     CHECK(!walk.complete());
+}
+
+TEST_CASE("a read that another thread has begun keeps this thread out: it could come between any two reads of a listing") {
+    with_kernel kernel;
+    const auto maps = opened(procmap::backend::text);
+    const auto good = serve(three_text, 100);
+    bool first = true;
+    procmap::error other;
+    std::string lines;
+    kernel.pread = [&](char* to, std::size_t size, std::uint64_t at) -> long {
+        if (std::exchange(first, false))
+            std::thread{[&] {
+                auto walk = maps.walk({.names = true});
+                lines = walked(walk);
+                other = walk.error();
+            }}.join();
+        return good(to, size, at);
+    };
+    CHECK(maps.find(0x7000)->end == 0x9000);
+    CHECK(lines.empty());
+    CHECK(other == errc::contended);
+    auto walk = maps.walk({.names = true});
+    CHECK(walked(walk) == three_text);
 }
 
 TEST_CASE("opening fails with what the kernel said") {

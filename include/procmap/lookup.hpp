@@ -60,31 +60,30 @@ inline constexpr find_options nothing_asked{};
     return from.failure(cut ? errc::not_mapped : errc::malformed, step::query);
 }
 
-/// The kernel's answer as a mapping; an answer that contradicts the question is malformed.
-[[nodiscard, gnu::always_inline]] inline result<mapping> to_mapping(const handle& from, const uapi::query<>& q, const find_options& asked,
-                                                std::uint64_t address, bool next, name_state unnamed) noexcept {
+/// Writes the kernel's answer to `m`. False, and `m` untouched: it contradicts the question.
+[[nodiscard, gnu::always_inline]] inline bool to_mapping(const uapi::query<>& q, const find_options& asked, std::uint64_t address, bool next,
+                                                         name_state unnamed, mapping& m) noexcept {
     const auto& raw = q.raw();
     const bool right = (next ? raw.vma_start < raw.vma_end : raw.vma_start <= address) && address < raw.vma_end &&
                        (asked.name.empty() || raw.vma_name_size <= asked.name.size()) &&
                        (asked.build_id.empty() || raw.build_id_size <= asked.build_id.size());
-    if (!right) [[unlikely]] return contradiction(from, address, raw.vma_end);
-    mapping m{.start = raw.vma_start,
-              .end = raw.vma_end,
-              .permissions = permission_set::from_bits(static_cast<std::uint32_t>(raw.vma_flags) & 0x0f),
-              .name_status = unnamed,
-              .build_id_known = !asked.build_id.empty() && raw.build_id_addr != 0,
-              .offset = raw.vma_offset,
-              .page_size = raw.vma_page_size,
-              .inode = raw.inode,
-              .device = {raw.dev_major, raw.dev_minor},
-              .name = {},
-              .build_id = {}};
+    if (!right) [[unlikely]] return false;
+    m.start = raw.vma_start;
+    m.end = raw.vma_end;
+    m.permissions = permission_set::from_bits(static_cast<std::uint32_t>(raw.vma_flags) & 0x0f);
+    m.name_status = unnamed;
+    m.build_id_known = !asked.build_id.empty() && raw.build_id_addr != 0;
+    m.offset = raw.vma_offset;
+    m.page_size = raw.vma_page_size;
+    m.inode = raw.inode;
+    m.device = {raw.dev_major, raw.dev_minor};
+    m.name = {};
     if (!asked.name.empty() && raw.vma_name_addr != 0) {
         m.name_status = name_state::exact;
         if (raw.vma_name_size != 0) m.name = {asked.name.data(), raw.vma_name_size - 1};
     }
-    if (m.build_id_known) m.build_id = build_id_view{asked.build_id.first(raw.build_id_size)};
-    return m;
+    m.build_id = m.build_id_known ? build_id_view{asked.build_id.first(raw.build_id_size)} : build_id_view{};
+    return true;
 }
 
 /// After a first failure, whose errno is there to be read: asks again where that can help, and says what the failure means where it cannot.
@@ -110,7 +109,9 @@ inline constexpr find_options nothing_asked{};
     }
     if (failure == 0 && sent < static_cast<std::size_t>(uapi::layout::v6_11)) failure = E2BIG;  // no mapping came back
     if (failure != 0) return from.failure(query_failure(failure), step::query, failure);
-    return to_mapping(from, q, asked, address, next, unnamed);
+    mapping m;
+    if (!to_mapping(q, asked, address, next, unnamed, m)) return contradiction(from, address, q.raw().vma_end);
+    return m;
 }
 
 /// The fast path, in line where it is used: what is not asked for then costs nothing.
@@ -125,7 +126,10 @@ inline constexpr find_options nothing_asked{};
     if (::ioctl(from.fd.get(), uapi::procmap_query_request, &q.raw()) < 0) [[unlikely]]
         return retry_ioctl(from, q, saved_errno, asked, next);
     kernel_wrote(q.raw());
-    return to_mapping(from, q, asked, address, next, name_state::not_asked);
+    mapping m;
+    if (!to_mapping(q, asked, address, next, name_state::not_asked, m)) [[unlikely]]
+        return contradiction(from, address, q.raw().vma_end);
+    return m;
 }
 
 /// Puts the name that a reader left in its own buffer into the caller's.

@@ -33,7 +33,8 @@ struct open_options {
 ///
 /// ioctl: all const members may be called from several threads at once, and the handle may be shared by fork or SCM_RIGHTS.
 /// Text: one open description has one position in the text. Several threads are noticed and survived, at a cost; a handle that
-/// another process reads too is not promised to work.
+/// another process reads too is not promised to work, and a handler that keeps interrupting a walk of its own thread on the same
+/// handle can starve it: give a sampling handler its own.
 ///
 /// A child made by fork that uses its parent's handle asks about the parent: open again in the child.
 /// A default-constructed or moved-from handle answers errc::invalid (EBADF). Movable, not copyable; a move ends its walks.
@@ -190,7 +191,12 @@ inline result<maps> maps::open(borrowed_fd pidfd, const open_options& how) noexc
     const int saved = errno;
     const detail::target self{.proc = how.proc};
     const detail::proc_path path{self, std::string_view{"/fdinfo/"}, number.view()};
+    if (!path.fits()) {
+        failure.errno_value = ENAMETOOLONG;
+        return failure;
+    }
     const unique_fd info{::openat(AT_FDCWD, path.c_str(), O_RDONLY | O_CLOEXEC)};
+    if (!info && detail::open_failure(self, errno) == errc::unsupported) failure.code = errc::unsupported;
     char text[512];
     const ssize_t n = ::pread(info.get(), text, sizeof text, 0);
     errno = saved;

@@ -45,7 +45,7 @@ public:
         put(name);
     }
     [[nodiscard]] bool fits() const noexcept { return fits_; }
-    [[nodiscard]] const char* c_str() const noexcept { return text_; }
+    [[nodiscard]] const char* c_str() const noexcept { return fits_ ? text_ : ""; }
 
 private:
     void put(std::string_view part) noexcept {
@@ -152,7 +152,7 @@ struct handle {
     std::int32_t tid = 0;
     mutable std::uint32_t reads = 0;   // of the text, by anybody through this handle: see text_reader
     std::int32_t opener = ::getpid();  // the process that made this handle: see basic_snapshot::capture
-    mutable std::int32_t reading = 0;  // the thread that reads the text at this moment
+    mutable std::uintptr_t reading = 0;  // the thread that reads the text at this moment, by the address of its errno
 
     [[nodiscard]] error failure(errc code, step at, int errno_value = 0) const noexcept {
         return {.code = code, .at = at, .errno_value = errno_value, .pid = pid, .tid = tid};

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <sched.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -28,7 +27,7 @@ inline constexpr std::size_t text_buffer_size = 4096 + text_head_room;
 ///
 /// Somebody else is noticed by a count in the handle, which every read through it raises: a read that continues a listing
 /// is good only if the count is where this reader left it. Otherwise the listing starts over, and lines that end at or below
-/// what the caller already has are skipped. A word with the reading thread's ID, taken by a try-lock for one read, keeps two
+/// what the caller already has are skipped. A word that names the reading thread, taken by a try-lock for one read, keeps two
 /// threads' reads apart; a signal handler on top of its own thread's read goes ahead, and that read then starts over. Whoever
 /// cannot go on yields the processor, each time for longer, so that of several readers one gets through; after
 /// `most_tries` without a line the answer is errc::contended. Nobody is waited for without a bound.
@@ -139,8 +138,8 @@ private:
     /// Reads while no other thread does. False: another one was reading, or what `position` continues is no longer the listing that
     /// this reader began, which then has to begin anew.
     bool read_alone(const handle& from, std::span<char> buffer, std::uint64_t position, ssize_t& n) noexcept {
-        const auto me = static_cast<std::int32_t>(::syscall(SYS_gettid));
-        std::int32_t reading = 0;
+        const auto me = reinterpret_cast<std::uintptr_t>(&errno);  // each thread has its own, and a handler its thread's
+        std::uintptr_t reading = 0;
         const bool took = __atomic_compare_exchange_n(&from.reading, &reading, me, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
         if (!took && reading != me) return false;
         const std::uint32_t before = __atomic_fetch_add(&from.reads, 1, __ATOMIC_RELAXED);
@@ -151,14 +150,14 @@ private:
             good = position == 0 || __atomic_load_n(&from.reads, __ATOMIC_RELAXED) == mine_;  // no handler read in between
         }
         if (!good) position_ = 0;
-        if (took) __atomic_store_n(&from.reading, 0, __ATOMIC_RELEASE);
+        if (took) __atomic_store_n(&from.reading, std::uintptr_t{0}, __ATOMIC_RELEASE);
         return good;
     }
 
     /// After read_alone: begins anew where it has to.
     bool try_again(const handle& from) noexcept {
         if (++tries_ > most_tries) return fail(from, errc::contended, step::read, 0, 0);
-        const int doublings = tries_ < 12 ? tries_ : 12;
+        const int doublings = tries_ < 8 ? tries_ : 8;
         for (std::uint32_t i = (1 + mine_ % 4) << doublings; i != 0; --i) ::sched_yield();
         if (position_ != 0) return true;
         begin_ = filled_ = 0;

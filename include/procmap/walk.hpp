@@ -67,7 +67,12 @@ public:
         reset();
         const bool small = !options_.buffer.empty() && options_.buffer.size() < 2 * detail::text_head_room;
         state_ = state::at_mapping;
-        small ? fail(from_->failure(errc::invalid, step::query)) : advance();
+        if (small) {
+            fail(from_->failure(errc::invalid, step::query));
+        } else {
+            prepare();
+            advance();
+        }
         return iterator{*this};
     }
     [[nodiscard]] sentinel end() const noexcept { return {}; }
@@ -88,6 +93,14 @@ private:
         reader_ = {};
     }
 
+    /// What the queries have in common, for which the buffer must be large enough.
+    void prepare() noexcept {
+        ask_ = {.only = options_.only,
+                .name = options_.names ? buffer().first(buffer().size() - detail::text_head_room) : std::span<char>{},
+                .build_id = options_.build_ids ? std::span<std::byte>{build_id_} : std::span<std::byte>{}};
+        query_ = {0, uapi::to_query_flags(options_.only) | uapi::query_flag::covering_or_next};
+    }
+
     void fail(const procmap::error& failure) noexcept {
         error_ = failure;
         state_ = state::failed;
@@ -105,11 +118,19 @@ private:
     }
 
     void ask_next() noexcept {
-        const find_options ask{.only = options_.only,
-                               .name = options_.names ? buffer().first(buffer().size() - detail::text_head_room) : std::span<char>{},
-                               .build_id = options_.build_ids ? std::span<std::byte>{build_id_} : std::span<std::byte>{}};
-        const auto next = detail::lookup_ioctl(*from_, last_end_, ask, true);
-        if (next) [[likely]] {
+        query_.raw().query_addr = last_end_;
+        if (!ask_.name.empty()) query_.name_into(ask_.name);  // the sizes were overwritten
+        if (!ask_.build_id.empty() && from_->kernel_build_ids) query_.build_id_into(ask_.build_id);
+        const int saved_errno = errno;
+        if (::ioctl(from_->fd.get(), uapi::procmap_query_request, &query_.raw()) < 0) [[unlikely]]
+            return take(detail::retry_ioctl(*from_, query_, saved_errno, ask_, true));
+        detail::kernel_wrote(query_.raw());
+        if (!detail::to_mapping(query_, ask_, last_end_, true, name_state::not_asked, current_)) [[unlikely]]
+            fail(detail::contradiction(*from_, last_end_, query_.raw().vma_end));
+    }
+
+    void take(const result<mapping>& next) noexcept {
+        if (next) {
             current_ = *next;
         } else if (next.error() == errc::not_mapped) {
             state_ = state::at_end;
@@ -135,6 +156,8 @@ private:
     std::uint64_t last_end_ = 0;
     mapping current_;
     procmap::error error_;
+    find_options ask_;             // what stays the same is set once
+    uapi::query<> query_{0, {}};
     detail::text_reader reader_;
     std::byte build_id_[uapi::build_id_size_max];
     char own_[detail::text_buffer_size];
