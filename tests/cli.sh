@@ -57,6 +57,9 @@ first_line=$(head -n 1 "$work/maps")
 first=${first_line%%-*}
 
 backends=text
+# A pseudo-terminal can be had: not so in every container.
+has_terminal() { [ "$(script -qc 'echo yes' /dev/null </dev/null 2>"$work/script" | tr -d '\r')" = yes ]; }
+
 if "$procmap" list --backend ioctl >"$work/out" 2>&1; then backends="ioctl text"; else echo "skipped: --backend ioctl"; fi
 
 # list prints what the kernel does.
@@ -415,7 +418,7 @@ check "list --summary --executable" exits 0 list --summary --exec --from "$work/
 check "list --summary --executable: only those" out_has 'total                    1     1.0 MiB'
 
 # The bars are drawn in finer steps where the terminal can show them.
-if command -v script >"$work/script" && locale -a 2>"$work/err" | grep -qix 'c.utf-\{0,1\}8'; then
+if has_terminal && locale -a 2>"$work/err" | grep -qix 'c.utf-\{0,1\}8'; then
     for set in C C.UTF-8; do
         LC_ALL=$set script -qc "'$procmap' list --summary --from $work/fewer" /dev/null </dev/null >"$work/out.$set" 2>&1
     done
@@ -469,14 +472,14 @@ if c++ -no-pie "$work/mapper.cpp" -o "$work/mapper" 2>"$work/err"; then
     check "watch --json: the change" grep -q "^{\"kind\":\"mapped\",\"start\":\"0x.*\"name\":\"$work/watched\",\"build_id\":null}$" "$work/out"
     cp "$work/out" "$work/changes"
     escape=$(printf '\033')
-    if command -v script >"$work/script"; then
+    if has_terminal; then
         TERM=xterm script -qc "'$procmap' watch --interval 0.05 --count 2 $mapper" /dev/null </dev/null >"$work/out" 2>&1
         check "watch, a terminal: colours" out_has "${escape}[32mmapped "
         TERM=xterm NO_COLOR=1 script -qc "'$procmap' watch --interval 0.05 --count 2 $mapper" /dev/null </dev/null >"$work/out" 2>&1
         check "watch, NO_COLOR, a terminal" out_has 'mapped '
         check "watch, NO_COLOR, a terminal: no colours" fails out_has "$escape"
     else
-        echo "skipped: colours on a terminal, without script"
+        echo "skipped: colours on a terminal, without a pseudo-terminal"
     fi
     : >"$work/out"
     "$procmap" watch --interval 0.05 $mapper >"$work/out" 2>"$work/err" &
@@ -674,12 +677,12 @@ check "a closed pipe, SIGPIPE ignored" err_is_empty
 escape=$(printf '\033')
 check "list, not a terminal" exits 0 list $target
 check "list, not a terminal: no colours" fails out_has "$escape"
-if command -v script >"$work/script"; then
+if has_terminal; then
     script -qc "NO_COLOR=1 '$procmap' list $target" /dev/null </dev/null >"$work/out" 2>&1
     check "NO_COLOR, a terminal" out_has '[stack]'
     check "NO_COLOR, a terminal: no colours" fails out_has "$escape"
 else
-    echo "skipped: NO_COLOR on a terminal, without script"
+    echo "skipped: NO_COLOR on a terminal, without a pseudo-terminal"
 fi
 
 echo "$checks checks, $failures failed"
