@@ -1358,7 +1358,12 @@ TEST_CASE("once the leader has exited its process opens through a living thread;
     for (const maps& one : opened) {
         CAPTURE(one.backend());
         const auto taken = snapshot::capture(one);
-        const errc by_text = kernel_has_ioctl() ? errc::task_gone : errc::gone;
+        // A sanitizer's runtime may have a thread of its own, by which the process can be opened as well.
+        char link[256] = {};
+        const std::string fd = "/proc/self/fd/" + std::to_string(one.fd().get());
+        REQUIRE(::readlink(fd.c_str(), link, sizeof link - 1) > 0);
+        const bool by_first = std::string_view{link}.find("/task/" + std::to_string(first) + "/") != std::string_view::npos;
+        const errc by_text = !by_first ? errc::none : kernel_has_ioctl() ? errc::task_gone : errc::gone;
         CHECK(taken.error().code == (one.backend() == backend::ioctl ? errc::none : by_text));
         if (one.backend() == backend::ioctl) CHECK(taken->size() > 10);
     }
