@@ -397,9 +397,7 @@ auto basic_snapshot<Allocator>::parse(std::string_view text, const Allocator& al
             any = true;
             kept = m->name != "[vsyscall]" || m->file_backed();
             if (kept) (void)b.add(*m);
-        } else if (!any) {
-            return {b.build(), wrong};
-        } else if (kept && !b.annotate(line)) {
+        } else if (!any || (kept && !b.annotate(line))) {
             return {b.build(), wrong};
         }
         at += line.size() + 1;
