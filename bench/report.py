@@ -64,7 +64,7 @@ def growth(rows):
     return "\n".join(lines), curves
 
 
-STYLE = ("<style>text{font:13px sans-serif;fill:#333}.n{fill:#777}.b{fill:#9ab}.p{fill:#2a6}.l{fill:none;stroke-width:2}"
+STYLE = ("<style>text{font:13px sans-serif;fill:#333}.n{fill:#777;font-size:11px}.b{fill:#9ab}.p{fill:#2a6}.l{fill:none;stroke-width:2}"
          ".g{stroke:#ddd}@media(prefers-color-scheme:dark){text{fill:#ddd}.n{fill:#999}.g{stroke:#444}}</style>")
 
 

@@ -49,9 +49,11 @@ public:
 
 private:
     void put(std::string_view part) noexcept {
-        if (part.size() >= sizeof text_ - size_) fits_ = false;
-        if (!fits_) return;
-        for (const char c : part) text_[size_++] = c;
+        for (const char c : part) {
+            fits_ = fits_ && size_ + 1 < sizeof text_;
+            if (!fits_) return;
+            text_[size_++] = c;
+        }
         text_[size_] = '\0';
     }
     void put(std::int32_t number) noexcept {
