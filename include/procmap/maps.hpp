@@ -79,8 +79,11 @@ public:
     }
     /// The mapping that holds `address`, or else the lowest above it, of those that have all of `options.only`;
     /// errc::not_mapped where there is none. Cost as for find.
-    [[nodiscard]] result<mapping> find_from(std::uint64_t address, const find_options& options = {}) const noexcept {
+    [[nodiscard]] result<mapping> find_from(std::uint64_t address, const find_options& options) const noexcept {
         return detail::lookup(handle_, address, options, true);
+    }
+    [[nodiscard, gnu::always_inline]] result<mapping> find_from(std::uint64_t address) const noexcept {
+        return detail::lookup(handle_, address, detail::nothing_asked, true);
     }
     /// All mappings that have all of `options.only`, ascending: see mapping_walk. It borrows this handle.
     [[nodiscard]] mapping_walk walk(const walk_options& options = {}) const& noexcept { return {handle_, options, handle_.backend}; }

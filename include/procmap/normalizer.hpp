@@ -116,7 +116,7 @@ private:
         for (std::size_t i = 0; i < order_.size();) {
             const std::uint64_t address = addresses[order_[i]];
             while (guess < hints_.size() && hints_[guess].end <= address) ++guess;
-            const bool expected = guess < hints_.size() && hints_[guess].start <= address && hints_[guess].file_backed();
+            const bool expected = guess < hints_.size() && hints_[guess].start <= address;
             held_ = nullptr;
             auto m = expected && find_entry(hints_[guess]) == nullptr ? ask_named(from, address, hints_[guess]) : from.find_from(address);
             // The name tells the kernel's own mappings from other memory without a file; none of those can be written to.
@@ -126,7 +126,7 @@ private:
             if (!m && m.error() != errc::not_mapped) return mark_rest(i, m.error());
             for (; i < order_.size() && (!m || addresses[order_[i]] < m->start); ++i) locations_[order_[i]].reason = reason::not_mapped;
             if (!m || i == order_.size() || addresses[order_[i]] != address) continue;
-            next_hints_.push_back({.start = m->start, .end = m->end, .inode = m->inode, .device = m->device});
+            if (m->file_backed()) next_hints_.push_back({.start = m->start, .end = m->end, .inode = m->inode, .device = m->device});
             i = locate(from, *m, i, addresses);
         }
         hints_.swap(next_hints_);
@@ -279,7 +279,7 @@ private:
     detail::file_memory memory_;
     std::uint64_t page_size_ = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
     std::vector<std::size_t> order_;  // the addresses' numbers, by address
-    std::vector<mapping> hints_;      // what the last call saw, without names: a guess, never an answer
+    std::vector<mapping> hints_;      // the file mappings that the last call saw, without names: a guess, never an answer
     std::vector<mapping> next_hints_;
     detail::known_file* held_ = nullptr;  // the file that the last named query was expected to find
     std::vector<location> locations_;
