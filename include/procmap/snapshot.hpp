@@ -1,7 +1,6 @@
 // A copy of an address space that outlives it, and what changed between two.
 #pragma once
 
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -68,8 +67,8 @@ public:
     /// Copies the mappings of a process. Whole, or an error: then `*` of the result is what was read before it broke off.
     /// While the process remaps, it has the guarantees of a walk.
     ///
-    /// Cost: that of a walk. Where nothing is asked for that only the ioctl has, an address space of more than some dozens of
-    /// mappings is read by whichever back-end turns out to be faster; the result is the same. A handle that was adopted, received
+    /// Cost: that of a walk by the text, the faster way for all mappings at once, where nothing is asked for that only the ioctl has;
+    /// otherwise of one by the ioctl. The result is the same. A handle that was adopted, received
     /// or inherited by fork is not read as text: others may be reading it.
     [[nodiscard]] static result<basic_snapshot> capture(const maps& from, const capture_options& options = {}, const Allocator& allocator = {});
 
@@ -328,12 +327,6 @@ mapping basic_snapshot<Allocator>::operator[](std::size_t i) const noexcept {
 template <class Allocator>
 auto basic_snapshot<Allocator>::capture(const maps& from, const capture_options& options, const Allocator& allocator)
     -> result<basic_snapshot> {
-    constexpr std::size_t sample = 64;  // mappings by which a way is timed
-    const auto now = [] {
-        timespec t{};
-        ::clock_gettime(CLOCK_MONOTONIC, &t);
-        return std::int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
-    };
     builder b{allocator};
     std::uint64_t above = 0;
     const auto keep = [&](mapping m) {
@@ -350,30 +343,22 @@ auto basic_snapshot<Allocator>::capture(const maps& from, const capture_options&
         }
         (void)b.add(m);
     };
-    // Goes on from `above` until `stop` says so. False: at the end, or failed; see `broke`.
+    // Goes on from `above` to the end. False: it broke off; see `broke`.
     error broke;
-    const auto go_on = [&](backend use, auto stop) {
+    const auto go_on = [&](backend use) {
         mapping_walk walk{from.handle_, {.names = options.names, .build_ids = options.build_ids}, use, above};
-        std::size_t count = 0;
-        for (const mapping& m : walk) {
-            keep(m);
-            if (stop(++count)) return true;
-        }
+        for (const mapping& m : walk) keep(m);
         broke = walk.error();
-        return false;
+        return walk.complete();
     };
-    const auto never = [](std::size_t) { return false; };
-
-    // An open description has one position in its text. Of those that may share it by now (fork, SCM_RIGHTS) only the process
-    // that opened it reads the text, so that no two do; the others are left to the ioctl.
+    // For all mappings at once the text is the faster way, if it has what is asked for (docs/performance.md). But an open description
+    // has one position in its text: of those that may share it by now (fork, SCM_RIGHTS) only the process that opened it reads the
+    // text, so that no two do; the others are left to the ioctl.
     const bool own = from.handle_.pid != error::unknown && from.handle_.opener == ::getpid();
-    const bool either = own && from.backend() == backend::ioctl && !options.build_ids && !options.page_sizes;
-    const std::int64_t first = now();
-    bool more = go_on(from.backend(), [&](std::size_t count) { return either && count == sample; });
-    if (more) {  // by text, if that is not slower; it reads over what is known already
-        const std::int64_t second = now();
-        more = go_on(backend::text, [&](std::size_t count) { return count == sample && (now() - second) / 2 > second - first; });
-        if (more || broke == errc::task_gone || broke == errc::contended) go_on(from.backend(), never);
+    const bool by_text = own && !options.build_ids && !options.page_sizes;
+    // What text cannot give (it ends with the task that it was opened through), the ioctl goes on with, or says why.
+    if (!by_text || !go_on(backend::text)) {
+        if (!by_text || from.backend() == backend::ioctl) go_on(from.backend());
     }
     return broke.code == errc::none ? result<basic_snapshot>{b.build()} : result<basic_snapshot>{b.build(), broke};
 }
