@@ -127,7 +127,6 @@ public:
     }
 
     [[nodiscard]] std::uint64_t reads() const noexcept { return reads_; }
-    void clear() noexcept { files_.clear(); }
 
 private:
     [[nodiscard]] static bool on_overlayfs(borrowed_fd fd) noexcept {

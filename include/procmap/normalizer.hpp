@@ -74,7 +74,8 @@ struct normalizer_options {
 /// (Writing to an ELF file through a shared mapping changes neither at once; build_id_choice::kernel remembers no build ID.)
 ///
 /// Cost: ioctl: one query for each mapping that an address lies in (0.4 µs), one for each file's name, one statx for each
-/// file that is known already. A new file costs some twenty system calls, once. Text: one walk. Nothing is allocated once
+/// file that is known already. A new file costs some twenty system calls, once. Text: one walk,
+/// and the text once more, up to the mapping, for each new file. Nothing is allocated once
 /// warm. It opens files where build IDs or ELF addresses are asked for: not async-signal-safe. One thread at a time.
 class normalizer {
 public:
