@@ -45,9 +45,8 @@ public:
     /// As maps::find, with the name, and the build ID where the options ask for it. What it gives is valid until the next call.
     [[nodiscard]] result<mapping> find(std::uint64_t address) {
         if (__atomic_exchange_n(&busy_, true, __ATOMIC_ACQUIRE)) return error{.code = errc::contended, .at = step::query};
-        auto answer = look_up(address);
-        __atomic_store_n(&busy_, false, __ATOMIC_RELEASE);
-        return answer;
+        const inside leave{busy_};
+        return look_up(address);
     }
 
     [[nodiscard]] counts statistics() const noexcept {
@@ -57,6 +56,12 @@ public:
     }
 
 private:
+    /// One thread is in here until this goes, also where memory ran out.
+    struct inside {
+        bool& busy;
+        ~inside() { __atomic_store_n(&busy, false, __ATOMIC_RELEASE); }
+    };
+
     struct record {
         mapping m;
         std::string name;
