@@ -8,6 +8,7 @@
 
 #include <procmap/normalizer.hpp>
 
+/// BPF stacks.
 namespace procmap::inline PROCMAP_ABI::bpf {
 
 /// enum bpf_stack_build_id_status, include/uapi/linux/bpf.h.
@@ -19,7 +20,7 @@ enum class stack_status : std::int32_t {
 
 /// struct bpf_stack_build_id, field for field.
 struct stack_build_id {
-    stack_status status;
+    stack_status status;         ///< which of the two below it is
     unsigned char build_id[20];  ///< shorter IDs are filled up with zeros
     union {
         std::uint64_t offset;  ///< valid: in the file, in bytes

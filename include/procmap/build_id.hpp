@@ -27,7 +27,7 @@ class build_id {
 public:
     static constexpr std::size_t capacity = 64;  ///< linkers write 8, 16 or 20; by hand it can be any size
 
-    constexpr build_id() noexcept = default;
+    constexpr build_id() noexcept = default;  ///< empty
     /// A copy of `bytes`; empty where they are more than `capacity`.
     constexpr explicit build_id(std::span<const std::byte> bytes, build_id_source from = build_id_source::given) noexcept {
         if (bytes.empty() || bytes.size() > capacity) return;
@@ -54,19 +54,24 @@ public:
         return id;
     }
 
+    /// Valid as long as this is.
     [[nodiscard]] constexpr std::span<const std::byte> bytes() const noexcept { return {bytes_, size_}; }
-    [[nodiscard]] constexpr bool empty() const noexcept { return size_ == 0; }
-    [[nodiscard]] constexpr std::size_t size() const noexcept { return size_; }
-    [[nodiscard]] constexpr build_id_source source() const noexcept { return source_; }
+    [[nodiscard]] constexpr bool empty() const noexcept { return size_ == 0; }  ///< there is none
+    [[nodiscard]] constexpr std::size_t size() const noexcept { return size_; }  ///< in bytes
+    [[nodiscard]] constexpr build_id_source source() const noexcept { return source_; }  ///< who said so
+    /// Borrows the bytes.
     constexpr operator build_id_view() const& noexcept { return build_id_view{bytes()}; }
     operator build_id_view() const&& = delete;  // it would borrow from a temporary
 
+    /// Equal byte for byte.
+    ///@{
     [[nodiscard]] friend constexpr bool operator==(const build_id& a, const build_id& b) noexcept {
         return build_id_view{a.bytes()} == build_id_view{b.bytes()};
     }
     [[nodiscard]] friend constexpr bool operator==(const build_id& a, build_id_view b) noexcept {
         return build_id_view{a.bytes()} == b;
     }
+    ///@}
 
 private:
     std::byte bytes_[capacity] = {};
@@ -74,11 +79,13 @@ private:
     build_id_source source_ = build_id_source::none;
 };
 
+/// Writes it as lower-case hexadecimal digits.
 template <class Sink>
 constexpr void print(Sink&& sink, const build_id& id) {
     print(sink, build_id_view{id.bytes()});
 }
 
+/// Writes it to a stream; the program includes `<ostream>`.
 template <class Traits>
 std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, const build_id& id) {
     return out << build_id_view{id.bytes()};
@@ -89,6 +96,7 @@ std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& o
 /// FNV-1a over the bytes: build IDs are hashes already.
 template <>
 struct std::hash<procmap::build_id> {
+    /// The hash.
     [[nodiscard]] constexpr std::size_t operator()(const procmap::build_id& id) const noexcept {
         std::uint64_t h = 0xcbf29ce484222325;
         for (const std::byte b : id.bytes()) h = (h ^ std::to_integer<std::uint64_t>(b)) * 0x100000001b3;

@@ -13,9 +13,10 @@
 
 namespace procmap::inline PROCMAP_ABI {
 
+/// What a cache keeps, and how much of it.
 struct cached_maps_options {
-    bool build_ids = false;
-    build_id_choice build_ids_from = build_id_choice::automatic;
+    bool build_ids = false;            ///< find build IDs too
+    build_id_choice build_ids_from = build_id_choice::automatic;  ///< who is asked for build IDs
     std::size_t most_mappings = 1024;  ///< that are kept
     std::size_t most_files = 128;      ///< that are held by a descriptor each, so that their build IDs can be kept
 };
@@ -31,6 +32,7 @@ struct cached_maps_options {
 /// files (build IDs): not async-signal-safe. One thread at a time; a second one inside is answered errc::contended.
 class cached_maps {
 public:
+    /// What became of the calls so far.
     struct counts {
         std::uint64_t hits = 0;        ///< the kernel confirmed what was kept
         std::uint64_t misses = 0;      ///< new or changed, and not mapped
@@ -38,6 +40,7 @@ public:
         std::uint64_t file_reads = 0;  ///< files whose build-ID note was read
     };
 
+    /// Borrows the handle.
     explicit cached_maps(const maps& from, const cached_maps_options& options = {})
         : from_(&from), options_(options), memory_(options.most_files) {}
     explicit cached_maps(const maps&& from, const cached_maps_options& options = {}) = delete;  // it would borrow from a temporary
@@ -49,6 +52,7 @@ public:
         return look_up(address);
     }
 
+    /// Since it was made.
     [[nodiscard]] counts statistics() const noexcept {
         counts c = counts_;
         c.file_reads = memory_.reads();

@@ -10,16 +10,20 @@
 
 #include <procmap/mapping.hpp>
 
+/// The little of ELF that an address map needs.
 namespace procmap::inline PROCMAP_ABI::elf {
 
 /// Bounds on what is looked at, so that a file that lies costs little: real files have a dozen of each.
+///@{
 inline constexpr std::uint32_t most_segments = 1024;
 inline constexpr std::uint32_t most_notes = 1024;
+///@}
 
 /// A source of bytes: a callable `bool(std::uint64_t offset, std::span<std::byte> to)` that fills all of `to` or says no.
 /// This is the one for bytes in memory.
 struct bytes_source {
-    std::span<const std::byte> bytes;
+    std::span<const std::byte> bytes;  ///< the file, from its first byte
+    /// Copies from `offset` on; false where they are not all there.
     constexpr bool operator()(std::uint64_t offset, std::span<std::byte> to) const noexcept {
         if (offset > bytes.size() || to.size() > bytes.size() - offset) return false;
         for (std::size_t i = 0; i < to.size(); ++i) to[i] = bytes[static_cast<std::size_t>(offset) + i];
@@ -33,22 +37,24 @@ struct segment {
     static constexpr std::uint32_t note = 4;        ///< PT_NOTE
     static constexpr std::uint32_t executable = 1;  ///< PF_X, in `flags`
 
-    std::uint32_t type = 0;
-    std::uint32_t flags = 0;
+    std::uint32_t type = 0;       ///< p_type: `load`, `note`, or any other
+    std::uint32_t flags = 0;      ///< p_flags
     std::uint64_t offset = 0;     ///< in the file, in bytes
     std::uint64_t address = 0;    ///< ELF address
     std::uint64_t file_size = 0;  ///< in bytes
-    std::uint64_t alignment = 0;
+    std::uint64_t alignment = 0;  ///< in bytes
 };
 
 /// An ELF file, by its header. `Read` is a source as above.
 template <class Read>
 class image {
 public:
+    /// Reads the header; borrows `read`.
     constexpr explicit image(const Read& read) noexcept : read_(&read) { read_header(); }
 
     /// Whether the source is an ELF file with program headers that can be read.
     [[nodiscard]] constexpr bool valid() const noexcept { return count_ != 0; }
+    /// How many program headers it has, up to most_segments.
     [[nodiscard]] constexpr std::uint32_t segments() const noexcept { return count_; }
 
     /// The program header of that number; false where it lies outside of the file.

@@ -15,21 +15,24 @@ namespace procmap::inline PROCMAP_ABI {
 
 /// The device of the file's superblock, as in the "fe:00" of /proc/PID/maps. On btrfs and overlayfs stat(2) shows another.
 struct device_number {
-    std::uint32_t major = 0;
-    std::uint32_t minor = 0;
+    std::uint32_t major = 0;  ///< 0 for the kernel's own file systems
+    std::uint32_t minor = 0;  ///< within that
+    /// By major, then minor.
     [[nodiscard]] friend constexpr auto operator<=>(const device_number&, const device_number&) noexcept = default;
 };
 
 /// The bytes of a build ID, borrowed. Empty: none, or not known (see mapping::build_id_known).
 class build_id_view {
 public:
-    constexpr build_id_view() noexcept = default;
+    constexpr build_id_view() noexcept = default;  ///< empty
+    /// Borrows `bytes`.
     constexpr explicit build_id_view(std::span<const std::byte> bytes) noexcept : bytes_(bytes) {}
 
-    [[nodiscard]] constexpr std::span<const std::byte> bytes() const noexcept { return bytes_; }
-    [[nodiscard]] constexpr bool empty() const noexcept { return bytes_.empty(); }
-    [[nodiscard]] constexpr std::size_t size() const noexcept { return bytes_.size(); }
+    [[nodiscard]] constexpr std::span<const std::byte> bytes() const noexcept { return bytes_; }  ///< as in the ELF note
+    [[nodiscard]] constexpr bool empty() const noexcept { return bytes_.empty(); }  ///< none, or not known
+    [[nodiscard]] constexpr std::size_t size() const noexcept { return bytes_.size(); }  ///< in bytes
 
+    /// Equal byte for byte.
     [[nodiscard]] friend constexpr bool operator==(build_id_view a, build_id_view b) noexcept {
         if (a.size() != b.size()) return false;
         for (std::size_t i = 0; i < a.size(); ++i)
@@ -51,6 +54,7 @@ constexpr void print(Sink&& sink, build_id_view id) {
     }
 }
 
+/// Writes it to a stream; the program includes `<ostream>`.
 template <class Traits>
 std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, build_id_view id) {
     print(detail::stream_sink<std::basic_ostream<char, Traits>>{out}, id);
@@ -72,8 +76,8 @@ enum class name_state : unsigned char {
 struct mapping {
     std::uint64_t start = 0;  ///< first address
     std::uint64_t end = 0;    ///< first address behind it
-    permission_set permissions{};
-    name_state name_status = name_state::not_asked;
+    permission_set permissions{};  ///< what it permits
+    name_state name_status = name_state::not_asked;  ///< what is known about `name`
     bool build_id_known = false;  ///< the kernel was asked for the build ID and answered; an empty one then means "has none"
     std::uint64_t offset = 0;     ///< in the file, in bytes; 0 where there is no file
     std::uint64_t page_size = 0;  ///< in bytes; 0: not known (text)
@@ -82,7 +86,8 @@ struct mapping {
     std::string_view name{};        ///< path or `[heap]`-like name; unlinked files end in " (deleted)", but so may a file's own name
     build_id_view build_id{};       ///< of the mapped ELF file, where it was asked for
 
-    [[nodiscard]] constexpr std::uint64_t size() const noexcept { return end - start; }
+    [[nodiscard]] constexpr std::uint64_t size() const noexcept { return end - start; }  ///< in bytes
+    /// Whether it holds the address.
     [[nodiscard]] constexpr bool contains(std::uint64_t address) const noexcept { return start <= address && address < end; }
     /// Whether a file is behind it, as the kernel's own filter decides: by the device too, for a SysV segment can have inode 0.
     [[nodiscard]] constexpr bool file_backed() const noexcept { return inode != 0 || device != device_number{}; }

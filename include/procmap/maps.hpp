@@ -20,7 +20,7 @@ class basic_snapshot;
 
 /// How a handle is opened.
 struct open_options {
-    backend use = backend::automatic;
+    backend use = backend::automatic;  ///< or one that is insisted on
     const char* proc = "/proc";  ///< where procfs is mounted: "/host/proc" in a container, say; pids are that procfs's own
     /// Ask the kernel for build IDs also where its release is not known to be safe to ask (known_hazards: it can crash the
     /// caller or the machine). Without it such a kernel is not asked, and mapping::build_id_known says so.
@@ -40,7 +40,7 @@ struct open_options {
 /// A default-constructed or moved-from handle answers errc::invalid (EBADF). Movable, not copyable; a move ends its walks.
 class maps {
 public:
-    maps() noexcept = default;
+    maps() noexcept = default;  ///< no handle
 
     /// Opens the maps of this process: an open, one query to see that it answers, and a uname; text: an open and a read.
     /// Async-signal-safe, and so are the others.
@@ -74,6 +74,7 @@ public:
     [[nodiscard]] result<mapping> find(std::uint64_t address, const find_options& options) const noexcept {
         return detail::lookup(handle_, address, options, false);
     }
+    /// The same, with no name, build ID or filter asked for.
     [[nodiscard, gnu::always_inline]] result<mapping> find(std::uint64_t address) const noexcept {
         return detail::lookup(handle_, address, detail::nothing_asked, false);
     }
@@ -82,6 +83,7 @@ public:
     [[nodiscard]] result<mapping> find_from(std::uint64_t address, const find_options& options) const noexcept {
         return detail::lookup(handle_, address, options, true);
     }
+    /// The same, with no name, build ID or filter asked for.
     [[nodiscard, gnu::always_inline]] result<mapping> find_from(std::uint64_t address) const noexcept {
         return detail::lookup(handle_, address, detail::nothing_asked, true);
     }
@@ -91,7 +93,7 @@ public:
 
     /// The back-end in use: ioctl or text, never automatic.
     [[nodiscard]] procmap::backend backend() const noexcept { return handle_.backend; }
-    [[nodiscard]] borrowed_fd fd() const noexcept { return handle_.fd.borrow(); }
+    [[nodiscard]] borrowed_fd fd() const noexcept { return handle_.fd.borrow(); }  ///< -1: no handle
 
 private:
     template <class Allocator>

@@ -33,15 +33,15 @@ enum class reason : unsigned char {
 
 /// Where an address is. True where it has a file.
 struct location {
-    static constexpr std::uint32_t no_file = UINT32_MAX;
+    static constexpr std::uint32_t no_file = UINT32_MAX;  ///< `file` where there is none
 
     std::uint64_t offset = 0;       ///< in the file, in bytes: address - mapping.start + mapping.offset
     std::uint64_t elf_address = 0;  ///< as in the file's own headers and symbols; see elf_address_known
     std::uint32_t file = no_file;   ///< index into normalized::files
-    procmap::reason reason = reason::none;
+    procmap::reason reason = reason::none;  ///< why there is no file, or not all of it
     bool elf_address_known = false;  ///< it was asked for, the file could be read, and one of its segments holds the offset
 
-    [[nodiscard]] constexpr explicit operator bool() const noexcept { return file != no_file; }
+    [[nodiscard]] constexpr explicit operator bool() const noexcept { return file != no_file; }  ///< whether it has a file
 };
 
 /// A file that some address of the batch lies in. Files are told apart by device and inode, not by path.
@@ -49,7 +49,7 @@ struct mapped_file {
     std::string_view path;             ///< the kernel's bytes, " (deleted)" included; empty: not known
     procmap::build_id build_id;        ///< empty: it has none, or see build_id_known
     device_number device;              ///< of its superblock, as maps shows it
-    std::uint64_t inode = 0;
+    std::uint64_t inode = 0;           ///< as maps shows it
     file_state state = file_state::unknown;  ///< looked at only where the file was searched for
     bool build_id_known = false;             ///< it was asked for and somebody could answer, if only that there is none
 };
@@ -59,13 +59,14 @@ struct normalized {
     std::span<const location> locations;   ///< in the order of the addresses
     std::span<const mapped_file> files;    ///< each file once
     procmap::error error;                  ///< what broke the lookup off, after what is in `locations` was resolved
-    [[nodiscard]] bool complete() const noexcept { return error.code == errc::none; }
+    [[nodiscard]] bool complete() const noexcept { return error.code == errc::none; }  ///< nothing broke it off
 };
 
+/// What a normalizer finds out of each file.
 struct normalizer_options {
-    bool build_ids = false;
-    bool elf_addresses = false;
-    build_id_choice build_ids_from = build_id_choice::automatic;
+    bool build_ids = false;      ///< fill mapped_file::build_id
+    bool elf_addresses = false;  ///< fill location::elf_address: opens each file
+    build_id_choice build_ids_from = build_id_choice::automatic;  ///< who is asked for build IDs
     std::size_t most_files = 128;  ///< that are remembered, one at the least; each costs a descriptor
 };
 
@@ -79,6 +80,7 @@ struct normalizer_options {
 /// warm. It opens files where build IDs or ELF addresses are asked for: not async-signal-safe. One thread at a time.
 class normalizer {
 public:
+    /// Opens nothing yet.
     explicit normalizer(const normalizer_options& options = {}) noexcept : options_(options), memory_(options.most_files) {}
 
     /// Looks up every address, in any order. One bad mapping never fails the others. An error only where nothing could be

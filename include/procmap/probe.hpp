@@ -17,10 +17,11 @@ namespace procmap::inline PROCMAP_ABI {
 /// The release of a kernel, as uname(2) gives it: "6.12.74+deb13-amd64".
 struct kernel_release {
     std::uint32_t major = 0;  ///< 0: not known
-    std::uint32_t minor = 0;
-    std::uint32_t patch = 0;
+    std::uint32_t minor = 0;  ///< the second number
+    std::uint32_t patch = 0;  ///< the third, or 0
     bool candidate = false;  ///< an -rc: not yet the release that it names
 
+    /// Equal in every field.
     [[nodiscard]] friend constexpr bool operator==(const kernel_release&, const kernel_release&) noexcept = default;
 
     /// Reads "M.N" or "M.N.P", whatever follows; a string that does not begin so gives the unknown release.
@@ -52,6 +53,7 @@ enum class hazard : std::uint32_t {
     cve_2026_43178 = 0x02,  ///< crash when the buffer is smaller than the ID; fixed in 6.12.75, 6.18.16, 6.19.6, 7.0
     cve_2026_23199 = 0x04,  ///< deadlock of the same family; not known to be fixed before the release above
 };
+/// A set of them.
 using hazards = flags<hazard>;
 
 /// The hazards of a release. Only what is known to be fixed is left out, so an unknown release has them all.
@@ -85,7 +87,7 @@ struct capabilities {
     bool live = false;            ///< maps is a file of a real procfs, not an emulator's frozen copy (qemu-user)
     int ioctl_errno = 0;          ///< why the ioctl does not answer: ENOTTY, ENOSYS, or a sandbox's EPERM or EACCES
     std::size_t struct_size = 0;  ///< bytes of procmap_query that the kernel knows; 0 without the ioctl
-    kernel_release release;
+    kernel_release release;       ///< of the running kernel
     hazards build_id_hazards;     ///< of asking this kernel for a build ID; none without the ioctl
     procmap::error error;         ///< why maps could not be opened, where nothing can be done
 };

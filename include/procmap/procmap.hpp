@@ -6,3 +6,6 @@
 #include <procmap/maps.hpp>
 #include <procmap/normalizer.hpp>
 #include <procmap/snapshot.hpp>
+
+/// What is mapped where, asked of Linux: by the PROCMAP_QUERY ioctl, or by the text of /proc/PID/maps where that is all there is.
+namespace procmap {}

@@ -38,15 +38,17 @@ struct error {
     static constexpr std::int32_t unknown = 0;        ///< `pid` of an adopted descriptor, or of no process at all
     static constexpr std::int32_t this_process = -1;  ///< `pid` of what open_self opened
 
-    errc code = errc::none;
-    step at = step::none;
+    errc code = errc::none;      ///< what went wrong
+    step at = step::none;        ///< where
     int errno_value = 0;         ///< of the system call that failed; 0 where none did
     std::int32_t pid = unknown;  ///< the process that was asked about
     std::int32_t tid = 0;        ///< the thread that it was asked through; 0: none was named
     std::uint64_t line = 0;      ///< of the text, the first being 1; 0 where no line is to blame
     std::uint64_t offset = 0;    ///< in bytes from the start of the text to where reading stopped
 
+    /// Equal in every field.
     [[nodiscard]] friend constexpr bool operator==(const error&, const error&) noexcept = default;
+    /// Whether it is of that kind.
     [[nodiscard]] friend constexpr bool operator==(const error& e, errc expected) noexcept {
         return e.code == expected;
     }
@@ -135,6 +137,7 @@ constexpr void print(Sink&& sink, const error& e) {
     sink(tail.view());
 }
 
+/// Writes the sentence to a stream; the program includes `<ostream>`.
 template <class Traits>
 std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, const error& e) {
     print(detail::stream_sink<std::basic_ostream<char, Traits>>{out}, e);
@@ -143,7 +146,7 @@ std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& o
 
 /// What value() throws when there is none.
 struct bad_result_access {
-    procmap::error error;
+    procmap::error error;  ///< why there is none
 };
 
 /// A value or an error, shaped like std::expected and usable without exceptions. Reading the value of a failure by `*` or
@@ -151,26 +154,35 @@ struct bad_result_access {
 template <class T>
 class [[nodiscard]] result {
 public:
-    using value_type = T;
-    using error_type = procmap::error;
+    using value_type = T;               ///< as in std::expected
+    using error_type = procmap::error;  ///< as in std::expected
 
-    constexpr result(T value) noexcept : value_(std::move(value)) {}
-    constexpr result(const procmap::error& failure) noexcept : error_(failure) {}
+    constexpr result(T value) noexcept : value_(std::move(value)) {}               ///< a value
+    constexpr result(const procmap::error& failure) noexcept : error_(failure) {}  ///< a failure
     /// A failure that keeps what was had until then: it is read by `*`.
     constexpr result(T partial, const procmap::error& failure) noexcept : value_(std::move(partial)), error_(failure) {}
 
+    /// Whether there is a value.
+    ///@{
     [[nodiscard]] constexpr bool has_value() const noexcept { return error_.code == errc::none; }
     [[nodiscard]] constexpr explicit operator bool() const noexcept { return has_value(); }
+    ///@}
 
+    /// The value, unchecked: of a failure, what is said above.
+    ///@{
     [[nodiscard]] constexpr T& operator*() & noexcept { return value_; }
     [[nodiscard]] constexpr const T& operator*() const& noexcept { return value_; }
     [[nodiscard]] constexpr T&& operator*() && noexcept { return std::move(value_); }
     [[nodiscard]] constexpr T* operator->() noexcept { return &value_; }
     [[nodiscard]] constexpr const T* operator->() const noexcept { return &value_; }
+    ///@}
 
+    /// The value, checked: of a failure, bad_result_access is thrown, or the program aborts where exceptions are off.
+    ///@{
     [[nodiscard]] constexpr T& value() & { return require(), value_; }
     [[nodiscard]] constexpr const T& value() const& { return require(), value_; }
     [[nodiscard]] constexpr T&& value() && { return require(), std::move(value_); }
+    ///@}
 
     /// The failure; `code` is errc::none where there is a value.
     [[nodiscard]] constexpr const procmap::error& error() const noexcept { return error_; }
@@ -193,14 +205,18 @@ private:
 template <>
 class [[nodiscard]] result<void> {
 public:
-    using value_type = void;
-    using error_type = procmap::error;
+    using value_type = void;            ///< as in std::expected
+    using error_type = procmap::error;  ///< as in std::expected
 
-    constexpr result() noexcept = default;
-    constexpr result(const procmap::error& failure) noexcept : error_(failure) {}
+    constexpr result() noexcept = default;                                         ///< done
+    constexpr result(const procmap::error& failure) noexcept : error_(failure) {}  ///< a failure
 
+    /// Whether it was done.
+    ///@{
     [[nodiscard]] constexpr bool has_value() const noexcept { return error_.code == errc::none; }
     [[nodiscard]] constexpr explicit operator bool() const noexcept { return has_value(); }
+    ///@}
+    /// The failure; `code` is errc::none where there is none.
     [[nodiscard]] constexpr const procmap::error& error() const noexcept { return error_; }
 
 private:

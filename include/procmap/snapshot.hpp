@@ -45,7 +45,7 @@ inline constexpr std::string_view name_states[] = {"not_asked", "exact", "escape
 
 /// What a capture fetches for each mapping.
 struct capture_options {
-    bool names = true;
+    bool names = true;        ///< as in walk_options
     bool build_ids = false;   ///< as in walk_options
     bool page_sizes = false;  ///< only the ioctl has them
 };
@@ -59,9 +59,10 @@ class basic_snapshot {
 public:
     class builder;
     class iterator;
-    using allocator_type = Allocator;
+    using allocator_type = Allocator;  ///< of all that it holds
 
-    basic_snapshot() : basic_snapshot(Allocator{}) {}
+    basic_snapshot() : basic_snapshot(Allocator{}) {}  ///< empty
+    /// Empty.
     explicit basic_snapshot(const Allocator& allocator) : records_(allocator), names_(allocator), name_ends_(allocator), ids_(allocator) {}
 
     /// Copies the mappings of a process. Whole, or an error: then `*` of the result is what was read before it broke off.
@@ -85,11 +86,12 @@ public:
         return b.build();
     }
 
-    [[nodiscard]] std::size_t size() const noexcept { return records_.size(); }
-    [[nodiscard]] bool empty() const noexcept { return records_.empty(); }
+    [[nodiscard]] std::size_t size() const noexcept { return records_.size(); }  ///< in mappings
+    [[nodiscard]] bool empty() const noexcept { return records_.empty(); }       ///< has none
+    /// The mapping of that number, which must be below size(), by address; its name and build ID borrow from this.
     [[nodiscard]] mapping operator[](std::size_t i) const noexcept;
-    [[nodiscard]] iterator begin() const noexcept { return {*this, 0}; }
-    [[nodiscard]] iterator end() const noexcept { return {*this, records_.size()}; }
+    [[nodiscard]] iterator begin() const noexcept { return {*this, 0}; }               ///< the lowest
+    [[nodiscard]] iterator end() const noexcept { return {*this, records_.size()}; }  ///< behind the highest
     /// Bytes that it holds, for the records, names and build IDs.
     [[nodiscard]] std::size_t memory() const noexcept {
         return records_.capacity() * sizeof(record) + names_.capacity() + name_ends_.capacity() * sizeof(std::size_t) + ids_.capacity() * sizeof(build_id);
@@ -144,12 +146,14 @@ private:
     vector<build_id> ids_;
 };
 
+/// A snapshot in memory of the standard allocator.
 using snapshot = basic_snapshot<>;
 
 /// Makes a snapshot of records that come one at a time: from a BPF program, a core file, a trace.
 template <class Allocator>
 class basic_snapshot<Allocator>::builder {
 public:
+    /// Holds none yet.
     explicit builder(const Allocator& allocator = {}) : made_(allocator) {}
 
     /// Copies a mapping, its name and build ID. Order does not matter. A name with name_state::escaped is decoded. A mapping that
@@ -293,6 +297,8 @@ private:
 template <class Allocator>
 class basic_snapshot<Allocator>::iterator {
 public:
+    /// What an iterator has; it borrows the snapshot.
+    ///@{
     using value_type = mapping;
     using difference_type = std::ptrdiff_t;
 
@@ -302,6 +308,7 @@ public:
     iterator& operator++() noexcept { return ++number_, *this; }
     iterator operator++(int) noexcept { return {*from_, number_++}; }
     [[nodiscard]] friend bool operator==(const iterator&, const iterator&) noexcept = default;
+    ///@}
 
 private:
     const basic_snapshot* from_ = nullptr;
@@ -426,6 +433,7 @@ void print(Sink&& sink, const basic_snapshot<Allocator>& s) {
     }
 }
 
+/// Writes it to a stream; the program includes `<ostream>`.
 template <class Traits, class Allocator>
 std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, const basic_snapshot<Allocator>& s) {
     print(detail::stream_sink<std::basic_ostream<char, Traits>>{out}, s);
@@ -441,6 +449,7 @@ enum class change_kind : unsigned char {
     name,
 };
 
+/// The kind's name, as in the enumeration.
 [[nodiscard]] constexpr std::string_view to_string(change_kind kind) noexcept {
     constexpr std::string_view names[] = {"mapped", "unmapped", "backing", "permissions", "name"};
     return names[static_cast<std::size_t>(kind)];
@@ -448,10 +457,10 @@ enum class change_kind : unsigned char {
 
 /// One change: a range of addresses and what is there now (unmapped: what was there), cut to the range, its offset too.
 struct change {
-    change_kind kind = change_kind::mapped;
-    std::uint64_t start = 0;
-    std::uint64_t end = 0;
-    mapping now;
+    change_kind kind = change_kind::mapped;  ///< what happened
+    std::uint64_t start = 0;                 ///< first address
+    std::uint64_t end = 0;                   ///< first address behind it
+    mapping now;                             ///< borrows from the snapshot that it is in
 };
 
 /// Writes a change as one line, without a newline: the kind, and the mapping's own line.
@@ -464,6 +473,7 @@ constexpr void print(Sink&& sink, const change& c) {
     print(sink, c.now);
 }
 
+/// Writes the line to a stream; the program includes `<ostream>`.
 template <class Traits>
 std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, const change& c) {
     print(detail::stream_sink<std::basic_ostream<char, Traits>>{out}, c);
@@ -563,6 +573,7 @@ std::vector<change> difference(const basic_snapshot<A>&&, const basic_snapshot<B
 /// Looks at an address space again and again, and says what changed since the last look. The handle must outlive it.
 class watcher {
 public:
+    /// Borrows the handle, and does not look yet.
     explicit watcher(const maps& from, const capture_options& options = {}) : from_(&from), options_(options) {}
     explicit watcher(const maps&& from, const capture_options& options = {}) = delete;  // it would borrow from a temporary
 

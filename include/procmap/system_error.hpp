@@ -30,6 +30,7 @@ namespace procmap::inline PROCMAP_ABI {
     return category;
 }
 
+/// The code as a std::error_code; what `std::error_code e = errc::gone` calls.
 [[nodiscard]] inline std::error_code make_error_code(errc code) noexcept { return {static_cast<int>(code), error_category()}; }
 
 /// The code of an error. What the code cannot hold (errno, process, line) stays in the error: print that.

@@ -21,7 +21,7 @@ namespace procmap::inline PROCMAP_ABI {
 
 inline constexpr std::size_t name_column_64 = 73;  ///< where a 64-bit kernel writes the name, in bytes from the line's start
 inline constexpr std::size_t name_column_32 = 49;  ///< where a 32-bit kernel does
-inline constexpr std::string_view escaped_newline = "\\012";
+inline constexpr std::string_view escaped_newline = "\\012";  ///< how the kernel writes a newline in a name
 
 namespace detail {
 
@@ -140,9 +140,13 @@ result<mapping> parse_line(Text&&) = delete;  // the name would borrow from a te
 /// The lines of a recorded maps file, in their order: a range of result<mapping>. See parse().
 class parsed_lines {
 public:
+    /// The end.
     struct sentinel {};
+    /// An input iterator over the lines.
     class iterator {
     public:
+        /// What an input iterator has; a step reads one line.
+        ///@{
         using value_type = result<mapping>;
         using difference_type = std::ptrdiff_t;
 
@@ -158,6 +162,7 @@ public:
         [[nodiscard]] friend constexpr bool operator==(const iterator& i, sentinel) noexcept {
             return i.offset_ >= i.text_.size();
         }
+        ///@}
 
     private:
         constexpr void read() noexcept {
@@ -180,9 +185,9 @@ public:
         result<mapping> current_{mapping{}};
     };
 
-    constexpr explicit parsed_lines(std::string_view text) noexcept : text_(text) {}
-    [[nodiscard]] constexpr iterator begin() const noexcept { return iterator{text_}; }
-    [[nodiscard]] constexpr sentinel end() const noexcept { return {}; }
+    constexpr explicit parsed_lines(std::string_view text) noexcept : text_(text) {}          ///< borrows `text`
+    [[nodiscard]] constexpr iterator begin() const noexcept { return iterator{text_}; }       ///< the first line, read
+    [[nodiscard]] constexpr sentinel end() const noexcept { return {}; }                      ///< behind the last
 
 private:
     std::string_view text_;
@@ -231,6 +236,7 @@ constexpr void print(Sink&& sink, const mapping& m, std::size_t name_column = na
     }
 }
 
+/// Writes the line to a stream; the program includes `<ostream>`.
 template <class Traits>
 std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, const mapping& m) {
     print(detail::stream_sink<std::basic_ostream<char, Traits>>{out}, m);

@@ -14,26 +14,27 @@
 
 #include <procmap/mapping.hpp>
 
+/// The kernel's own struct and values, typed; nothing here makes a system call but send().
 namespace procmap::inline PROCMAP_ABI::uapi {
 
 /// struct procmap_query, field for field. "in": read by the kernel; "out": written; "in/out": a buffer's size, then what was
 /// written to it.
 struct procmap_query {
-    std::uint64_t size;             // in: how much of this struct is sent, and may be written back
-    std::uint64_t query_flags;      // in: query_flag
-    std::uint64_t query_addr;       // in
-    std::uint64_t vma_start;        // out
-    std::uint64_t vma_end;          // out: first address behind it
-    std::uint64_t vma_flags;        // out: perm
-    std::uint64_t vma_page_size;    // out: bytes
-    std::uint64_t vma_offset;       // out: bytes
-    std::uint64_t inode;            // out
-    std::uint32_t dev_major;        // out
-    std::uint32_t dev_minor;        // out
-    std::uint32_t vma_name_size;    // in/out: bytes, the closing NUL included; 0: not wanted, no name
-    std::uint32_t build_id_size;    // in/out: bytes; 0: not wanted, no build ID
-    std::uint64_t vma_name_addr;    // in: the buffer's address
-    std::uint64_t build_id_addr;    // in: the buffer's address
+    std::uint64_t size;             ///< in: how much of this struct is sent, and may be written back
+    std::uint64_t query_flags;      ///< in: the bits of query_flag
+    std::uint64_t query_addr;       ///< in: the address
+    std::uint64_t vma_start;        ///< out: first address
+    std::uint64_t vma_end;          ///< out: first address behind it
+    std::uint64_t vma_flags;        ///< out: the bits of perm
+    std::uint64_t vma_page_size;    ///< out: bytes
+    std::uint64_t vma_offset;       ///< out: bytes
+    std::uint64_t inode;            ///< out: 0: none
+    std::uint32_t dev_major;        ///< out: of the file's superblock
+    std::uint32_t dev_minor;        ///< out: of the file's superblock
+    std::uint32_t vma_name_size;    ///< in/out: bytes, the closing NUL included; 0: not wanted, no name
+    std::uint32_t build_id_size;    ///< in/out: bytes; 0: not wanted, no build ID
+    std::uint64_t vma_name_addr;    ///< in: the buffer's address
+    std::uint64_t build_id_addr;    ///< in: the buffer's address
 };
 
 /// PROCMAP_QUERY, derived from the struct as the kernel derives it (the encoding differs between architectures).
@@ -48,7 +49,9 @@ enum class query_flag : std::uint32_t {
     covering_or_next = 0x10,  ///< where no mapping covers the address, the next one above it
     file_backed = 0x20,
 };
+/// What a query asks for.
 using query_flags = flags<query_flag>;
+/// Both.
 [[nodiscard]] constexpr query_flags operator|(query_flag a, query_flag b) noexcept { return query_flags{a} | b; }
 /// A filter in the kernel's terms.
 [[nodiscard]] constexpr query_flags to_query_flags(filters only) noexcept { return query_flags::from_bits(only.bits()); }
@@ -70,7 +73,7 @@ inline constexpr layout layouts[] = {layout::lookup, layout::v6_11};
 
 /// One field of the struct.
 struct field {
-    std::string_view name;
+    std::string_view name;   ///< as in the kernel's header
     std::size_t offset = 0;  ///< bytes
     std::size_t size = 0;    ///< bytes
 };
@@ -130,14 +133,18 @@ public:
         if (raw_.build_id_size == 0) raw_.build_id_addr = 0;
     }
 
-    // What the kernel answered, valid once the query was sent and succeeded.
+    /// What the kernel answered, valid once the query was sent and succeeded: as in procmap_query.
+    ///@{
     [[nodiscard]] constexpr std::uint64_t start() const noexcept requires(carries(L, "vma_start")) { return raw_.vma_start; }
     [[nodiscard]] constexpr std::uint64_t end() const noexcept requires(carries(L, "vma_end")) { return raw_.vma_end; }
+    ///@}
     /// Every bit that the kernel set, known or not.
     [[nodiscard]] constexpr permission_set permissions() const noexcept requires(carries(L, "vma_flags"))
     {
         return permission_set::from_bits(static_cast<std::uint32_t>(raw_.vma_flags));
     }
+    /// As in procmap_query.
+    ///@{
     [[nodiscard]] constexpr std::uint64_t page_size() const noexcept requires(carries(L, "vma_page_size"))
     {
         return raw_.vma_page_size;
@@ -148,6 +155,7 @@ public:
     {
         return {raw_.dev_major, raw_.dev_minor};
     }
+    ///@}
     /// Bytes written to the name buffer, the closing NUL included; 0: the mapping has no name.
     [[nodiscard]] constexpr std::uint32_t name_size() const noexcept requires(carries(L, "vma_name_size"))
     {
@@ -160,8 +168,10 @@ public:
     }
 
     /// The struct itself, for what makes the system call.
+    ///@{
     [[nodiscard]] constexpr procmap_query& raw() noexcept { return raw_; }
     [[nodiscard]] constexpr const procmap_query& raw() const noexcept { return raw_; }
+    ///@}
 
 private:
     procmap_query raw_{};

@@ -11,7 +11,7 @@ namespace procmap::inline PROCMAP_ABI {
 
 /// What a walk filters by, and what it fetches for each mapping.
 struct walk_options {
-    filters only{};
+    filters only{};            ///< what a mapping must have
     bool names = false;        ///< ioctl: 0.15 to 0.3 µs more for each mapping
     bool build_ids = false;    ///< ioctl: 2 to 4 µs more for each mapping; see open_options::trust_kernel_build_ids
     std::span<char> buffer{};  ///< for names of up to size - 129 bytes, and text; at least 256 bytes; by default the walk's own, of 4224
@@ -28,9 +28,13 @@ struct walk_options {
 /// (about 4.5 kB in the walk itself). A mapping's name and build ID are valid until the next step. One thread at a time.
 class mapping_walk {
 public:
+    /// The end.
     struct sentinel {};
+    /// An input iterator; a copy of it is at the same place of the same walk.
     class iterator {
     public:
+        /// What an input iterator has; a step asks the kernel, and what the step before gave is gone.
+        ///@{
         using value_type = mapping;
         using difference_type = std::ptrdiff_t;
 
@@ -43,6 +47,7 @@ public:
         }
         void operator++(int) noexcept { walk_->advance(); }
         [[nodiscard]] bool operator==(sentinel) const noexcept { return walk_->state_ != state::at_mapping; }
+        ///@}
 
     private:
         mapping_walk* walk_;
@@ -52,6 +57,7 @@ public:
     mapping_walk(const detail::handle& from, const walk_options& options, backend use, std::uint64_t above = 0) noexcept
         : from_(&from), options_(options), use_(use), above_(above) {}
     /// A walk that was moved has not begun.
+    ///@{
     mapping_walk(mapping_walk&& other) noexcept : mapping_walk(*other.from_, other.options_, other.use_, other.above_) {}
     mapping_walk& operator=(mapping_walk&& other) noexcept {
         from_ = other.from_;
@@ -61,6 +67,7 @@ public:
         reset();
         return *this;
     }
+    ///@}
 
     /// Starts a new walk, also when one is under way.
     [[nodiscard]] iterator begin() noexcept {
@@ -75,7 +82,7 @@ public:
         }
         return iterator{*this};
     }
-    [[nodiscard]] sentinel end() const noexcept { return {}; }
+    [[nodiscard]] sentinel end() const noexcept { return {}; }  ///< the end, however it came
 
     /// What broke the walk off; its `code` is errc::none where nothing did.
     [[nodiscard]] const procmap::error& error() const noexcept { return error_; }
