@@ -291,6 +291,48 @@ check "normalize --from --json, not UTF-8" exits 0 normalize --json --from "$str
     "0x$(grep -a '/inv' "$strange" | head -n 1 | cut -d- -f1)"
 check "normalize --from --json, not UTF-8: bytes" out_has '"file_bytes":"2f7661722f6c69622f737472616e67652f696e76fffe75746638",'
 
+# compare: both do the same work, of which the system calls are counted as strace counts them.
+calls_of() { sed -n "s/^{\"backend\":\"$1\".*\"system_calls\":\([0-9a-z]*\)}$/\1/p" "$work/out"; }
+found_is() { [ "$(grep -c "\"addresses\":$1,\"found\":$2,\"mappings\":$(wc -l <"$work/maps"),\"runs\":$3," "$work/out")" -eq 2 ]; }
+traced_calls() { # SYSTEM-CALL ARGUMENT...: how often a run of compare makes it, opening included; eleven runs against one
+    call=$1
+    shift
+    for runs in 1 11; do
+        strace -o "$work/trace.$runs" -e "trace=$call" "$procmap" compare --count $runs "$@" >"$work/script" 2>&1 || return
+    done
+    echo $((($(grep -c "^$call(" "$work/trace.11") - $(grep -c "^$call(" "$work/trace.1")) / 10))
+}
+can_trace=
+if [ "$backends" != text ]; then
+    executable=$(grep '^[^ ]* ..x' "$work/maps" | grep -cv ' 00:00 0 ')
+    all=$(wc -l <"$work/maps")
+    can_trace=$(strace -o "$work/script" -e trace=none true 2>"$work/err" && echo yes)
+    [ -n "$can_trace" ] || echo "skipped: the system calls of compare, without strace"
+    # Addresses: two in one mapping, one in another, one below all, one above all; four queries.
+    for what in "" --all "0x$stack $first $(printf '%x' $((0x$first + 5))) 10 fffffffffffff000"; do
+        case $what in "") found=$executable calls=$((executable + 1)) asked=0 ;; --all) found=$all calls=$((all + 1)) asked=0 ;;
+            *) found=2 calls=3 asked=5 ;; esac
+        # shellcheck disable=SC2086  # words
+        check "compare $what" exits 0 compare --json --count 3 $target $what
+        check "compare $what: what is found, of what" found_is $asked "$found" 3
+        check "compare $what: queries" [ "$(calls_of ioctl)" = "$calls" ]
+        [ -n "$can_trace" ] || continue
+        # shellcheck disable=SC2086  # words
+        check "compare $what: queries, and one to open" [ "$(traced_calls ioctl $target $what)" = $((calls + 1)) ]
+        [ "$(calls_of text)" = null ] && echo "skipped: the system calls of text, which this kernel does not count" && continue
+        # shellcheck disable=SC2086  # words
+        check "compare $what: reads, and one to open" [ "$(traced_calls pread64 $target $what)" = $(($(calls_of text) + 1)) ]
+    done
+    check "compare: the table" exits 0 compare $target
+    check "compare: the table: of what" out_has "found by both: $executable of $all mappings (executable, of files); microseconds, "
+    check "compare: the table: each back-end" [ "$(grep -cE '^(text|ioctl)( +[0-9.]+){3} +[0-9]+$' "$work/out")" -eq 2 ]
+    check "compare: the table: in proportion" [ "$(awk '$1 == "text" { t = $3 } $1 == "ioctl" { i = $3 } $1 == "ratio" { r = $3 }
+        END { print (t / i - r < 0.2 && r - t / i < 0.2) }' "$work/out")" = 1 ]
+else
+    check "compare without the ioctl" exits 3 compare $target
+    check "compare without the ioctl: said" err_has 'PROCMAP_QUERY needs Linux 6.11'
+fi
+
 # A file that is deleted or replaced.
 cp "$(command -v sleep)" "$work/sleeper"
 "$work/sleeper" 600 &
@@ -434,16 +476,22 @@ cat >"$work/mapper.cpp" <<'END'
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
-int main(int, char** argv) {
+#include <chrono>
+#include <cstdlib>
+int main(int argc, char** argv) {
     constexpr int pages = 60000;
     const long size = ::sysconf(_SC_PAGESIZE);
     const int file = ::open(argv[1], O_RDWR | O_CREAT, 0600);
     if (::ftruncate(file, pages * size) != 0) return 1;
     char* const at = static_cast<char*>(::mmap(nullptr, pages * size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     ::munmap(at, pages * size);
-    for (int i = 0; i < pages; ++i) {
+    using clock = std::chrono::steady_clock;
+    const auto calm = clock::now() + std::chrono::milliseconds(argc > 2 ? std::atoi(argv[2]) : 0);
+    for (int i = 0;; i = (i + 1) % pages) {
+        if (i == 0) ::munmap(at, pages * size);
         if (::mmap(at + i * size, size, PROT_READ, MAP_SHARED | MAP_FIXED, file, i * size) == MAP_FAILED) return 1;
-        ::usleep(10'000);
+        if (argc == 2) ::usleep(10'000);
+        if (argc > 2 && clock::now() > calm) ::pause();  // as fast as it goes, until then
     }
 }
 END
@@ -492,6 +540,26 @@ if c++ -no-pie "$work/mapper.cpp" -o "$work/mapper" 2>"$work/err"; then
     check "watch, exit" [ $? -eq 0 ]
     check "watch, exit: said" err_has ': no such process or thread, or it exited'
     check "watch, exit: what came before" in_sequence
+
+    # A process that changes all the time is not taken for back-ends that differ; one that comes to rest is waited for. Reads
+    # are slowed down, so that it has the time to change.
+    if [ -n "$can_trace" ]; then
+        for calm in 600000 150; do
+            for _ in 1 2 3; do
+                "$work/mapper" "$work/watched" $calm &
+                mapper=$!
+                until grep -q "$work/watched" /proc/$mapper/maps; do kill -0 $mapper || break; done
+                strace -o "$work/script" -e inject=pread64:delay_exit=5000 "$procmap" compare --all --count 1 $mapper \
+                    >"$work/out" 2>"$work/err"
+                status=$?
+                kill $mapper
+                wait $mapper 2>"$work/script"
+                mapper=
+                case $calm$status in 6000003) err_has 'procmap: the process keeps changing' ;; *) [ $status -eq 0 ] && err_is_empty ;; esac
+                check "compare, a process that changes for $calm ms" [ $? -eq 0 ]
+            done
+        done
+    fi
 else
     echo "skipped: watch, and ELF addresses of a program that is not relocated, without c++"
 fi
@@ -501,7 +569,7 @@ sh -c 'sleep 0 & exec sleep 600' &
 zombie=$!
 until child=$(cat /proc/$zombie/task/$zombie/children) && [ -n "$child" ] && [ "$(cat /proc/$zombie/comm)" = sleep ] &&
     grep -q '^State:.*Z' /proc/$((child))/status; do kill -0 $zombie || break; done 2>"$work/err"
-for command in list "find --next" normalize snapshot watch; do
+for command in list "find --next" normalize snapshot watch compare; do
     case $command in find*|normalize) address=0x0 ;; *) address= ;; esac
     # shellcheck disable=SC2086  # words
     check "$command, a zombie" exits 3 $command $((child)) $address
@@ -519,6 +587,7 @@ cat >"$work/members.py" <<'END'
 import json, sys
 mapping = ["start", "end", "permissions", "offset", "device", "inode", "page_size", "name", "build_id"]
 members = {"normalize": ["address", "file", "offset", "elf_address", "build_id", "build_id_source", "state", "reason"],
+           "compare": ["backend", "addresses", "found", "mappings", "runs", "open_ns", "lookup_ns", "best_ns", "system_calls"],
            "diff": ["kind"] + mapping, "list": mapping, "summary": ["kind", "mappings", "size"]}[sys.argv[1]]
 objects = [json.loads(line) for line in sys.stdin]
 sys.exit(not objects or any(list(o) != members for o in objects))
@@ -533,6 +602,10 @@ if [ -s "$work/python3" ]; then
     check "list --build-ids --json: the members" members_are list
     check "list --summary --json, all" exits 0 list --summary --json $target
     check "list --summary --json: the members" members_are summary
+    if [ "$backends" != text ]; then
+        check "compare --json, all" exits 0 compare --json --all --count 2 $target
+        check "compare --json: the members" members_are compare
+    fi
     if [ -s "$work/changes" ]; then
         cp "$work/changes" "$work/out"
         check "watch --json: the members" members_are diff
@@ -571,6 +644,11 @@ END
     check "a name too long, text" exits 0 find --backend text $deep 0x"$start"
     check "a name too long, text: the line" out_is "$line"
     check "a name too long, text: nothing is said" err_is_empty
+    check "compare, a name too long" exits 1 compare --all $deep
+    check "compare, a name too long: nothing is measured" out_is_empty
+    check "compare, a name too long: the text has it" err_has "procmap: text only:  $line"
+    check "compare, a name too long: the ioctl has it not" grep -q "^procmap: ioctl only: $range [^/]*$" "$work/err"
+    check "compare, a name too long: nothing else" [ "$(wc -l <"$work/err")" -eq 3 ]
 else
     echo "skipped: names that are too long for the ioctl"
 fi
@@ -598,6 +676,9 @@ check "list --build-ids, none that can be known: none is claimed" out_is_file "$
 check "list --proc --backend ioctl" exits 3 list --proc "$work/proc" --backend ioctl
 check "list --proc --backend ioctl: nothing listed" out_is_empty
 check "list --proc --backend ioctl: why" err_has '[ENOTTY]'
+check "compare --proc, no ioctl" exits 3 compare --proc "$work/proc"
+check "compare --proc, no ioctl: why" err_has 'PROCMAP_QUERY needs Linux 6.11'
+check "compare --proc, no ioctl: nothing is measured" out_is_empty
 
 # A list that breaks off is not passed off as whole.
 head -c 120 "$strange" >"$work/proc/43/maps"
@@ -640,13 +721,14 @@ for wrong in "list --no-such" "list --next" "list 1 2" "list 0" "list -- -1" "li
     "normalize --from -" "normalize --next self" "normalize 1/x 0x10" "snapshot 1 2" "snapshot --json" "snapshot --from $strange 1" \
     "snapshot --page-sizes --from $strange" "diff" "diff self" "diff self self self" "diff - -" "diff 0 self" "diff 1/ self" \
     "diff --from $strange self" "watch 1 2" "watch --from $strange" "watch --interval" "watch --interval x" "watch --interval -1" \
-    "watch --interval inf" "watch --interval 1.2.3" "watch --interval 9999999" "watch --count -1" "watch --count 1x"; do
+    "watch --interval inf" "watch --interval 1.2.3" "watch --interval 9999999" "watch --count -1" "watch --count 1x" \
+    "compare zz" "compare --all $target 10" "compare --count 0" "compare --backend text" "compare --from $strange"; do
     # shellcheck disable=SC2086  # words
     check "usage: $wrong" exits 2 $wrong
     check "usage: $wrong: the hint" err_has "Try 'procmap ${wrong%% *} --help'."
     check "usage: $wrong: nothing else" out_is_empty
 done
-for command in "" list find normalize snapshot diff watch probe; do
+for command in "" list find normalize snapshot diff watch compare probe; do
     check "$command --help" exits 0 $command --help
     check "$command --help: usage" out_has "usage: procmap ${command:-COMMAND}"
 done
@@ -658,8 +740,10 @@ check "--version is the header's" out_is "procmap $version"
 
 # Output that cannot be written.
 if [ -c /dev/full ]; then
+    compare=--help
+    [ "$backends" = text ] || compare="compare --count 1"
     for command in "list --from $here/data/realistic_10k.maps" "list --summary" "find self --next 0" "normalize self 0" snapshot \
-        "diff $strange self" probe --help "list --help" --version; do
+        "diff $strange self" probe "$compare" --help "list --help" --version; do
         # shellcheck disable=SC2086  # words
         "$procmap" $command >/dev/full 2>"$work/err"
         check "$command >/dev/full" [ $? -eq 3 ]
