@@ -1032,12 +1032,12 @@ public:
         const procmap::error broke = work_.run(*process, queries, [this](const procmap::mapping& m) {
             sink_ = sink_ + m.offset + m.name.size();
         });
-        const auto done = clock::now();
+        const auto looked_up = clock::now();
         process.reset();
         const auto closed = clock::now();
         end_if(broke);
-        opens_.push_back(ns(opened - begun) + ns(closed - done));
-        lookups_.push_back(ns(done - opened));
+        opens_.push_back(ns(opened - begun) + ns(closed - looked_up));
+        lookups_.push_back(ns(looked_up - opened));
     }
 
     [[nodiscard]] std::optional<std::uint64_t> calls() const { return calls_; }
