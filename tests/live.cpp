@@ -1,6 +1,6 @@
 // Real address spaces, made to be looked at, and compared with the raw text of /proc and with plain system calls.
 #define DOCTEST_CONFIG_IMPLEMENT
-#include "support.hpp"
+#include "churn.hpp"
 
 #include <dlfcn.h>
 #include <linux/bpf.h>
@@ -1069,164 +1069,6 @@ TEST_CASE("allocations are not counted under a sanitizer, which has its own allo
 
 // ---- churn
 
-/// Stable mappings with room for change around them. It lies where the kernel puts nothing by itself, so that nobody else's
-/// memory gets into a hole that the changes make.
-class arena {
-public:
-    static constexpr std::size_t slots = 32, slot_pages = 10, stable_pages = 2;
-
-    arena() {
-        for (const std::uintptr_t hint : {std::uintptr_t{0x10}, std::uintptr_t{0x2000}, std::uintptr_t{0}}) {
-            const auto wanted = sizeof(void*) == 8 ? hint << 32 : 0;
-            base_ = map_pages(slots * slot_pages, PROT_NONE, MAP_PRIVATE | MAP_NORESERVE, reinterpret_cast<void*>(wanted));
-            if (wanted == 0 || address_of(base_) == wanted) break;
-            ::munmap(base_, slots * slot_pages * page);
-        }
-        REQUIRE(base_ != nullptr);
-        for (std::size_t i = 0; i < slots; ++i) map(stable_file_, i * slot_pages, stable_pages, protection(i));
-    }
-    arena(const arena&) = delete;
-    arena& operator=(const arena&) = delete;
-    ~arena() {
-        ::munmap(base_, slots * slot_pages * page);
-        ::close(stable_file_);
-        ::close(changing_file_);
-    }
-
-    std::uint64_t start(std::size_t i) const { return address_of(base_ + i * slot_pages * page); }
-    bool is_stable(const mapping& m, std::size_t i) const {
-        const auto expected = i % 2 == 0 ? procmap::permission_set{perm::read} : perm::read | perm::write;
-        return m.start == start(i) && m.end == start(i) + stable_pages * page && m.permissions == expected &&
-               m.offset == i * slot_pages * page && m.inode != 0;
-    }
-
-    /// Changes something between the stable mappings.
-    void change() {
-        const auto random = [this](std::size_t below) {
-            state_ = state_ * 6364136223846793005u + 1442695040888963407u;
-            return static_cast<std::size_t>(state_ >> 33) % below;
-        };
-        const auto place = [&random](std::size_t& count) {
-            const std::size_t first = stable_pages + random(slot_pages - stable_pages);
-            count = 1 + random(slot_pages - first);
-            return random(slots) * slot_pages + first;
-        };
-        std::size_t count = 0;
-        const std::size_t at = place(count);
-        char* const where = base_ + at * page;
-        const int protection = static_cast<int>(random(4));  // none, read, write, both
-        switch (random(6)) {
-            case 0: map_pages(count, protection, MAP_PRIVATE | MAP_FIXED, where); break;
-            case 1: map(changing_file_, at, count, protection); break;
-            case 2: ::munmap(where, count * page); break;
-            case 3: ::mprotect(where, count * page, protection); break;
-            case 4: ::mremap(where, page, count * page, 0); break;
-            default: {
-                const std::size_t to = place(count);
-                if (to / slot_pages != at / slot_pages)
-                    ::mremap(where, page, count * page, MREMAP_MAYMOVE | MREMAP_FIXED, base_ + to * page);
-            }
-        }
-    }
-
-private:
-    static int memory_file() {
-        const int fd = static_cast<int>(::syscall(SYS_memfd_create, "arena", MFD_CLOEXEC));
-        REQUIRE(::ftruncate(fd, static_cast<off_t>(slots * slot_pages * page)) == 0);
-        return fd;
-    }
-    static int protection(std::size_t i) { return i % 2 == 0 ? PROT_READ : PROT_READ | PROT_WRITE; }
-    void map(int fd, std::size_t at, std::size_t pages, int protection) const {
-        ::mmap(base_ + at * page, pages * page, protection, MAP_PRIVATE | MAP_FIXED, fd, static_cast<off_t>(at * page));
-    }
-
-    char* base_ = nullptr;
-    int stable_file_ = memory_file();
-    int changing_file_ = memory_file();
-    std::uint64_t state_ = 1;
-};
-
-/// What became of some walks and finds. A plain sum, so that threads can each have one.
-struct tally {
-    int complete = 0, contended = 0, out_of_order = 0, missing = 0, failed = 0, wrong = 0;
-    procmap::error failure{};  // one of those that should not be
-
-    tally& operator+=(const tally& other) {
-        if (other.failed != 0) failure = other.failure;
-        complete += other.complete, contended += other.contended, out_of_order += other.out_of_order;
-        missing += other.missing, failed += other.failed, wrong += other.wrong;
-        return *this;
-    }
-    void check() const {
-        CAPTURE(failure);
-        CHECK(out_of_order == 0);
-        CHECK(missing == 0);
-        CHECK(failed == 0);
-        CHECK(wrong == 0);
-    }
-};
-
-void walk_once(const maps& of, const arena& stable, tally& count) {
-    auto walk = of.walk();
-    std::uint64_t last_end = 0;
-    std::size_t found = 0;
-    for (const mapping& m : walk) {
-        if (m.start < last_end || m.start >= m.end) ++count.out_of_order;
-        last_end = m.end;
-        if (found < arena::slots && stable.is_stable(m, found)) ++found;
-    }
-    if (walk.error() == errc::contended)
-        ++count.contended;
-    else if (!walk.complete() || walk.error() != errc::none)
-        ++count.failed, count.failure = walk.error();
-    else if (found != arena::slots)
-        ++count.missing;
-    else
-        ++count.complete;
-}
-
-void find_once(const maps& of, const arena& stable, std::size_t i, tally& count) {
-    const auto hit = of.find(stable.start(i % arena::slots) + page);
-    if (hit)
-        stable.is_stable(*hit, i % arena::slots) ? ++count.complete : ++count.wrong;
-    else if (hit.error() == errc::contended)
-        ++count.contended;
-    else
-        ++count.failed, count.failure = hit.error();
-}
-
-/// Threads that each call their own function with a tally until it has been called so often, or the test ends.
-class crew {
-public:
-    using job = std::function<void(std::size_t, tally&)>;
-    void add(std::size_t times, job work) { jobs_.emplace_back(times, std::move(work)); }
-    /// Runs them all; those without an end (0 times) stop when the others have.
-    tally run() {
-        std::vector<tally> counts(jobs_.size());
-        std::vector<std::thread> finite;
-        std::vector<std::thread> endless;
-        std::atomic<std::size_t> ready = 0;
-        std::atomic<bool> stop = false;
-        for (std::size_t i = 0; i < jobs_.size(); ++i) {
-            auto& threads = jobs_[i].first == 0 ? endless : finite;
-            threads.emplace_back([&, i] {
-                const auto& [times, work] = jobs_[i];
-                for (++ready; ready != jobs_.size();) std::this_thread::yield();  // no new thread's stack during the churn
-                for (std::size_t n = 0; times == 0 ? !stop : n < times; ++n) work(n, counts[i]);
-            });
-        }
-        for (std::thread& one : finite) one.join();
-        stop = true;
-        for (std::thread& one : endless) one.join();
-        tally sum;
-        for (const tally& one : counts) sum += one;
-        return sum;
-    }
-
-private:
-    std::vector<std::pair<std::size_t, job>> jobs_;
-};
-
 /// How many walks to make under churn: fewer where each instruction costs more.
 std::size_t churn_walks() {
     if (const char* const asked = std::getenv("PROCMAP_CHURN_WALKS"); asked != nullptr) return std::strtoul(asked, nullptr, 10);
@@ -1243,21 +1085,18 @@ TEST_CASE("walks beside a thread that changes the address space: ascending, and 
         arena stable;
         const maps self = need(maps::open_self({.use = use}));
         crew threads;
-        threads.add(0, [&](std::size_t, tally&) { stable.change(); });
+        threads.add_change(stable);
         threads.add(churn_walks(), [&](std::size_t, tally& count) { walk_once(self, stable, count); });
         const tally all = threads.run();
         all.check();
         CHECK(all.contended == 0);
-        CHECK(static_cast<std::size_t>(all.complete) == churn_walks());
+        CHECK(static_cast<std::size_t>(all.right) == churn_walks());
     }
 }
 
 TEST_CASE("walks of a process that changes its address space: ascending, and nothing stable is missed") {
     arena stable;
-    child changing{[&](channel& parent) {
-        parent.signal();
-        for (;;) stable.change();
-    }};
+    child changing = changing_child(stable);
     changing->await();
     for (const backend use : backends()) {
         CAPTURE(use);
@@ -1269,7 +1108,7 @@ TEST_CASE("walks of a process that changes its address space: ascending, and not
         }
         all.check();
         CHECK(all.contended == 0);
-        CHECK(static_cast<std::size_t>(all.complete) == 2 * churn_walks());
+        CHECK(static_cast<std::size_t>(all.right) == 2 * churn_walks());
     }
 }
 
@@ -1277,7 +1116,7 @@ TEST_CASE("threads that share one text handle notice each other: no torn record,
     arena stable;
     const maps self = need(maps::open_self({.use = backend::text}));
     crew threads;
-    threads.add(0, [&](std::size_t, tally&) { stable.change(); });
+    threads.add_change(stable);
     const auto enough = std::chrono::steady_clock::now() + std::chrono::seconds{4};  // those that collide can wait for long
     const auto in_time = [enough] { return std::chrono::steady_clock::now() < enough; };
     for (int i = 0; i < 3; ++i) {  // more than there may be processors: some are interrupted in the middle of a read
@@ -1290,8 +1129,8 @@ TEST_CASE("threads that share one text handle notice each other: no torn record,
     }
     const tally all = threads.run();
     all.check();
-    MESSAGE(all.complete, " right, ", all.contended, " contended");
-    CHECK(all.contended * 10 <= all.complete);
+    MESSAGE(all.right, " right, ", all.contended, " contended");
+    CHECK(all.contended * 10 <= all.right);
 }
 
 TEST_CASE("threads that share one ioctl handle each get the right answers") {
@@ -1299,7 +1138,7 @@ TEST_CASE("threads that share one ioctl handle each get the right answers") {
     arena stable;
     const maps self = need(maps::open_self({.use = backend::ioctl}));
     crew threads;
-    threads.add(0, [&](std::size_t, tally&) { stable.change(); });
+    threads.add_change(stable);
     for (int i = 0; i < 2; ++i)
         threads.add(churn_walks(), [&](std::size_t n, tally& count) {
             walk_once(self, stable, count);
@@ -1413,10 +1252,7 @@ TEST_CASE("a walk survives handlers that use the same handle at any moment, whil
     static tally from_handler;
     arena here;
     stable = &here;
-    child changing{[&](channel& parent) {
-        parent.signal();
-        for (;;) here.change();
-    }};
+    child changing = changing_child(here);
     changing->await();
     for (const backend use : backends()) {
         CAPTURE(use);
@@ -1436,9 +1272,9 @@ TEST_CASE("a walk survives handlers that use the same handle at any moment, whil
         }
         outer.check();
         from_handler.check();
-        CHECK(from_handler.complete > 0);
+        CHECK(from_handler.right > 0);
         CHECK(from_handler.contended == 0);
-        CHECK(outer.complete > 0);
+        CHECK(outer.right > 0);
     }
 }
 
