@@ -1400,6 +1400,19 @@ TEST_CASE("what reaches back over the mapping before it is clipped, its offset t
     CHECK(proc.open().find_from(0x8000).error() == errc::not_mapped);
 }
 
+TEST_CASE("a 32-bit ARM kernel's [vectors] is no mapping, and the one that arm64 maps into a 32-bit process is") {
+    const std::string heap = "00021000-00043000 rw-p 00000000 00:00 0 ";
+    const std::string vectors = "ffff0000-ffff1000 r-xp 00000000 00:00 0 ";
+    const recorded_proc arm{heap + "         [heap]\n" + vectors + "         [vectors]\n"};
+    CHECK(walk_with_names(arm.open(), {}).records.size() == 1);
+    CHECK(arm.open().find(0xffff0000).error() == errc::not_mapped);
+    CHECK(arm.open().find_from(0x43000).error() == errc::not_mapped);
+    const std::string more(24, ' ');
+    const recorded_proc arm64{heap + more + "         [heap]\n" + vectors + more + "         [vectors]\n"};
+    CHECK(walk_with_names(arm64.open(), {}).records.size() == 2);
+    CHECK(arm64.open().find(0xffff0000).has_value());
+}
+
 TEST_CASE("a file may have an inode of 0, but then it has a device") {
     const recorded_proc proc{
         "00001000-00002000 rw-s 00000000 00:01 0                                  /SYSV00000000 (deleted)\n"

@@ -451,6 +451,15 @@ TEST_CASE("recorded maps text is read as it stands, without [vsyscall]") {
     CHECK(need(snapshot::parse(strange_text)).find(0xffffffffff600000).error() == errc::not_mapped);
 }
 
+TEST_CASE("recorded text of a 32-bit ARM kernel is read without [vectors], which arm64 maps into 32-bit processes") {
+    const std::string head = "ffff0000-ffff1000 r-xp 00000000 00:00 0 ";
+    CHECK(need(snapshot::parse(head + "         [vectors]\n")).empty());
+    const snapshot of_arm64 = need(snapshot::parse(head + "                                 [vectors]\n"));
+    REQUIRE(of_arm64.size() == 1);
+    CHECK(of_arm64[0].name == "[vectors]");
+    check_written_and_read(of_arm64);
+}
+
 TEST_CASE("what is said of [vsyscall] is not said of the mapping before it") {
     const std::string vsyscall = "ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]\n";
     const snapshot s = need(snapshot::parse("1000-2000 r--p 0 00:00 0\n" + vsyscall + "KernelPageSize: 2048 kB\n"));

@@ -223,7 +223,7 @@ inline std::optional<std::string> slurp(const std::string& path) {
 
 inline std::string maps_path(pid_t pid) { return "/proc/" + std::to_string(pid) + "/maps"; }
 
-/// One line of raw text. `[vsyscall]`, which is no mapping, is left out of lists of them.
+/// One line of raw text. `[vsyscall]`, and a 32-bit ARM kernel's `[vectors]`, are no mappings, and left out of lists of them.
 struct raw_line {
     std::string line;
     unsigned long long start = 0, end = 0;
@@ -239,7 +239,7 @@ inline std::vector<raw_line> raw_lines(const std::string& text) {
         std::sscanf(raw.line.c_str(), "%llx-%llx %4s %*x %*x:%*x %*u%n", &raw.start, &raw.end, raw.permissions, &head);
         const auto column = std::max<std::size_t>(static_cast<std::size_t>(head) + 1, kernel_is_64_bit() ? 72 : 48) + 1;
         if (raw.line.size() > column) raw.name = raw.line.substr(column);
-        if (raw.name != "[vsyscall]") lines.push_back(std::move(raw));
+        if (raw.name != "[vsyscall]" && (raw.name != "[vectors]" || kernel_is_64_bit())) lines.push_back(std::move(raw));
     }
     return lines;
 }

@@ -73,8 +73,9 @@ public:
     /// or inherited by fork is not read as text: others may be reading it.
     [[nodiscard]] static result<basic_snapshot> capture(const maps& from, const capture_options& options = {}, const Allocator& allocator = {});
 
-    /// Reads recorded maps text, or smaps, or what a snapshot was written to. Names are decoded; `[vsyscall]`, which is no mapping,
-    /// is left out. A malformed line is an error, with its number and byte; `*` of the result is then what stood before it.
+    /// Reads recorded maps text, or smaps, or what a snapshot was written to. Names are decoded; what is no mapping (`[vsyscall]`, and
+    /// `[vectors]` of a 32-bit ARM kernel) is left out. A malformed line is an error, with its number and byte; `*` of the result is
+    /// then what stood before it.
     [[nodiscard]] static result<basic_snapshot> parse(std::string_view text, const Allocator& allocator = {});
 
     /// Copies any range of mappings, in any order.
@@ -387,7 +388,7 @@ auto basic_snapshot<Allocator>::parse(std::string_view text, const Allocator& al
                 return {b.build(), wrong};
             }
             any = true;
-            kept = m->name != "[vsyscall]" || m->file_backed();
+            kept = !detail::is_gate(line, *m);
             if (kept) (void)b.add(*m);
         } else if (!any || (kept && !b.annotate(line))) {
             return {b.build(), wrong};

@@ -123,6 +123,14 @@ constexpr std::size_t scan_line(std::string_view line, mapping& m) noexcept {
     return whole_line;
 }
 
+/// Whether a line that scan_line read is of a gate VMA: text lists it behind the mappings, but it is in no address space, so the
+/// ioctl never reports it (get_gate_vma(), m_start()). Two kernels that have the ioctl have one: x86-64, and 32-bit ARM. An arm64
+/// kernel maps a page of ARM's name into 32-bit processes; that one is a mapping, and its name stands where a 64-bit kernel puts it.
+constexpr bool is_gate(std::string_view line, const mapping& m) noexcept {
+    return !m.file_backed() &&
+           (m.name == "[vsyscall]" || (m.name == "[vectors]" && m.name.data() == line.data() + name_column_32));
+}
+
 }  // namespace detail
 
 /// Reads one line of a maps file, without its newline. The name borrows from `line` and is the text's own bytes:

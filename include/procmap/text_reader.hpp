@@ -59,7 +59,7 @@ public:
                 return fail(from, errc::malformed, step::parse, 0, begin_ + wrong);
             begin_ += whole ? newline + 1 : line.size();
             skipping_ = !whole;
-            if (m.end <= above || (m.name == "[vsyscall]" && !m.file_backed())) continue;  // no VMA: the ioctl has it not
+            if (m.end <= above || is_gate(line, m)) continue;
             take_name(buffer, whole, names, m);
             tries_ = 0;
             return true;
