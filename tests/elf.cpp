@@ -267,7 +267,7 @@ TEST_CASE("a file that is cut short anywhere has its build ID or none, and nothi
     guarded memory{file::size};
     for (const form f : forms) {
         const file made = good(f);
-        const std::size_t whole = file::notes + made.notes_size();
+        const auto whole = static_cast<std::size_t>(file::notes + made.notes_size());
         for (std::size_t size = 0; size <= file::size; ++size) {
             std::byte id[build_id::capacity];
             const std::size_t found = read_id(memory.at_the_end(made.bytes().first(size)), id);

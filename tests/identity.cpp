@@ -374,7 +374,7 @@ std::vector<std::uint64_t> code_addresses(const maps& of, std::size_t count, std
     const auto code = walk_all(of, {.only = procmap::file_backed | procmap::executable}).records;
     std::vector<std::uint64_t> addresses;
     for (std::size_t i = 0; i < count && !code.empty(); ++i) {
-        const record& r = code[random() % code.size()];
+        const record& r = code[static_cast<std::size_t>(random() % code.size())];
         addresses.push_back(r.start + random() % (r.end - r.start));
     }
     return addresses;

@@ -127,7 +127,7 @@ int answer(const std::vector<vma>& vmas, procmap_query& q, std::size_t known = s
     for (std::size_t i = known; i < q.size; ++i)
         if (bytes[i] != 0) return -E2BIG;
     procmap_query in{};
-    std::memcpy(&in, &q, std::min<std::size_t>({q.size, known, sizeof in}));
+    std::memcpy(&in, &q, static_cast<std::size_t>(std::min<std::uint64_t>({q.size, known, sizeof in})));
     if ((in.query_flags & ~0x3fu) != 0 || (in.vma_name_size != 0) != (in.vma_name_addr != 0) ||
         (in.build_id_size != 0) != (in.build_id_addr != 0))
         return -EINVAL;
@@ -157,7 +157,7 @@ int answer(const std::vector<vma>& vmas, procmap_query& q, std::size_t known = s
             out.vma_name_size = v.name.empty() ? 0 : static_cast<std::uint32_t>(v.name.size() + 1);
             if (out.vma_name_size != 0) std::memcpy(reinterpret_cast<void*>(in.vma_name_addr), v.name.c_str(), out.vma_name_size);
         }
-        std::memcpy(&q, &out, std::min<std::size_t>({q.size, known, sizeof out}));
+        std::memcpy(&q, &out, static_cast<std::size_t>(std::min<std::uint64_t>({q.size, known, sizeof out})));
         return 0;
     }
     return -ENOENT;

@@ -883,10 +883,10 @@ TEST_CASE("changes that follow one another in different mappings stay apart") {
 TEST_CASE("applying a difference gives the other snapshot: random ones, also at the top of the address space") {
     std::mt19937 random{3};
     const auto below = [&](std::uint32_t n) { return static_cast<std::uint32_t>(random() % n); };
-    constexpr std::uint64_t count = 48;
+    constexpr std::size_t count = 48;
     const auto make = [&](const std::vector<mapping>& at, std::uint64_t base) {
         std::vector<mapping> mappings;
-        for (std::uint64_t i = 0; i < count; ++i) {
+        for (std::size_t i = 0; i < count; ++i) {
             mapping m = at[i];
             if (m.end == 0) continue;
             m.start = base + i * kib4;
@@ -914,7 +914,7 @@ TEST_CASE("applying a difference gives the other snapshot: random ones, also at 
     for (int round = 0; round < 3000; ++round) {
         const std::uint64_t base = round % 3 == 0 ? 0 : round % 3 == 1 ? 0x7f0000000000 : UINT64_MAX - count * kib4 + 1;
         std::vector<mapping> at(count);
-        for (std::uint64_t i = 0; i < count;)
+        for (std::size_t i = 0; i < count;)
             for (auto [m, n] = std::pair{any(), 1 + below(6)}; n != 0 && i < count; --n) at[i++] = m;
         const snapshot a = make(at, base);
         const std::uint32_t edits = below(2) == 0 ? below(4) : below(40);
