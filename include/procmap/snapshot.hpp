@@ -137,8 +137,8 @@ private:
     }
     [[nodiscard]] std::string_view name(std::uint32_t number) const noexcept {
         if (number == 0) return {};
-        const std::size_t begin = number == 1 ? 0 : name_ends_[number - 2];
-        return {names_.data() + begin, name_ends_[number - 1] - begin};
+        const std::size_t first = number == 1 ? 0 : name_ends_[number - 2];
+        return {names_.data() + first, name_ends_[number - 1] - first};
     }
 
     vector<record> records_;
