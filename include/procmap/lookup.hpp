@@ -62,29 +62,30 @@ inline constexpr find_options nothing_asked{};
     return from.failure(cut ? errc::not_mapped : errc::malformed, step::query);
 }
 
-/// Writes the kernel's answer to `m`. False, and `m` untouched: it contradicts the question.
+/// Writes the kernel's answer to `m`, whose name and build ID are untouched where they were not asked for. False: it contradicts
+/// the question.
 [[nodiscard, gnu::always_inline]] inline bool to_mapping(const uapi::query<>& q, const find_options& asked, std::uint64_t address, bool next,
                                                          name_state unnamed, mapping& m) noexcept {
     const auto& raw = q.raw();
-    const bool right = (next ? raw.vma_start < raw.vma_end : raw.vma_start <= address) && address < raw.vma_end &&
-                       (asked.name.empty() || raw.vma_name_size <= asked.name.size()) &&
-                       (asked.build_id.empty() || raw.build_id_size <= asked.build_id.size());
+    const bool right = (next ? raw.vma_start < raw.vma_end : raw.vma_start <= address) && address < raw.vma_end;
     if (!right) [[unlikely]] return false;
     m.start = raw.vma_start;
     m.end = raw.vma_end;
     m.permissions = permission_set::from_bits(static_cast<std::uint32_t>(raw.vma_flags) & 0x0f);
-    m.name_status = unnamed;
-    m.build_id_known = !asked.build_id.empty() && raw.build_id_addr != 0;
     m.offset = raw.vma_offset;
     m.page_size = raw.vma_page_size;
     m.inode = raw.inode;
     m.device = {raw.dev_major, raw.dev_minor};
-    m.name = {};
-    if (!asked.name.empty() && raw.vma_name_addr != 0) {
-        m.name_status = name_state::exact;
-        if (raw.vma_name_size != 0) m.name = {asked.name.data(), raw.vma_name_size - 1};
+    if (!asked.name.empty()) {
+        if (raw.vma_name_size > asked.name.size()) [[unlikely]] return false;
+        m.name_status = raw.vma_name_addr != 0 ? name_state::exact : unnamed;
+        m.name = {asked.name.data(), raw.vma_name_size != 0 && raw.vma_name_addr != 0 ? raw.vma_name_size - 1 : 0};
     }
-    m.build_id = m.build_id_known ? build_id_view{asked.build_id.first(raw.build_id_size)} : build_id_view{};
+    if (!asked.build_id.empty()) {
+        if (raw.build_id_size > asked.build_id.size()) [[unlikely]] return false;
+        m.build_id_known = raw.build_id_addr != 0;
+        m.build_id = m.build_id_known ? build_id_view{asked.build_id.first(raw.build_id_size)} : build_id_view{};
+    }
     return true;
 }
 
@@ -116,6 +117,12 @@ inline constexpr find_options nothing_asked{};
     return m;
 }
 
+/// What a cold function returned through memory, copied: so the result of the function that called it can stay in registers.
+template <class T>
+[[nodiscard, gnu::always_inline]] inline T copy_of(const T& value) noexcept {
+    return value;
+}
+
 /// The fast path, in line where it is used: what is not asked for then costs nothing.
 [[nodiscard, gnu::always_inline]] inline result<mapping> lookup_ioctl(const handle& from, std::uint64_t address,
                                                                       const find_options& asked, bool next) noexcept {
@@ -126,7 +133,7 @@ inline constexpr find_options nothing_asked{};
     if (!asked.build_id.empty() && from.kernel_build_ids) q.build_id_into(asked.build_id);
     const int saved_errno = errno;
     if (::ioctl(from.fd.get(), uapi::procmap_query_request, &q.raw()) < 0) [[unlikely]]
-        return retry_ioctl(from, q, saved_errno, asked, next);
+        return copy_of(retry_ioctl(from, q, saved_errno, asked, next));
     kernel_wrote(q.raw());
     mapping m;
     if (!to_mapping(q, asked, address, next, name_state::not_asked, m)) [[unlikely]]
@@ -170,7 +177,7 @@ inline void hand_over_name(std::span<char> to, mapping& m) noexcept {
         return from.failure(errc::invalid, step::query);
     if (from.backend == backend::ioctl) [[likely]]
         return lookup_ioctl(from, address, asked, next);
-    return lookup_text(from, address, asked, next);
+    return copy_of(lookup_text(from, address, asked, next));
 }
 
 }  // namespace detail

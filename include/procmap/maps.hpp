@@ -69,7 +69,7 @@ public:
     /// The mapping that holds `address`; errc::not_mapped where none does, or where that one has not all of `options.only`.
     ///
     /// ioctl: one system call (a second one when the name is too long: it then comes without), about 0.4 µs, and 0.15 to 0.3
-    /// more with the name, 2 to 4 with the build ID; 350 bytes of stack. Text: reads on average half the file; 4.5 kB of stack.
+    /// more with the name, 2 to 4 with the build ID; 400 bytes of stack. Text: reads on average half the file; 4.5 kB of stack.
     /// No allocation, no lock, errno left as it was, async-signal-safe.
     [[nodiscard]] result<mapping> find(std::uint64_t address, const find_options& options) const noexcept {
         return detail::lookup(handle_, address, options, false);

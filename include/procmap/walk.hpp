@@ -115,8 +115,7 @@ private:
 
     void advance() noexcept {
         if (state_ != state::at_mapping) return;
-        use_ == backend::ioctl ? ask_next() : read_next();
-        if (state_ != state::at_mapping) return;
+        if (!(use_ == backend::ioctl ? ask_next() : read_next())) [[unlikely]] return;
         if (current_.start < last_end_) {
             if (current_.file_backed()) current_.offset += last_end_ - current_.start;
             current_.start = last_end_;
@@ -124,19 +123,20 @@ private:
         last_end_ = current_.end;
     }
 
-    void ask_next() noexcept {
+    /// Whether there is a next mapping; it is then in current_.
+    [[nodiscard, gnu::always_inline]] bool ask_next() noexcept {
         query_.raw().query_addr = last_end_;
         if (!ask_.name.empty()) query_.name_into(ask_.name);  // the sizes were overwritten
         if (!ask_.build_id.empty() && from_->kernel_build_ids) query_.build_id_into(ask_.build_id);
         const int saved_errno = errno;
-        if (::ioctl(from_->fd.get(), uapi::procmap_query_request, &query_.raw()) < 0) [[unlikely]]
-            return take(detail::retry_ioctl(*from_, query_, saved_errno, ask_, true));
+        if (::ioctl(from_->fd.get(), uapi::procmap_query_request, &query_.raw()) < 0) [[unlikely]] return ask_again(saved_errno);
         detail::kernel_wrote(query_.raw());
-        if (!detail::to_mapping(query_, ask_, last_end_, true, name_state::not_asked, current_)) [[unlikely]]
-            fail(detail::contradiction(*from_, last_end_, query_.raw().vma_end));
+        if (!detail::to_mapping(query_, ask_, last_end_, true, name_state::not_asked, current_)) [[unlikely]] return contradicted();
+        return true;
     }
 
-    void take(const result<mapping>& next) noexcept {
+    [[nodiscard, gnu::noinline, gnu::cold]] bool ask_again(int saved_errno) noexcept {
+        const result<mapping> next = detail::retry_ioctl(*from_, query_, saved_errno, ask_, true);
         if (next) {
             current_ = *next;
         } else if (next.error() == errc::not_mapped) {
@@ -144,13 +144,20 @@ private:
         } else {
             fail(next.error());
         }
+        return next.has_value();
     }
 
-    void read_next() noexcept {
+    [[nodiscard, gnu::noinline, gnu::cold]] bool contradicted() noexcept {
+        fail(detail::contradiction(*from_, last_end_, query_.raw().vma_end));
+        return false;
+    }
+
+    [[nodiscard, gnu::noinline]] bool read_next() noexcept {
         while (reader_.next(*from_, buffer(), last_end_, options_.names, current_))
-            if (current_.passes(options_.only)) return;
-        if (reader_.error().code != errc::none) return fail(reader_.error());
+            if (current_.passes(options_.only)) return true;
         state_ = state::at_end;
+        if (reader_.error().code != errc::none) fail(reader_.error());
+        return false;
     }
 
     [[nodiscard]] std::span<char> buffer() noexcept { return options_.buffer.empty() ? std::span<char>{own_} : options_.buffer; }
