@@ -973,15 +973,20 @@ TEST_CASE("each address of a batch has the location that it has alone") {
     const maps self = need(maps::open_self());
     std::mt19937_64 random{3};
     normalizer n{{.build_ids = true, .elf_addresses = true}}, alone{{.build_ids = true, .elf_addresses = true}};
-    auto addresses = code_addresses(self, 200, random);
-    addresses.push_back(1), addresses.push_back(addresses.front());
-    const auto got = need(n.normalize(self, addresses));
-    for (std::size_t i = 0; i < addresses.size(); ++i) {
-        const auto one = need(alone.normalize(self, std::span{addresses}.subspan(i, 1)));
-        CHECK(static_cast<bool>(one.locations[0]) == static_cast<bool>(got.locations[i]));
-        CHECK(one.locations[0].offset == got.locations[i].offset);
-        CHECK(one.locations[0].elf_address == got.locations[i].elf_address);
-        if (one.locations[0]) CHECK(one.files[0].build_id == got.files[got.locations[i].file].build_id);
+    for (const std::size_t count : {10, 100, 2000}) {  // few are compared, many are sorted byte by byte
+        auto addresses = code_addresses(self, count, random);
+        addresses.push_back(1), addresses.push_back(addresses.front());
+        for (std::size_t i = 0; i < count; ++i) addresses.push_back(random() >> i % 64);
+        std::shuffle(addresses.begin(), addresses.end(), random);
+        const auto got = need(n.normalize(self, addresses));
+        bool same = true;
+        for (std::size_t i = 0; i < addresses.size(); ++i) {
+            const auto one = need(alone.normalize(self, std::span{addresses}.subspan(i, 1)));
+            const procmap::location &l = got.locations[i], &r = one.locations[0];
+            same = same && static_cast<bool>(l) == static_cast<bool>(r) && l.reason == r.reason && l.offset == r.offset &&
+                   l.elf_address == r.elf_address && (!r || one.files[0].build_id == got.files[l.file].build_id);
+        }
+        CHECK(same);
     }
 }
 
