@@ -9,14 +9,13 @@
 #include <iterator>
 #include <vector>
 
-TEST_CASE("every input of the corpus, and every truncation of the short ones") {
+TEST_CASE("every input of the corpus") {
     std::size_t inputs = 0;
     for (const auto& file : std::filesystem::directory_iterator{PROCMAP_CORPUS}) {
         std::ifstream in{file.path(), std::ios::binary};
         const std::vector<char> bytes{std::istreambuf_iterator<char>{in}, {}};
         CAPTURE(file.path().string());
-        for (std::size_t size = bytes.size() <= 600 ? 0 : bytes.size(); size <= bytes.size(); ++size)
-            CHECK(LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(bytes.data()), size) == 0);
+        CHECK(LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()) == 0);
         ++inputs;
     }
     CHECK(inputs > 0);

@@ -1,6 +1,9 @@
 // All mappings of an address space, in ascending order, as a range.
 #pragma once
 
+#include <sys/ioctl.h>
+
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -139,16 +142,16 @@ private:
         const result<mapping> next = detail::retry_ioctl(*from_, query_, saved_errno, ask_, true);
         if (next) {
             current_ = *next;
-        } else if (next.error() == errc::not_mapped) {
+        } else if (next.error().errno_value == ENOENT) {
             state_ = state::at_end;
-        } else {
-            fail(next.error());
+        } else {  // not_mapped by any other sign is an answer from below, which ends nothing
+            fail(next.error() == errc::not_mapped ? from_->failure(errc::malformed, step::query) : next.error());
         }
         return next.has_value();
     }
 
     [[nodiscard, gnu::noinline, gnu::cold]] bool contradicted() noexcept {
-        fail(detail::contradiction(*from_, last_end_, query_.raw().vma_end));
+        fail(from_->failure(errc::malformed, step::query));
         return false;
     }
 
