@@ -1,0 +1,165 @@
+// `import procmap;`: every public name of the headers, without what they include and without macros. One program may import it
+// here and include the headers there: the entities are the same.
+module;
+
+#include <procmap/bpf.hpp>
+#include <procmap/procmap.hpp>
+#include <procmap/system_error.hpp>
+
+export module procmap;
+
+export namespace procmap::inline PROCMAP_ABI {
+
+// flags.hpp
+using procmap::executable;
+using procmap::file_backed;
+using procmap::filter;
+using procmap::filters;
+using procmap::flags;
+using procmap::perm;
+using procmap::permission_set;
+using procmap::readable;
+using procmap::shared;
+using procmap::writable;
+using procmap::operator|;
+
+// result.hpp
+using procmap::bad_result_access;
+using procmap::describe;
+using procmap::errc;
+using procmap::errno_name;
+using procmap::error;
+using procmap::print;
+using procmap::result;
+using procmap::step;
+using procmap::operator<<;  // of every type
+
+// mapping.hpp
+using procmap::build_id_view;
+using procmap::device_number;
+using procmap::mapping;
+using procmap::name_state;
+
+// uapi.hpp
+namespace uapi {
+using procmap::uapi::build_id_size_max;
+using procmap::uapi::carries;
+using procmap::uapi::field;
+using procmap::uapi::fields;
+using procmap::uapi::layout;
+using procmap::uapi::layouts;
+using procmap::uapi::procmap_query;
+using procmap::uapi::procmap_query_request;
+using procmap::uapi::query;
+using procmap::uapi::query_flag;
+using procmap::uapi::query_flags;
+using procmap::uapi::to_query_flags;
+using procmap::uapi::operator|;
+}
+
+// text.hpp
+using procmap::escaped_newline;
+using procmap::name_column_32;
+using procmap::name_column_64;
+using procmap::parse;
+using procmap::parse_line;
+using procmap::parsed_lines;
+
+// fd.hpp
+using procmap::borrowed_fd;
+using procmap::unique_fd;
+
+// open.hpp
+using procmap::backend;
+
+// elf.hpp
+namespace elf {
+using procmap::elf::address_of;
+using procmap::elf::bytes_source;
+using procmap::elf::image;
+using procmap::elf::most_notes;
+using procmap::elf::most_segments;
+using procmap::elf::segment;
+}
+
+// build_id.hpp
+using procmap::build_id;
+using procmap::build_id_source;
+
+// kind.hpp
+using procmap::kind_of;
+using procmap::mapping_kind;
+using procmap::to_string;
+
+// query.hpp
+namespace uapi {
+using procmap::uapi::reply;
+using procmap::uapi::send;
+}
+
+// probe.hpp
+using procmap::capabilities;
+using procmap::hazard;
+using procmap::hazards;
+using procmap::kernel_release;
+using procmap::known_hazards;
+using procmap::probe;
+using procmap::running_kernel;
+
+// lookup.hpp
+using procmap::build_id_buffer;
+using procmap::find_options;
+using procmap::name_buffer;
+
+// walk.hpp
+using procmap::mapping_walk;
+using procmap::walk_options;
+
+// maps.hpp
+using procmap::basic_snapshot;
+using procmap::maps;
+using procmap::open_options;
+
+// mapped_file.hpp
+using procmap::file_state;
+
+// file_memory.hpp
+using procmap::build_id_choice;
+
+// normalizer.hpp
+using procmap::location;
+using procmap::mapped_file;
+using procmap::normalized;
+using procmap::normalizer;
+using procmap::normalizer_options;
+using procmap::reason;
+
+// cached_maps.hpp
+using procmap::cached_maps;
+using procmap::cached_maps_options;
+
+// bpf.hpp
+namespace bpf {
+using procmap::bpf::resolve;
+using procmap::bpf::stack_build_id;
+using procmap::bpf::stack_status;
+using procmap::bpf::to_stack;
+}
+
+// snapshot.hpp
+using procmap::capture_options;
+using procmap::change;
+using procmap::change_kind;
+using procmap::difference;
+using procmap::snapshot;
+using procmap::watcher;
+
+// handover.hpp
+using procmap::receive_maps;
+using procmap::send_maps;
+
+// system_error.hpp
+using procmap::error_category;
+using procmap::make_error_code;
+
+}  // namespace procmap::inline PROCMAP_ABI

@@ -1,0 +1,24 @@
+// A program that imports the library here and includes it in includes.cpp: the types are the same, and what a header specializes
+// of std's templates comes along.
+#include <cstdint>
+#include <functional>
+#include <iostream>
+#include <system_error>
+
+import procmap;
+
+bool is_included_same(const procmap::mapping& m);  // includes.cpp
+
+static void here() {}
+
+int main() {
+    const auto self = procmap::maps::open_self();
+    if (!self) return 1;
+    const auto found = self->find(reinterpret_cast<std::uintptr_t>(&here));
+    if (!found || !is_included_same(*found)) return 1;
+    std::cout << *found << '\n';
+    if (!(procmap::perm::read | procmap::perm::execute).has(procmap::perm::read)) return 1;
+    if (std::hash<procmap::build_id>{}(procmap::build_id{}) != std::hash<procmap::build_id>{}(procmap::build_id{})) return 1;
+    const std::error_code gone = procmap::errc::gone;
+    return gone == std::errc::no_such_process ? 0 : 1;
+}
