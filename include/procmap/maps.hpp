@@ -42,19 +42,20 @@ class maps {
 public:
     maps() noexcept = default;  ///< no handle
 
-    /// Opens the maps of this process: an open, one query to see that it answers, and a uname; text: an open and a read.
+    /// Opens the maps of this process: an open, one query to see that it answers, uname and getpid; text: a read in
+    /// place of uname.
     /// Async-signal-safe, and so are the others.
     [[nodiscard]] static result<maps> open_self(const open_options& how = {}) noexcept {
         return open_target({.proc = how.proc}, how);
     }
     /// Opens the maps of a process, or of a thread by its thread ID. Where its main thread has exited
     /// and others live, it is opened through one of those. errc::gone: no such process, or it just exited; errc::zombie,
-    /// errc::kernel_thread: it has no address space; errc::denied: see maps; errc::unsupported: the back-end that `how` insists on is
-    /// not there.
+    /// errc::kernel_thread: it has no address space; errc::denied: see maps; errc::unsupported: the back-end that `how` insists on, or
+    /// procfs, is not there; errc::failed: no descriptor left, say. Cost as for open_self; more system calls where it cannot be opened.
     [[nodiscard]] static result<maps> open(pid_t pid, const open_options& how = {}) noexcept {
         return open_target({.proc = how.proc, .pid = pid < 0 ? 0 : pid}, how);
     }
-    /// Opens them through one thread, /proc/PID/task/TID/maps.
+    /// Opens them through one thread, /proc/PID/task/TID/maps. Errors and cost as for open(pid).
     [[nodiscard]] static result<maps> open(pid_t pid, pid_t tid, const open_options& how = {}) noexcept {
         return open_target({.proc = how.proc, .pid = pid < 0 ? 0 : pid, .tid = tid == 0 ? -1 : tid}, how);
     }
@@ -63,14 +64,17 @@ public:
     [[nodiscard]] static result<maps> open(borrowed_fd pidfd, const open_options& how = {}) noexcept;
     /// Takes over a descriptor that somebody else opened, after making sure that it is a readable maps file of procfs:
     /// errc::not_maps where it is not (smaps, a regular file, a directory, O_PATH, …), errc::gone where its address space is
-    /// gone, errc::invalid where it is not open. On failure the descriptor is closed. `how.proc` is not used.
+    /// gone, errc::invalid where it is not open. On failure the descriptor is closed. `how.proc` is not used. Six system calls, by
+    /// text five.
     [[nodiscard]] static result<maps> adopt(unique_fd fd, const open_options& how = {}) noexcept;
 
     /// The mapping that holds `address`; errc::not_mapped where none does, or where that one has not all of `options.only`.
     ///
     /// ioctl: one system call (a second one when the name is too long: it then comes without), about 0.4 µs, and 0.15 to 0.3
     /// more with the name, 2 to 4 with the build ID; 400 bytes of stack. Text: reads on average half the file; 4.5 kB of stack.
-    /// No allocation, no lock, errno left as it was, async-signal-safe.
+    /// No allocation, no lock, errno left as it was, async-signal-safe. Other errors: errc::gone, task_gone and contended (text),
+    /// denied (a sandbox), interrupted, malformed (no kernel's answer), invalid (no handle, or a build-ID buffer below 20 bytes).
+    /// Source: do_procmap_query() in fs/proc/task_mmu.c.
     [[nodiscard]] result<mapping> find(std::uint64_t address, const find_options& options) const noexcept {
         return detail::lookup(handle_, address, options, false);
     }
