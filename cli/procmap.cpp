@@ -54,10 +54,14 @@ constexpr char from_help[] =
     R"(  --from FILE      recorded maps text instead of a TARGET; - is standard input
 )";
 
-constexpr char common_help[] =
+constexpr char backend_help[] =
     R"(  --backend WHICH  auto (the default: the ioctl where it answers, otherwise text), ioctl or text
-  --proc DIR       where procfs is mounted; /proc by default
+)";
+
+constexpr char common_help[] =
+    R"(  --proc DIR       where procfs is mounted; /proc by default
   --help           this
+  --version        the version
 )";
 
 constexpr char list_help[] = R"(usage: procmap list [TARGET] [OPTION...]
@@ -200,9 +204,40 @@ void flush() {
     if (std::fflush(stdout) != 0) cannot_write();
 }
 
+/// Whether a terminal understands the escape sequences that are used here.
+bool understands_escapes(int fd) {
+    const char* const terminal = std::getenv("TERM");
+    return ::isatty(fd) != 0 && terminal != nullptr && std::strcmp(terminal, "dumb") != 0;
+}
+
+/// Says on standard error how far work is that takes longer than a moment; only on a terminal.
+class progress {
+public:
+    /// "procmap: N of ALL what", on a line of its own, which the next one replaces; `all` is 0 where it is not known.
+    static void show(std::uint64_t n, const char* what, std::uint64_t all = 0) {
+        static const bool wanted = understands_escapes(STDERR_FILENO);
+        const auto now = clock::now();
+        if (!wanted || now < next_) return;
+        next_ = now + std::chrono::milliseconds(200);
+        std::fprintf(stderr, "\rprocmap: %s%s %s\033[K", std::to_string(n).c_str(),
+                     all == 0 ? "" : (" of " + std::to_string(all)).c_str(), what);
+        shown_ = true;
+    }
+    static void clear() {
+        if (shown_) std::fputs("\r\033[K", stderr);
+        shown_ = false;
+    }
+
+private:
+    using clock = std::chrono::steady_clock;
+    static inline clock::time_point next_ = clock::now() + std::chrono::milliseconds(500);
+    static inline bool shown_ = false;
+};
+
 /// Says something on standard error, after what went to standard output before it.
 void complain(const std::string& text) {
     flush();
+    progress::clear();
     std::fprintf(stderr, "procmap: %s\n", text.c_str());
 }
 
@@ -760,9 +795,13 @@ int read_addresses(const auto& answer) {
     constexpr std::string_view blanks = " \t\n\v\f\r";
     int status = done;
     std::vector<std::uint64_t> addresses;
+    const bool silent = ::isatty(STDOUT_FILENO) != 0;  // there, the answers show how far it is
+    std::uint64_t answered = 0;
     const auto answer_all = [&] {
         const bool goes_on = addresses.empty() || answer(addresses);
+        answered += addresses.size();
         addresses.clear();
+        if (!silent) progress::show(answered, "addresses");
         flush();
         return goes_on;
     };
@@ -794,6 +833,7 @@ int read_addresses(const auto& answer) {
         text.erase(0, whole);
         if (!answer_all()) return status;
     }
+    progress::clear();
     return status;
 }
 
@@ -878,9 +918,8 @@ void show(const arguments& a, const procmap::change& c, bool coloured) {
 
 /// Whether standard output is a terminal that shows colours, to someone who wants them (no-color.org).
 bool wants_colours() {
-    const char* const terminal = std::getenv("TERM");
-    return ::isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr && terminal != nullptr &&
-           std::strcmp(terminal, "dumb") != 0;
+    const char* const unwanted = std::getenv("NO_COLOR");
+    return (unwanted == nullptr || *unwanted == '\0') && understands_escapes(STDOUT_FILENO);
 }
 
 int diff(const arguments& a) {
@@ -1076,7 +1115,6 @@ void say_missing(const char* who, std::vector<std::string> lines, std::vector<st
 
 int compare(const arguments& a) {
     const question asked(a, "compare", 1);
-    if (a.how.use != procmap::backend::automatic) usage_error("compare is about both back-ends", "compare");
     if (a.count && *a.count == 0) usage_error("no runs", "compare");
     if (a.all && !asked.addresses.empty()) usage_error("either --all or ADDRESSes", "compare");
     workload work{.addresses = asked.addresses, .only = {}};
@@ -1116,7 +1154,9 @@ int compare(const arguments& a) {
     for (; a.count ? runs < *a.count : runs < least_runs || clock::now() < enough; ++runs) {
         text.measure();
         ioctl.measure();
+        progress::show(runs + 1, "runs", a.count.value_or(0));
     }
+    progress::clear();
 
     if (a.json) {
         for (const contender* c : {&text, &ioctl})
@@ -1156,19 +1196,20 @@ struct command {
 };
 
 constexpr command commands[] = {
-    {"list", list, "all mappings of a process", list_help, "TFrwxsfbSj"},
-    {"find", find, "the mapping that holds an address", find_help, "TFnj"},
-    {"normalize", normalize, "the file, offset and build ID of an address", normalize_help, "TFj"},
-    {"snapshot", snapshot, "a copy of the mappings, to be kept", snapshot_help, "TFpb"},
-    {"diff", diff, "what changed between two snapshots", diff_help, "j"},
-    {"watch", watch, "what changes, as it happens", watch_help, "Ticj"},
+    {"list", list, "all mappings of a process", list_help, "TFrwxsfbSjB"},
+    {"find", find, "the mapping that holds an address", find_help, "TFnjB"},
+    {"normalize", normalize, "the file, offset and build ID of an address", normalize_help, "TFjB"},
+    {"snapshot", snapshot, "a copy of the mappings, to be kept", snapshot_help, "TFpbB"},
+    {"diff", diff, "what changed between two snapshots", diff_help, "jB"},
+    {"watch", watch, "what changes, as it happens", watch_help, "TicjB"},
     {"compare", compare, "text against ioctl: the same answers, and how fast", compare_help, "Tacj"},
-    {"probe", probe, "what this kernel and this sandbox can do", probe_help, "j"},
+    {"probe", probe, "what this kernel and this sandbox can do", probe_help, "jB"},
 };
 
 constexpr option options[] = {
     {"backend", required_argument, nullptr, 'B'},  {"proc", required_argument, nullptr, 'P'},
-    {"help", no_argument, nullptr, 'H'},           {"from", required_argument, nullptr, 'F'},
+    {"help", no_argument, nullptr, 'H'},           {"version", no_argument, nullptr, 'V'},
+    {"from", required_argument, nullptr, 'F'},
     {"readable", no_argument, nullptr, 'r'},       {"writable", no_argument, nullptr, 'w'},
     {"executable", no_argument, nullptr, 'x'},     {"exec", no_argument, nullptr, 'x'},
     {"shared", no_argument, nullptr, 's'},         {"file-backed", no_argument, nullptr, 'f'},
@@ -1177,7 +1218,7 @@ constexpr option options[] = {
     {"interval", required_argument, nullptr, 'i'}, {"count", required_argument, nullptr, 'c'},
     {"all", no_argument, nullptr, 'a'},            {"json", no_argument, nullptr, 'j'},           {nullptr, 0, nullptr, 0},
 };
-constexpr std::string_view common_options = "BPH";
+constexpr std::string_view common_options = "PHV";
 
 procmap::backend parse_backend(std::string_view text, const char* command) {
     if (text == "auto") return procmap::backend::automatic;
@@ -1195,7 +1236,12 @@ double parse_interval(const char* text, const char* command) {
     return seconds;
 }
 
-/// Reads what follows the command's name, argv[0]; answers --help.
+void put_version() {
+    put("procmap " + std::to_string(PROCMAP_VERSION_MAJOR) + '.' + std::to_string(PROCMAP_VERSION_MINOR) + '.' +
+        std::to_string(PROCMAP_VERSION_PATCH) + '\n');
+}
+
+/// Reads what follows the command's name, argv[0]; answers --help and --version.
 arguments parse_arguments(const command& c, int argc, char** argv) {
     static char program[] = "procmap";
     argv[0] = program;  // getopt's messages begin with it
@@ -1216,7 +1262,12 @@ arguments parse_arguments(const command& c, int argc, char** argv) {
                 put(c.help);
                 put(c.options.find('T') != c.options.npos ? target_help : "");
                 if (c.options.find('F') != c.options.npos) put(from_help);
+                if (c.options.find('B') != c.options.npos) put(backend_help);
                 put(common_help);
+                flush();
+                std::exit(done);
+            case 'V':
+                put_version();
                 flush();
                 std::exit(done);
             case 'F': a.from = optarg; break;
@@ -1258,8 +1309,7 @@ int run(int argc, char** argv) {
     if (name == "--help") {
         put_help();
     } else if (name == "--version") {
-        put("procmap " + std::to_string(PROCMAP_VERSION_MAJOR) + '.' + std::to_string(PROCMAP_VERSION_MINOR) + '.' +
-            std::to_string(PROCMAP_VERSION_PATCH) + '\n');
+        put_version();
     } else {
         usage_error("no such command: " + std::string(name));
     }

@@ -18,4 +18,7 @@ install(FILES ${PROJECT_BINARY_DIR}/procmap.pc DESTINATION ${CMAKE_INSTALL_DATAD
 if(PROCMAP_BUILD_CLI)
   install(TARGETS procmap_cli EXPORT procmap-cli COMPONENT cli)
   install(EXPORT procmap-cli NAMESPACE procmap:: DESTINATION ${package} COMPONENT cli)
+  install(FILES man/procmap.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT cli)
+  install(FILES cli/completion/procmap DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions COMPONENT cli)
+  install(FILES cli/completion/_procmap DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions COMPONENT cli)
 endif()

@@ -526,6 +526,10 @@ if c++ -no-pie "$work/mapper.cpp" -o "$work/mapper" 2>"$work/err"; then
         TERM=xterm NO_COLOR=1 script -qc "'$procmap' watch --interval 0.05 --count 2 $mapper" /dev/null </dev/null >"$work/out" 2>&1
         check "watch, NO_COLOR, a terminal" out_has 'mapped '
         check "watch, NO_COLOR, a terminal: no colours" fails out_has "$escape"
+        TERM=xterm NO_COLOR='' script -qc "'$procmap' watch --interval 0.05 --count 2 $mapper" /dev/null </dev/null >"$work/out" 2>&1
+        check "watch, an empty NO_COLOR, a terminal: colours" out_has "${escape}[32mmapped "
+        TERM=dumb script -qc "'$procmap' watch --interval 0.05 --count 2 $mapper" /dev/null </dev/null >"$work/out" 2>&1
+        check "watch, a dumb terminal: no colours" fails out_has "$escape"
     else
         echo "skipped: colours on a terminal, without a pseudo-terminal"
     fi
@@ -722,7 +726,7 @@ for wrong in "list --no-such" "list --next" "list 1 2" "list 0" "list -- -1" "li
     "snapshot --page-sizes --from $strange" "diff" "diff self" "diff self self self" "diff - -" "diff 0 self" "diff 1/ self" \
     "diff --from $strange self" "watch 1 2" "watch --from $strange" "watch --interval" "watch --interval x" "watch --interval -1" \
     "watch --interval inf" "watch --interval 1.2.3" "watch --interval 9999999" "watch --count -1" "watch --count 1x" \
-    "compare zz" "compare --all $target 10" "compare --count 0" "compare --backend text" "compare --from $strange"; do
+    "compare zz" "compare --all $target 10" "compare --count 0" "compare --backend text" "list --version=1" "compare --from $strange"; do
     # shellcheck disable=SC2086  # words
     check "usage: $wrong" exits 2 $wrong
     check "usage: $wrong: the hint" err_has "Try 'procmap ${wrong%% *} --help'."
@@ -735,8 +739,10 @@ done
 
 # The version is the header's.
 version=$(sed -n 's/^#define PROCMAP_VERSION_[A-Z]* \([0-9]*\)$/\1/p' "$here/../include/procmap/version.hpp" | paste -s -d . -)
-check "--version" exits 0 --version
-check "--version is the header's" out_is "procmap $version"
+for command in "" list find normalize snapshot diff watch compare probe; do
+    check "$command --version" exits 0 $command --version
+    check "$command --version is the header's" out_is "procmap $version"
+done
 
 # Output that cannot be written.
 if [ -c /dev/full ]; then
@@ -767,6 +773,31 @@ if has_terminal; then
     check "NO_COLOR, a terminal: no colours" fails out_has "$escape"
 else
     echo "skipped: NO_COLOR on a terminal, without a pseudo-terminal"
+fi
+
+# How far long work is: on a terminal's standard error, where it is long, and until something else is said there.
+if has_terminal; then
+    addresses="(echo 10; sleep 0.8; echo 20; sleep 0.3; echo zz)"
+    on_terminal() { TERM=$1 script -qc "$2" /dev/null </dev/null >"$work/out" 2>&1; }
+    shown=$(printf '\rprocmap: 2 addresses\033[K')
+    cleared=$(printf '\r\033[K')
+    on_terminal xterm "$addresses | '$procmap' normalize $target >'$work/answers'"
+    check "progress" out_has "$shown"
+    check "progress: until something else is said" out_has "${cleared}procmap: standard input: no ADDRESS"
+    [ "$(wc -l <"$work/answers")" -eq 2 ]
+    check "progress: not in the output" [ $? -eq 0 ]
+    on_terminal xterm "$addresses | '$procmap' normalize $target"
+    check "progress: not where the answers are seen" fails out_has "$shown"
+    on_terminal dumb "$addresses | '$procmap' normalize $target >'$work/answers'"
+    check "progress: not on a dumb terminal" fails out_has "$shown"
+    on_terminal xterm "echo 10 20 | '$procmap' normalize $target >'$work/answers'"
+    check "progress: not where it is soon done" [ ! -s "$work/out" ]
+    if [ "$backends" != text ]; then
+        on_terminal xterm "'$procmap' compare --count 200000 --json $target & sleep 1.2; kill \$!"
+        check "progress of compare" grep -q 'procmap: [0-9]* of 200000 runs' "$work/out"
+    fi
+else
+    echo "skipped: progress, without a pseudo-terminal"
 fi
 
 echo "$checks checks, $failures failed"

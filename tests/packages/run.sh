@@ -66,6 +66,13 @@ not_found() {
     grep -q "$why" output
 }
 
+# command_files PREFIX: what comes with the command is where its readers look
+command_files() {
+    [ -e "$1/share/man/man1/procmap.1" ]
+    [ -e "$1/share/bash-completion/completions/procmap" ]
+    [ -e "$1/share/zsh/site-functions/_procmap" ]
+}
+
 cmake_install() {
     cmake -S "$source" -B build -DPROCMAP_BUILD_TESTS=OFF -DCMAKE_INSTALL_PREFIX="$work/prefix"
     cmake --build build
@@ -75,6 +82,8 @@ cmake_install() {
     [ ! -e "$work/headers_only/bin" ]
     cmake --install build --component cli --prefix "$work/cli_only"
     [ -x "$work/cli_only/bin/procmap" ] && [ ! -e "$work/cli_only/include" ]
+    [ ! -e "$work/headers_only/share/man" ]
+    command_files "$work/cli_only"
 }
 find_package() {
     cmake_consumer "find_package(procmap $version REQUIRED COMPONENTS headers cli)
@@ -155,6 +164,7 @@ meson_install() {
     meson setup build "$source" --prefix "$work/meson_prefix"
     meson compile -C build procmap
     meson install -C build --no-rebuild
+    command_files "$work/meson_prefix"
     cmp "$work/meson_prefix/include/procmap/maps.hpp" "$source/include/procmap/maps.hpp"
     grep -qx "Version: $version" "$work/meson_prefix/share/pkgconfig/procmap.pc"
 }
