@@ -93,7 +93,8 @@ outcome expected(std::string_view text, const procmap::walk_options& options) {
         r.m.device = {static_cast<std::uint32_t>(fields.major), static_cast<std::uint32_t>(fields.minor)};
         r.m.inode = fields.inode;
         r.m.offset = fields.offset + (file ? r.m.start - fields.start : 0);
-        const bool no_vma = fields.name == "[vsyscall]" && !file;
+        const bool arm = fields.name == "[vectors]" && fields.name.data() == line.data() + 49;
+        const bool no_vma = (fields.name == "[vsyscall]" || arm) && !file;
         if (fields.end > last_end && !no_vma && passes) {
             r.m.name_status = procmap::name_state::not_asked;
             if (options.names) {

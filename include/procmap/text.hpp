@@ -63,12 +63,12 @@ struct line_scanner {
         return at != first && (at == end || digit_values[*at] == 16);
     }
     constexpr bool decimal(std::uint64_t& value) noexcept {
-        constexpr std::ptrdiff_t safe = 19;  // so many digits cannot overflow
+        constexpr std::ptrdiff_t safe = 19;  // so many digits cannot overflow; one more is the most that a kernel writes
         const char* const first = at;
         std::uint64_t sum = 0;
         for (; at != end && digit_values[*at] < 10; ++at) {
             const unsigned digit = digit_values[*at];
-            if (at - first >= safe && sum > (UINT64_MAX - digit) / 10) return false;
+            if (at - first >= safe && (at - first > safe || sum > (UINT64_MAX - digit) / 10)) return false;
             sum = sum * 10 + digit;
         }
         value = sum;
