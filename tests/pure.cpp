@@ -940,6 +940,7 @@ TEST_SUITE("a line") {
         CHECK_TWICE([] { return refused_at("1-2 r--p 0 0:0 99999999999999999999", 34); });
         CHECK_TWICE([] { return refused_at("1-2 r--p 0 0:0 36893488147419103232", 34); });
         CHECK_TWICE([] { return refused_at("1-2 r--p 0 0:0 184467440737095516150", 35); });
+        CHECK_TWICE([] { return refused_at("1-2 r--p 0 0:0 000000000000000000000", 35); });  // zeros are digits
     }
 
     TEST_CASE("in upper case is refused") {
