@@ -93,6 +93,7 @@ public:
         held_ = nullptr;
         locations_.assign(addresses.size(), location{});
         count_ = 0;
+        by_identity_.clear();
         return finish(from.backend() == backend::ioctl ? by_queries(from) : by_walk(from));
     }
 
@@ -212,15 +213,25 @@ private:
         return i;
     }
 
+    /// Where the number of a mapping's file is in by_identity_, or belongs.
+    [[nodiscard]] auto place_of(const mapping& m) const noexcept {
+        return std::lower_bound(by_identity_.begin(), by_identity_.end(), m, [this](std::size_t i, const mapping& file) {
+            const entry& e = entries_[i];
+            return e.inode != file.inode ? e.inode < file.inode : e.device < file.device;
+        });
+    }
+
     [[nodiscard]] const entry* find_entry(const mapping& m) const noexcept {
-        for (std::size_t i = count_; i != 0; --i)
-            if (const entry& e = entries_[i - 1]; e.inode == m.inode && e.device == m.device) return &e;
-        return nullptr;
+        const auto at = place_of(m);
+        if (at == by_identity_.end()) return nullptr;
+        const entry& e = entries_[*at];
+        return e.inode == m.inode && e.device == m.device ? &e : nullptr;
     }
 
     /// The entry of a file that this call sees for the first time; `m` has its name.
     const entry& new_entry(const maps& from, const mapping& m) {
         if (count_ == entries_.size()) entries_.emplace_back();
+        by_identity_.insert(place_of(m), count_);
         entry& e = entries_[count_++];
         e.device = m.device;
         e.inode = m.inode;
@@ -315,6 +326,7 @@ private:
     std::vector<location> locations_;
     std::vector<entry> entries_;  // the first count_ are this call's; the rest keep their memory
     std::size_t count_ = 0;
+    std::vector<std::size_t> by_identity_;  // the numbers of those, by inode and device
     std::vector<mapped_file> files_;
     name_buffer name_;
     name_buffer again_name_;
