@@ -1,0 +1,15 @@
+# The tree that this port stands in; vcpkg does not see when it changes: use --no-binarycaching, and remove the port before it is
+# installed again. `cmake/release.sh archive` makes the port of a release, which has its archive in place of the next line.
+get_filename_component(SOURCE_PATH "${CMAKE_CURRENT_LIST_DIR}/../../.." ABSOLUTE)
+
+set(VCPKG_BUILD_TYPE release)  # headers, and perhaps a command
+vcpkg_check_features(OUT_FEATURE_OPTIONS options FEATURES cli PROCMAP_BUILD_CLI)
+vcpkg_cmake_configure(SOURCE_PATH "${SOURCE_PATH}" OPTIONS -DPROCMAP_BUILD_TESTS=OFF ${options})
+vcpkg_cmake_install()
+vcpkg_cmake_config_fixup(CONFIG_PATH share/cmake/procmap)
+vcpkg_fixup_pkgconfig()
+if("cli" IN_LIST FEATURES)
+  vcpkg_copy_tools(TOOL_NAMES procmap AUTO_CLEAN)
+endif()
+file(INSTALL "${CMAKE_CURRENT_LIST_DIR}/usage" DESTINATION "${CURRENT_PACKAGES_DIR}/share/${PORT}")
+vcpkg_install_copyright(FILE_LIST "${SOURCE_PATH}/LICENSE")
