@@ -14,24 +14,26 @@ skipped=0
 version=$("$source/cmake/version.sh")
 
 wanted() { case $only in "  " | *" $1 "*) ;; *) return 1 ;; esac; }
-# way NAME: runs the function of that name in a folder of its own
+# way NAME [COMMAND...]: runs the command, or the function of that name, in a folder of its own
 way() {
     wanted "$1" || return 0
-    mkdir -p "$work/$1"
+    name=$1
+    [ $# = 1 ] || shift
+    mkdir -p "$work/$name"
     set +e  # not `if (...)`: within a condition the subshell's `set -e` would be without effect
     (
         set -e
-        cd "$work/$1"
-        "$1"
-    ) >"$work/$1/log" 2>&1
+        cd "$work/$name"
+        "$@"
+    ) >"$work/$name/log" 2>&1
     status=$?
     set -e
     if [ $status = 0 ]; then
-        echo "ok $1"
+        echo "ok $name"
         passed=$((passed + 1))
     else
-        echo "not ok $1"
-        sed 's/^/    /' "$work/$1/log" | tail -n 40
+        echo "not ok $name"
+        sed 's/^/    /' "$work/$name/log" | tail -n 40
         failed=$((failed + 1))
     fi
 }
@@ -39,134 +41,6 @@ skip() {
     wanted "$1" || return 0
     echo "SKIPPED $1: no $2"
     skipped=$((skipped + 1))
-}
-
-# cmake_consumer FIND [OPTION...]: a CMake project that has the library by those lines, built and run
-cmake_consumer() {
-    cp "$source/tests/packages/consumer.cpp" .
-    cat >CMakeLists.txt <<END
-cmake_minimum_required(VERSION 3.24)
-project(consumer LANGUAGES CXX)
-$1
-add_executable(consumer consumer.cpp)
-target_link_libraries(consumer PRIVATE procmap::procmap)
-END
-    shift
-    cmake -S . -B build "$@"
-    cmake --build build
-    build/consumer
-}
-# not_found WHY FIND [OPTION...]: a CMake project that cannot have it by that line, and is told why
-not_found() {
-    why=$1
-    printf 'cmake_minimum_required(VERSION 3.24)\nproject(consumer LANGUAGES NONE)\n%s\n' "$2" >CMakeLists.txt
-    shift 2
-    if cmake -S . -B build "$@" >output 2>&1; then return 1; fi
-    cat output
-    grep -q "$why" output
-}
-
-# command_files PREFIX: what comes with the command is where its readers look
-command_files() {
-    [ -e "$1/share/man/man1/procmap.1" ]
-    [ -e "$1/share/bash-completion/completions/procmap" ]
-    [ -e "$1/share/zsh/site-functions/_procmap" ]
-}
-
-cmake_install() {
-    cmake -S "$source" -B build -DPROCMAP_BUILD_TESTS=OFF -DCMAKE_INSTALL_PREFIX="$work/prefix"
-    cmake --build build
-    cmake --install build
-    [ "$("$work/prefix/bin/procmap" --version | grep -o '[0-9.]*')" = "$version" ]
-    cmake --install build --component headers --prefix "$work/headers_only"
-    [ ! -e "$work/headers_only/bin" ]
-    cmake --install build --component cli --prefix "$work/cli_only"
-    [ -x "$work/cli_only/bin/procmap" ] && [ ! -e "$work/cli_only/include" ]
-    [ ! -e "$work/headers_only/share/man" ]
-    command_files "$work/cli_only"
-}
-find_package() {
-    cmake_consumer "find_package(procmap $version REQUIRED COMPONENTS headers cli)
-add_custom_target(version ALL COMMAND procmap::cli --version)" -DCMAKE_PREFIX_PATH="$work/prefix"
-}
-find_package_moved() {
-    mv "$work/headers_only" moved
-    cmake_consumer "find_package(procmap $version REQUIRED)
-find_package(procmap OPTIONAL_COMPONENTS cli)
-if(procmap_cli_FOUND)
-  message(FATAL_ERROR \"a component that is not installed is found\")
-endif()" -DCMAKE_PREFIX_PATH="$PWD/moved"
-    not_found 'without the component cli' 'find_package(procmap REQUIRED COMPONENTS cli)' -DCMAKE_PREFIX_PATH="$PWD/moved"
-}
-refuses_versions() {  # too new; of another minor version, below 1.0
-    for wanted in 99.0 0.0.1; do
-        not_found "compatible with requested version" "find_package(procmap $wanted REQUIRED)" -DCMAKE_PREFIX_PATH="$work/prefix"
-        rm -r build
-    done
-}
-refuses_absent() { not_found 'Could not find a package configuration file provided by "procmap"' "find_package(procmap CONFIG REQUIRED)" -DCMAKE_PREFIX_PATH=/nonexistent; }
-
-# A parent project gets the target and nothing else: no other target, test, setting or file of its installation.
-nothing_forced="
-get_property(targets DIRECTORY \"$source\" PROPERTY BUILDSYSTEM_TARGETS)
-get_property(tests DIRECTORY \"$source\" PROPERTY TESTS)
-get_target_property(features procmap::procmap INTERFACE_COMPILE_FEATURES)
-get_target_property(options procmap::procmap INTERFACE_COMPILE_OPTIONS)
-if(NOT targets STREQUAL procmap OR tests OR NOT features STREQUAL cxx_std_20 OR options)
-  message(FATAL_ERROR \"forced on a parent project: \${targets}; \${tests}; \${features}; \${options}\")
-endif()
-if(DEFINED CMAKE_CXX_STANDARD OR DEFINED CMAKE_CXX_STANDARD_REQUIRED OR DEFINED CMAKE_CXX_EXTENSIONS OR DEFINED BUILD_TESTING)
-  message(FATAL_ERROR \"a setting is forced on a parent project\")
-endif()"
-add_subdirectory() {
-    cmake_consumer "add_subdirectory(\"$source\" procmap)$nothing_forced" -DCMAKE_INSTALL_PREFIX="$PWD/prefix"
-    cmake --install build
-    [ ! -e prefix ]
-}
-fetch_content() {
-    cmake_consumer "include(FetchContent)
-FetchContent_Declare(procmap SOURCE_DIR \"$source\")
-FetchContent_MakeAvailable(procmap)$nothing_forced"
-}
-pkg_config() {
-    # shellcheck disable=SC2046  # words for the compiler
-    c++ -std=c++20 "$source/tests/packages/consumer.cpp" -o consumer $(PKG_CONFIG_PATH="$work/prefix/share/pkgconfig" pkg-config --cflags procmap)
-    ./consumer
-    [ "$(PKG_CONFIG_PATH="$work/prefix/share/pkgconfig" pkg-config --modversion procmap)" = "$version" ]
-}
-include_path() {
-    c++ -std=c++20 -I"$source/include" "$source/tests/packages/consumer.cpp" -o consumer
-    ./consumer
-}
-meson_subproject() {
-    cp "$source/tests/packages/consumer.cpp" .
-    mkdir subprojects
-    ln -s "$source" subprojects/procmap
-    cat >meson.build <<'END'
-project('consumer', 'cpp', default_options: ['cpp_std=c++20'])
-executable('consumer', 'consumer.cpp', dependencies: dependency('procmap', fallback: 'procmap'))
-END
-    meson setup build
-    meson compile -C build
-    build/consumer
-}
-meson_dependency() {
-    cp "$source/tests/packages/consumer.cpp" .
-    cat >meson.build <<'END'
-project('consumer', 'cpp', default_options: ['cpp_std=c++20'])
-executable('consumer', 'consumer.cpp', dependencies: dependency('procmap', version: '>=0.1'))
-END
-    meson setup build -Dpkg_config_path="$work/prefix/share/pkgconfig"
-    meson compile -C build
-    build/consumer
-}
-meson_install() {
-    meson setup build "$source" --prefix "$work/meson_prefix"
-    meson compile -C build procmap
-    meson install -C build --no-rebuild
-    command_files "$work/meson_prefix"
-    cmp "$work/meson_prefix/include/procmap/maps.hpp" "$source/include/procmap/maps.hpp"
-    grep -qx "Version: $version" "$work/meson_prefix/share/pkgconfig/procmap.pc"
 }
 # Whether this CMake can build modules with this compiler: CMake 3.28, GCC 15 or Clang 16, and Ninja.
 module_compiler() {
@@ -209,17 +83,319 @@ END
         ctest --test-dir build --output-on-failure --no-tests=error
     done
 }
-conan_create() {
-    mkdir tests  # a copy: it builds in the folder of its recipe
-    cp -R "$source/include" "$source/LICENSE" "$source/conanfile.py" "$source/test_package" .
-    cp -R "$source/tests/packages" tests
-    export CONAN_HOME="$work/conan_home"
-    conan profile detect
-    conan create . -s compiler.cppstd=20
-    if conan create . -s compiler.cppstd=17; then return 1; fi  # the headers need C++20
+
+# docs/getting-started.md: each section in a folder of its own, with the files that it shows and a copy of the tree, its commands run
+# as they stand there.
+mkdir "$work/tree" "$work/guide"
+for entry in "$source"/*; do
+    case $entry in */build | */build-*) ;; *) cp -R "$entry" "$work/tree" ;; esac
+done
+awk -v out="$work/guide/" '
+    /^## / { section = tolower(substr($0, 4)); gsub(/[^a-z0-9]+/, "_", section); section = section "/"; system("mkdir -p " out section) }
+    /^```sh$/ { to = out section "commands"; next }
+    /^```[a-z]+ [^ ]+$/ { to = out section $2; next }
+    /^```/ { to = "" }
+    to != "" { print > to }' "$source/docs/getting-started.md"
+guide_section() {
+    cp -R "$work/guide/$1/." "$work/guide/main.cpp" .
+    cp -R "$work/tree" procmap
+    # What Conan and vcpkg keep from one day to the next is not for a test.
+    export CONAN_HOME="$work/conan" VCPKG_BINARY_SOURCES=clear VCPKG_DISABLE_METRICS=1
+    case $1 in vcpkg) vcpkg remove procmap || : ;; esac
+    sh -eux commands
+    rm -r procmap
+}
+guide() {
+    for section in "$work"/guide/*/; do
+        section=$(basename "$section")
+        missing=
+        for tool in cmake meson conan vcpkg pkg-config; do
+            ! grep -qw "$tool" "$work/guide/$section/commands" || command -v $tool >/dev/null || missing=$tool
+        done
+        ! grep -q PROCMAP_BUILD_MODULE "$work/guide/$section/CMakeLists.txt" 2>/dev/null || module_compiler || missing="compiler and CMake that can"
+        if [ -n "$missing" ]; then skip "guide.$section" "$missing"; else way "guide.$section" guide_section "$section"; fi
+    done
 }
 
-way include_path
+# command_files PREFIX: what comes with the command is where its readers look
+command_files() {
+    [ -e "$1/share/man/man1/procmap.1" ]
+    [ -e "$1/share/bash-completion/completions/procmap" ]
+    [ -e "$1/share/zsh/site-functions/_procmap" ]
+}
+cmake_install() {
+    cmake -S "$source" -B build -DPROCMAP_BUILD_TESTS=OFF -DCMAKE_INSTALL_PREFIX="$work/prefix"
+    cmake --build build
+    cmake --install build
+    [ "$("$work/prefix/bin/procmap" --version | grep -o '[0-9.]*')" = "$version" ]
+    cmake --install build --component headers --prefix "$work/headers_only"
+    [ ! -e "$work/headers_only/bin" ]
+    cmake --install build --component cli --prefix "$work/cli_only"
+    [ -x "$work/cli_only/bin/procmap" ]
+    [ ! -e "$work/cli_only/include" ]
+    [ ! -e "$work/headers_only/share/man" ]
+    command_files "$work/cli_only"
+}
+# not_found WHY FIND [OPTION...]: a CMake project that cannot have it by that line, and is told why
+not_found() {
+    why=$1
+    printf 'cmake_minimum_required(VERSION 3.24)\nproject(consumer LANGUAGES NONE)\n%s\n' "$2" >CMakeLists.txt
+    shift 2
+    if cmake -S . -B build "$@" >output 2>&1; then return 1; fi
+    cat output
+    grep -q "$why" output
+}
+
+# What is installed works where it was moved to, and gives the components that are there.
+find_package() {
+    cat >CMakeLists.txt <<END
+cmake_minimum_required(VERSION 3.24)
+project(consumer LANGUAGES NONE)
+find_package(procmap $version REQUIRED COMPONENTS headers cli)
+add_custom_target(version ALL COMMAND procmap::cli --version)
+END
+    cmake -S . -B build -DCMAKE_PREFIX_PATH="$work/prefix"
+    cmake --build build
+}
+find_package_moved() {
+    mv "$work/headers_only" moved
+    cat >CMakeLists.txt <<END
+cmake_minimum_required(VERSION 3.24)
+project(consumer LANGUAGES CXX)
+find_package(procmap $version REQUIRED)
+find_package(procmap OPTIONAL_COMPONENTS cli)
+if(procmap_cli_FOUND OR NOT procmap_FOUND)
+  message(FATAL_ERROR "the command is not installed there, the headers are")
+endif()
+add_executable(consumer "$source/tests/packages/consumer.cpp")
+target_link_libraries(consumer PRIVATE procmap::procmap)
+END
+    cmake -S . -B build -DCMAKE_PREFIX_PATH="$PWD/moved"
+    cmake --build build
+    build/consumer
+    rm -r build
+    not_found 'without the component cli' 'find_package(procmap REQUIRED COMPONENTS cli)' -DCMAKE_PREFIX_PATH="$PWD/moved"
+}
+refuses_versions() {  # too new; of another minor version, below 1.0
+    for other in 99.0 0.0.1; do
+        not_found "compatible with requested version" "find_package(procmap $other REQUIRED)" -DCMAKE_PREFIX_PATH="$work/prefix"
+        rm -r build
+    done
+}
+refuses_absent() {
+    not_found 'Could not find a package configuration file provided by "procmap"' "find_package(procmap REQUIRED)" -DCMAKE_PREFIX_PATH=/nonexistent
+}
+
+# A parent project gets the target and nothing else: no other target, test, setting or file of its installation.
+nothing_forced="
+get_property(targets DIRECTORY \"$source\" PROPERTY BUILDSYSTEM_TARGETS)
+get_property(tests DIRECTORY \"$source\" PROPERTY TESTS)
+get_target_property(features procmap::procmap INTERFACE_COMPILE_FEATURES)
+get_target_property(options procmap::procmap INTERFACE_COMPILE_OPTIONS)
+if(NOT targets STREQUAL procmap OR tests OR NOT features STREQUAL cxx_std_20 OR options)
+  message(FATAL_ERROR \"forced on a parent project: \${targets}; \${tests}; \${features}; \${options}\")
+endif()
+if(DEFINED CMAKE_CXX_STANDARD OR DEFINED CMAKE_CXX_STANDARD_REQUIRED OR DEFINED CMAKE_CXX_EXTENSIONS OR DEFINED BUILD_TESTING)
+  message(FATAL_ERROR \"a setting is forced on a parent project\")
+endif()"
+forces_nothing() {  # LINES that have the tree as a part
+    printf 'cmake_minimum_required(VERSION 3.24)\nproject(parent LANGUAGES CXX)\n%s%s\n' "$1" "$nothing_forced" >CMakeLists.txt
+    cmake -S . -B build -DCMAKE_INSTALL_PREFIX="$PWD/prefix"
+    cmake --build build
+    cmake --install build
+    [ ! -e prefix ]
+}
+add_subdirectory() { forces_nothing "add_subdirectory(\"$source\" procmap)"; }
+fetch_content() {
+    forces_nothing "include(FetchContent)
+FetchContent_Declare(procmap SOURCE_DIR \"$source\")
+FetchContent_MakeAvailable(procmap)"
+}
+
+pkg_config() { [ "$(PKG_CONFIG_PATH="$work/prefix/share/pkgconfig" pkg-config --modversion procmap)" = "$version" ]; }
+
+meson_subproject() {  # nothing of it is built or installed
+    mkdir subprojects
+    ln -s "$source" subprojects/procmap
+    cat >meson.build <<'END'
+project('parent', 'cpp', default_options: ['cpp_std=c++20'])
+procmap = dependency('procmap', fallback: 'procmap')
+END
+    meson setup build --prefix "$PWD/prefix"
+    meson install -C build
+    [ ! -e prefix ]
+    [ "$(meson introspect build --tests)" = "[]" ]
+}
+meson_dependency() {  # installed by CMake
+    cp "$source/tests/packages/consumer.cpp" .
+    cat >meson.build <<'END'
+project('consumer', 'cpp', default_options: ['cpp_std=c++20'])
+executable('consumer', 'consumer.cpp', dependencies: dependency('procmap', version: '>=0.1'))
+END
+    meson setup build -Dpkg_config_path="$work/prefix/share/pkgconfig"
+    meson compile -C build
+    build/consumer
+}
+meson_install() {
+    meson setup build "$source" --prefix "$work/meson_prefix"
+    meson install -C build --no-rebuild --tags devel,man,completion
+    command_files "$work/meson_prefix"
+    (cd "$source/include" && find . -type f | sort) >wanted
+    (cd "$work/meson_prefix/include" && find . -type f | sort) | diff wanted -
+    grep -qx "Version: $version" "$work/meson_prefix/share/pkgconfig/procmap.pc"
+    # Meson has the tests that CMake has: the examples, the doctest executables, the corpora, the command; and they run.
+    {
+        echo cli
+        for example in "$source"/examples/*.cpp; do echo "example.$(basename "$example" .cpp)"; done
+        for corpus in "$source"/fuzz/corpus/*/; do echo "fuzz.$(basename "$corpus")"; done
+        sed -n 's/^procmap_test(\([a-z_]*\).*/\1/p' "$source/tests/CMakeLists.txt"
+    } | sort >wanted
+    meson introspect build --tests | grep -o '"name": "[^"]*"' | cut -d'"' -f4 | sort | diff wanted -
+    meson test -C build example.uapi_layout example.no_exceptions
+}
+
+# One header: the same tokens as all headers, and each example with nothing else of the library.
+one_header() {
+    "$source/cmake/amalgamate.sh" >procmap_all.hpp
+    sed -n 's/^ *include\/\(.*\.hpp\)$/#include <\1>/p' "$source/cmake/headers.cmake" >each.cpp
+    echo '#include "procmap_all.hpp"' >all.cpp
+    for unit in each all; do
+        c++ -std=c++20 -I"$source/include" -E -P $unit.cpp | tr -s '[:space:]' '\n' >$unit.tokens
+    done
+    [ "$(wc -l <all.tokens)" -gt 10000 ]
+    cmp each.tokens all.tokens
+    # The examples as one program: each in a namespace, without its includes.
+    {
+        cat all.cpp
+        grep -h '^#include <' "$source"/examples/*.cpp | grep -v '<procmap/' | sort -u
+        for example in "$source"/examples/*.cpp; do
+            echo "namespace example_$(basename "$example" .cpp) {"
+            sed '/^#include/d; s/^int main()/int example()/' "$example"
+            echo "}"
+        done
+        echo 'int main(int, char** arguments) {'
+        for example in "$source"/examples/*.cpp; do
+            name=$(basename "$example" .cpp)
+            echo "    if (std::string_view{arguments[1]} == \"$name\") return example_$name::example();"
+        done
+        echo '    return 1;'
+        echo '}'
+    } >examples.cpp
+    c++ -std=c++20 examples.cpp -o examples -Wl,--build-id
+    for example in "$source"/examples/*.cpp; do
+        status=0
+        ./examples "$(basename "$example" .cpp)" || status=$?
+        echo "$example: $status"
+        [ $status = 0 ] || [ $status = 77 ]
+    done
+}
+
+# The checklist of a release is green on a copy that is one, and goes red for each item; what it publishes can be used.
+release() {
+    git init -q tree
+    cp -R "$work/tree/." tree
+    cd tree
+    git config user.name test
+    git config user.email test@localhost
+    git config tag.gpgSign false
+    git config commit.gpgSign false
+    printf '/build/\n' >.gitignore
+    git add -A
+    git commit -qm before
+    git tag v0.0.9
+    sed -i "s/^## \[Unreleased\]\$/&\n\n## [$version] - 2026-01-31/" CHANGELOG.md
+    git commit -qam release
+    cmake/release.sh archive "file://$PWD/build/release"
+
+    # red WHY COMMAND...: once the command was run and its changes committed, the checklist says so
+    red() {
+        why=$1
+        shift
+        "$@"
+        git commit -qam broken --allow-empty
+        if cmake/release.sh check >output; then
+            echo "green after: $*"
+            return 1
+        fi
+        cat output
+        grep -q "^not ready: $why" output
+        git tag -d "v$version" v99.0.0 >/dev/null 2>&1 || :
+        git reset -q --hard HEAD^
+    }
+    echo >>README.md
+    if cmake/release.sh check >output; then return 1; fi
+    grep -q '^not ready: the tree has changes' output
+    git checkout -q README.md
+    rm output
+    echo output >>.git/info/exclude
+    red "$version is released already" git tag "v$version"
+    red "$version in .* is below the last tag, v99.0.0" git tag v99.0.0
+    # shellcheck disable=SC2317  # run by red
+    changelog() { sed -i "$1" CHANGELOG.md; }
+    red "CHANGELOG.md: line [0-9]* is neither" changelog "s/^\(## \[$version\]\) .*/\1/"
+    red "CHANGELOG.md: there is no day 2026-02-31" changelog "s/2026-01-31/2026-02-31/"
+    red "CHANGELOG.md: the newest release in it is not" changelog "s/^## \[$version\]/## [0.0.9]/"
+    red "CHANGELOG.md: nothing stands under" changelog '/^- /d'
+    red "CHANGELOG.md: \[Unreleased\] has entries" changelog 's/^## \[Unreleased\]$/&\n\n- More./'
+    red "CHANGELOG.md: the first section is not" changelog '/^## \[Unreleased\]$/d'
+    red "CHANGELOG.md: line [0-9]* is no kind of change" changelog 's/^### Added/### Stuff/'
+    # shellcheck disable=SC2016,SC2317  # sed looks for the $; run by red
+    disagree() {
+        sed -i 's/"version": "/&9/' packaging/vcpkg/procmap/vcpkg.json
+        sed -i 's/VERSION ${procmap_version}/VERSION 9.9.9/' CMakeLists.txt
+        sed -i "s/version: run_command.*/version: '9.9.9',/" meson.build
+        sed -i 's/^        self.version = .*/        self.version = "9.9.9"/' conanfile.py
+    }
+    red "vcpkg says version 9" disagree
+    for package in CMake pkg-config Meson Conan; do grep -q "^not ready: $package says version 9.9.9" output; done
+    cd ..
+
+    # The archive is the tree, and the wrap fetches it.
+    (cd tree/build/release && sha256sum -c procmap-*.tar.gz.sha256)
+    tree/cmake/amalgamate.sh | cmp - tree/build/release/procmap_all.hpp
+    mkdir -p consumer/subprojects
+    cp tree/build/release/procmap.wrap consumer/subprojects
+    cp "$source/tests/packages/consumer.cpp" consumer
+    cat >consumer/meson.build <<'END'
+project('consumer', 'cpp', default_options: ['cpp_std=c++20'])
+executable('consumer', 'consumer.cpp', dependencies: dependency('procmap', version: '>=0.1'))
+END
+    cd consumer
+    meson setup build
+    meson compile -C build
+    build/consumer
+    sed -i 's/^source_hash = ./&f/' subprojects/procmap.wrap
+    rm -r subprojects/procmap-* subprojects/packagecache
+    if meson setup refused; then return 1; fi  # another archive than the release's
+}
+# The port of the tree is in the guide; here the command's, and the port of a release.
+vcpkg_ports() {
+    export VCPKG_BINARY_SOURCES=clear VCPKG_DISABLE_METRICS=1
+    printf 'cmake_minimum_required(VERSION 3.24)\nproject(consumer LANGUAGES CXX)\n%s\n%s\n' 'find_package(procmap REQUIRED COMPONENTS cli)' \
+        'add_custom_target(version ALL COMMAND procmap::cli --version)' >CMakeLists.txt
+    for ports in "$source/packaging/vcpkg" "$work/release/tree/build/release/vcpkg"; do
+        vcpkg remove procmap || :
+        vcpkg install 'procmap[cli]' --overlay-ports="$ports"
+        rm -rf build
+        cmake -S . -B build -DCMAKE_TOOLCHAIN_FILE="$VCPKG_ROOT/scripts/buildsystems/vcpkg.cmake"
+        cmake --build build
+    done
+    vcpkg remove procmap
+}
+conan_refuses() {
+    export CONAN_HOME="$work/conan"
+    cp -R "$work/tree" procmap
+    [ "$(conan inspect procmap --format=json | grep -o '"version": "[^"]*"')" = "\"version\": \"$version\"" ]
+    conan profile detect --exist-ok
+    if conan create procmap -s compiler.cppstd=17 >output 2>&1; then return 1; fi
+    cat output
+    grep -q 'lower than the required C++ standard' output
+    if conan create procmap -s os=Windows -s compiler.cppstd=20 >output 2>&1; then return 1; fi
+    cat output
+    grep -q 'asks the Linux kernel' output
+}
+
+guide
 way cmake_install
 way find_package
 way find_package_moved
@@ -233,9 +409,12 @@ if command -v meson >/dev/null; then
     way meson_dependency
     way meson_install
 else
-    skip meson meson
+    for name in meson_subproject meson_dependency meson_install; do skip $name meson; done
 fi
+way one_header
+if command -v git >/dev/null && command -v meson >/dev/null; then way release; else skip release "git and meson"; fi
+if command -v vcpkg >/dev/null; then way vcpkg_ports; else skip vcpkg_ports vcpkg; fi
+if command -v conan >/dev/null; then way conan_refuses; else skip conan_refuses conan; fi
 if module_compiler; then way module; else skip module "compiler and CMake that can"; fi
-if command -v conan >/dev/null; then way conan_create; else skip conan_create conan; fi
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]
