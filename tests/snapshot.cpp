@@ -22,6 +22,7 @@
 
 using namespace support;
 using procmap::backend;
+using procmap::build_id_choice;
 using procmap::borrowed_fd;
 using procmap::capture_options;
 using procmap::change;
@@ -229,7 +230,10 @@ TEST_CASE("snapshots of every process are what a walk gives, and print and read 
                     ++restless;
                     continue;
                 }
-                const std::string different = differs(before, records_of(*taken));
+                std::vector<record> got = records_of(*taken);
+                for (std::size_t i = 0; i < std::min(got.size(), before.size()); ++i)  // a walk opens no files
+                    if (!before[i].build_id_known) got[i].build_id_known = false, got[i].build_id.clear();
+                const std::string different = differs(before, got);
                 if (different.empty()) ++compared;
                 if (!different.empty() && pid == strange.held.pid()) FAIL_CHECK(different);
                 if (!different.empty()) ++restless;
@@ -239,6 +243,26 @@ TEST_CASE("snapshots of every process are what a walk gives, and print and read 
     CHECK(compared >= static_cast<int>(8 * backends().size()));
     MESSAGE(captured, " captured, ", compared, " equal to a walk, ", restless, " never at rest, ", vanished,
             " vanished or without memory; at most ", worst, " bytes a mapping");
+}
+
+TEST_CASE("a capture has the build IDs of files that the kernel is not asked for, and opens no file where it may only ask the kernel") {
+    const auto id_of = [](const maps& of, build_id_choice from) {
+        const snapshot taken = need(snapshot::capture(of, {.build_ids = true, .build_ids_from = from}));
+        return record{*taken.find(address_of(reinterpret_cast<const void*>(&::support::run)))};
+    };
+    for (const backend use : backends()) {
+        CAPTURE(use);
+        const maps self = need(maps::open_self({.use = use}));
+        const record automatic = id_of(self, build_id_choice::automatic);
+        const record by_file = id_of(self, build_id_choice::file);
+        const record by_kernel = id_of(self, build_id_choice::kernel);
+        const bool asked = use == backend::ioctl && procmap::known_hazards(procmap::running_kernel()).empty();
+        CHECK(by_file.build_id_known);
+        CHECK(by_file.build_id.size() == 40);
+        CHECK(automatic == by_file);
+        CHECK(by_kernel.build_id_known == asked);
+        CHECK(by_kernel.build_id == (asked ? by_file.build_id : ""));
+    }
 }
 
 TEST_CASE("what each capture option asks for is there, and nothing else") {
@@ -253,7 +277,7 @@ TEST_CASE("what each capture option asks for is there, and nothing else") {
                 if (!options.names) CHECK(m.name.empty());
                 if (use == backend::text || !options.page_sizes) CHECK(m.page_size == 0);
                 if (use == backend::ioctl && options.page_sizes) CHECK(m.page_size >= page);
-                if (use == backend::text || !options.build_ids) CHECK_FALSE(m.build_id_known);
+                if (!options.build_ids || (use == backend::text && !m.file_backed())) CHECK_FALSE(m.build_id_known);
             }
             if (!options.names) CHECK(states == std::set{name_state::not_asked});
             if (options.names && use == backend::ioctl) CHECK(states == std::set{name_state::exact, name_state::too_long});
@@ -395,7 +419,7 @@ TEST_CASE("all that a snapshot keeps is the allocator's, and as much as memory()
     {
         const auto taken = counted::capture(self, {.build_ids = true}, allocator);
         REQUIRE(taken.has_value());
-        CHECK(taken->size() > 10);
+        CHECK(taken->size() > 5);
         CHECK(used == taken->memory());
         const auto read = counted::parse(text_of(*taken), allocator);
         REQUIRE(read.has_value());
@@ -482,7 +506,7 @@ TEST_CASE("a real smaps text is a snapshot, with the page sizes that are in it")
     REQUIRE(captured.size() == s.size());
     for (std::size_t i = 0; i < s.size(); ++i) CHECK(s[i].page_size == captured[i].page_size);
     const std::string own = slurp("/proc/self/smaps").value();
-    CHECK(need(snapshot::parse(own)).size() > 10);
+    CHECK(need(snapshot::parse(own)).size() > 5);
 }
 
 const std::string two_lines = "00001000-00002000 r--p 00000000 00:00 0 \n00003000-00004000 rw-p 00000000 00:00 0 \n";
@@ -601,18 +625,24 @@ struct many_mappings {
     ~many_mappings() { ::munmap(memory, count * page); }
 };
 
+/// How often to do what is usually done that often: where each round costs much, a share of it.
+int rounds(int usual) {
+    const char* const percent = std::getenv("PROCMAP_ROUNDS_PERCENT");
+    return percent != nullptr ? usual * std::atoi(percent) / 100 : usual;
+}
+
 TEST_CASE("a process that ends during its capture: whole, or gone and a beginning of it; never short and well") {
     const many_mappings inherited;
     std::mt19937 random{2};
 #if defined(PROCMAP_TEST_SANITIZED)
-    constexpr int rounds = 12;
+    const int most = rounds(12);
 #else
-    constexpr int rounds = 40;
+    const int most = rounds(40);
 #endif
     for (const backend use : backends()) {
         CAPTURE(use);
         int whole = 0, begun = 0, nothing = 0;
-        for (int round = 0; round < rounds; ++round) {
+        for (int round = 0; round < most; ++round) {
             child victim{[](channel& parent) {
                 parent.signal();
                 parent.await();
@@ -661,9 +691,9 @@ TEST_CASE("captures of a process that remaps have what is stable, in ascending o
         CAPTURE(use);
         const maps opened = need(maps::open(changing.pid(), {.use = use}));
         tally all;
-        for (int i = 0; i < 400; ++i) capture_once(opened, memory, all);
+        for (int i = 0; i < rounds(400); ++i) capture_once(opened, memory, all);
         all.check();
-        CHECK(all.right == 400);
+        CHECK(all.right == rounds(400));
     }
 }
 
@@ -681,9 +711,9 @@ TEST_CASE("captures by several processes and threads that share one description 
     const maps received = need(procmap::receive_maps(to.get()));
     const auto check = [&](const maps& of) {
         tally all;
-        for (int i = 0; i < 150; ++i) capture_once(of, memory, all);
+        for (int i = 0; i < rounds(150); ++i) capture_once(of, memory, all);
         all.check();
-        CHECK(all.right == 150);
+        CHECK(all.right == rounds(150));
     };
     child inherits{[&](channel& parent) {
         parent.signal();
@@ -1284,14 +1314,17 @@ TEST_CASE("once the leader has exited its process opens through a living thread;
         const std::string fd = "/proc/self/fd/" + std::to_string(one.fd().get());
         REQUIRE(::readlink(fd.c_str(), link, sizeof link - 1) > 0);
         const bool by_first = std::string_view{link}.find("/task/" + std::to_string(first) + "/") != std::string_view::npos;
-        const errc by_text = !by_first ? errc::none : kernel_has_ioctl() ? errc::task_gone : errc::gone;
-        CHECK(taken.error().code == (one.backend() == backend::ioctl ? errc::none : by_text));
-        if (one.backend() == backend::ioctl) CHECK(taken->size() > 10);
+                const bool lost = by_first && one.backend() == backend::text;
+        CHECK(taken.error().code == (lost ? errc::task_gone : errc::none));
+        if (one.backend() == backend::ioctl) CHECK(taken->size() > 5);
     }
     for (const backend use : backends()) CHECK(walk_all(need(maps::open(threaded.pid(), {.use = use}))).complete);
     threaded.kill();
     threaded.reap();
-    for (const maps& one : opened) CHECK(snapshot::capture(one).error() == errc::gone);
+    for (const maps& one : opened) {  // text alone cannot tell a thread's end from its process's
+        const errc end = snapshot::capture(one).error().code;
+        CHECK((end == errc::gone || (end == errc::task_gone && !kernel_has_ioctl())));
+    }
 }
 
 TEST_CASE("a zombie and a kernel thread are told apart from a process that is gone") {
@@ -1324,7 +1357,7 @@ TEST_CASE("after exec a handle is gone, and so is its capture; one that is opene
     running->signal();
     REQUIRE(running->closed());
     for (const maps& one : opened) CHECK(snapshot::capture(one).error() == errc::gone);
-    for (const snapshot& one : before) CHECK(one.size() > 10);
+    for (const snapshot& one : before) CHECK(one.size() > 5);
     const auto answers = [&](auto open) {  // the program is still being loaded
         for (int tries = 0; tries < 500; ++tries, ::usleep(10'000))
             if (answers_as(need(open()), running.pid())) return true;

@@ -19,6 +19,7 @@
 
 #include <procmap/build_id.hpp>
 #include <procmap/maps.hpp>
+#include <procmap/normalizer.hpp>
 
 namespace procmap::inline PROCMAP_ABI {
 
@@ -46,8 +47,9 @@ inline constexpr std::string_view name_states[] = {"not_asked", "exact", "escape
 /// What a capture fetches for each mapping.
 struct capture_options {
     bool names = true;        ///< as in walk_options
-    bool build_ids = false;   ///< as in walk_options
+    bool build_ids = false;   ///< of the mapped files
     bool page_sizes = false;  ///< only the ioctl has them
+    build_id_choice build_ids_from = build_id_choice::automatic;  ///< all but `kernel` can open the mapped files
 };
 
 /// An owning, immutable copy of the mappings of an address space, ascending and without overlap. 56 bytes a mapping, and
@@ -71,6 +73,9 @@ public:
     /// Cost: that of a walk by the text, the faster way for all mappings at once, where nothing is asked for that only the ioctl has;
     /// otherwise of one by the ioctl. The result is the same. A handle that was adopted, received
     /// or inherited by fork is not read as text: others may be reading it.
+    ///
+    /// Build IDs that the kernel is not asked for (it has only text, or see open_options::trust_kernel_build_ids) are read from the
+    /// files, as a normalizer does it: some twenty system calls for each file. Those that cannot be had are not known.
     [[nodiscard]] static result<basic_snapshot> capture(const maps& from, const capture_options& options = {}, const Allocator& allocator = {});
 
     /// Reads recorded maps text, or smaps, or what a snapshot was written to. Names are decoded; what is no mapping (`[vsyscall]`, and
@@ -288,6 +293,29 @@ private:
         return static_cast<std::uint32_t>(made_.ids_.size());
     }
 
+    /// Gives the mappings whose build ID the kernel was not asked for that of their file, where it is still the one that is mapped.
+    void identify(const maps& from, build_id_choice choice) {
+        std::vector<record*> unknown;
+        std::vector<std::uint64_t> addresses;
+        for (record& r : made_.records_) {
+            if (r.build_id_known || (r.inode == 0 && r.device == device_number{})) continue;
+            unknown.push_back(&r);
+            addresses.push_back(r.start);
+        }
+        if (unknown.empty()) return;
+        normalizer files{{.build_ids = true, .build_ids_from = choice}};
+        const auto found = files.normalize(from, addresses);
+        if (!found) return;
+        for (std::size_t i = 0; i < unknown.size(); ++i) {
+            const location& at = found->locations[i];
+            if (!at) continue;
+            const mapped_file& file = found->files[at.file];
+            if (!file.build_id_known || file.inode != unknown[i]->inode || file.device != unknown[i]->device) continue;
+            unknown[i]->id = number_of_id(file.build_id.bytes());
+            unknown[i]->build_id_known = true;
+        }
+    }
+
     basic_snapshot made_;
     std::unordered_map<std::string, std::uint32_t> numbers_;  // of names
     std::string decoded_;
@@ -351,10 +379,11 @@ auto basic_snapshot<Allocator>::capture(const maps& from, const capture_options&
         }
         (void)b.add(m);
     };
+    const bool by_kernel = options.build_ids && options.build_ids_from != build_id_choice::file && from.handle_.kernel_build_ids;
     // Goes on from `above` to the end. False: it broke off; see `broke`.
     error broke;
     const auto go_on = [&](backend use) {
-        mapping_walk walk{from.handle_, {.names = options.names, .build_ids = options.build_ids}, use, above};
+        mapping_walk walk{from.handle_, {.names = options.names, .build_ids = by_kernel}, use, above};
         for (const mapping& m : walk) keep(m);
         broke = walk.error();
         return walk.complete();
@@ -363,12 +392,14 @@ auto basic_snapshot<Allocator>::capture(const maps& from, const capture_options&
     // has one position in its text: of those that may share it by now (fork, SCM_RIGHTS) only the process that opened it reads the
     // text, so that no two do; the others are left to the ioctl.
     const bool own = from.handle_.pid != error::unknown && from.handle_.opener == ::getpid();
-    const bool by_text = own && !options.build_ids && !options.page_sizes;
+    const bool by_text = own && !by_kernel && !options.page_sizes;
     // What text cannot give (it ends with the task that it was opened through), the ioctl goes on with, or says why.
     if (!by_text || !go_on(backend::text)) {
         if (!by_text || from.backend() == backend::ioctl) go_on(from.backend());
     }
-    return broke.code == errc::none ? result<basic_snapshot>{b.build()} : result<basic_snapshot>{b.build(), broke};
+    if (broke.code != errc::none) return {b.build(), broke};
+    if (options.build_ids && options.build_ids_from != build_id_choice::kernel) b.identify(from, options.build_ids_from);
+    return b.build();
 }
 
 template <class Allocator>
