@@ -194,7 +194,10 @@ std::string walked(procmap::mapping_walk& walk) {
 }
 
 procmap::maps opened(procmap::backend use, bool trust = false) {
+    const bool silent = use == procmap::backend::ioctl && !fake->ioctl;  // the real kernel may have no such ioctl
+    if (silent) fake->ioctl = [](procmap_query&) { return -ENOENT; };
     auto maps = procmap::maps::open_self({.use = use, .trust_kernel_build_ids = trust});
+    if (silent) fake->ioctl = nullptr;
     REQUIRE(maps);
     return std::move(*maps);
 }
@@ -294,7 +297,7 @@ TEST_CASE("a signal that interrupts is survived, and one that always does is an 
 
 TEST_CASE("a name that the kernel cannot give is left out and said so, and the rest comes") {
     with_kernel kernel;
-    const auto maps = opened(procmap::backend::ioctl);
+    const auto maps = opened(procmap::backend::ioctl, true);
     for (const int code : {ENAMETOOLONG, ENOMEM}) {
         kernel.ioctl = [&](procmap_query& q) { return q.vma_name_size != 0 && q.query_addr < 0x3000 ? -code : answer(three, q); };
         procmap::name_buffer name;
