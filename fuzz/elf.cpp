@@ -9,7 +9,7 @@
 
 namespace {
 
-using wide_number = unsigned __int128;  // in which no sum of what a file says overflows
+__extension__ typedef unsigned __int128 wide_number;  // in which no sum of what a file says overflows
 
 struct reference {
     std::span<const std::byte> file;
