@@ -20,7 +20,7 @@ namespace {
 // What the kernel hands out while a walk is under way.
 struct listing {
     std::string_view text;
-    std::string_view cuts;       // how many bytes come at each position; empty: as many as fit
+    std::string_view cuts{};     // how many bytes come at each position; empty: as many as fit
     std::size_t interrupts = 0;  // EINTR at every so many reads; 0: never
     std::size_t reads = 0;
 };
