@@ -136,8 +136,7 @@ private:
             known->id_known = true;
         }
         if (!known->id_known) memory_.read(*known);
-        id = known->id;
-        id_known = true;
+        if (known->id_known) id = known->id, id_known = true;
         return true;
     }
 

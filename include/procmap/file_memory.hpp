@@ -59,12 +59,13 @@ public:
             f.used = ++clock_;
             const int saved = errno;
             file_version now;
-            if (!read_version(f.pin.borrow(), now)) now = {};
+            const bool seen = read_version(f.pin.borrow(), now);
+            const bool is_settled = seen && settled(now);
             errno = saved;
-            if (now != f.version || !f.settled) {  // written to, renamed, linked or unlinked: everything is asked again
-                f.version = now;
-                f.settled = settled(now);
-                f.state = now.links == 0 ? file_state::deleted : file_state::linked;
+            if (!seen || now != f.version || !f.settled) {  // written to, renamed, linked or unlinked: everything is asked again
+                f.version = seen ? now : file_version{};
+                f.settled = is_settled;
+                f.state = !seen ? file_state::unknown : now.links == 0 ? file_state::deleted : file_state::linked;
                 f.id_known = f.read = false;
             }
             return &f;
@@ -78,7 +79,10 @@ public:
         found_file found = find_file(maps, m);
         state = found.state;
         if (!found.path_fd) return nullptr;
+        const int saved = errno;
         const bool overlay = on_overlayfs(found.path_fd.borrow());
+        const bool is_settled = settled(found.version);
+        errno = saved;
         if (files_.size() >= capacity_ && !files_.empty()) {  // the one that was not used for longest makes room
             known_file* oldest = &files_.front();
             for (known_file& f : files_)
@@ -86,21 +90,20 @@ public:
             std::swap(*oldest, files_.back());
             files_.pop_back();
         }
-        known_file& f = files_.emplace_back();
-        f = known_file{.device = m.device,
-                            .inode = m.inode,
-                            .name = std::string{m.name},
-                            .by_name = found.version.inode != m.inode || found.version.device != m.device,
-                            .overlay = overlay,
-                            .pin = std::move(found.path_fd),
-                            .version = found.version,
-                            .state = found.state,
-                            .way = found.way,
-                            .id = {},
-                            .segments = {},
-                            .settled = settled(found.version),
-                            .used = ++clock_};
-        return &f;
+        files_.push_back({.device = m.device,
+                          .inode = m.inode,
+                          .name = std::string{m.name},
+                          .by_name = found.version.inode != m.inode || found.version.device != m.device,
+                          .overlay = overlay,
+                          .pin = std::move(found.path_fd),
+                          .version = found.version,
+                          .state = found.state,
+                          .way = found.way,
+                          .id = {},
+                          .segments = {},
+                          .settled = is_settled,
+                          .used = ++clock_});
+        return &files_.back();
     }
 
     /// Reads the file's ELF headers and note, once for each version of it.
@@ -110,7 +113,6 @@ public:
         const unique_fd file = reopen(f.pin.borrow());
         errno = saved;
         if (!file) return;  // not permitted, or no descriptor free: nothing is known, and it is tried again the next time
-        f.read = true;
         f.segments.clear();
         ++reads_;
         std::byte note[build_id::capacity];
@@ -121,6 +123,11 @@ public:
             if (s.type == elf::segment::load) f.segments.push_back(s);
         const std::size_t size = image.build_id(note);
         errno = saved;
+        if (source.failed()) {  // nor is anything known where not all could be read
+            f.segments.clear();
+            return;
+        }
+        f.read = true;
         if (f.id_known && !f.id.empty()) return;  // the kernel's own word stands
         f.id = build_id{std::span{note}.first(size), f.way};
         f.id_known = true;

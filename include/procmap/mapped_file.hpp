@@ -125,24 +125,27 @@ inline bool process_directory(borrowed_fd maps, path_buffer& directory) noexcept
     return unique_fd{static_cast<int>(fd)};
 }
 
+/// What is known of whether a file is the mapped one.
+enum class identity : unsigned char { same, another, unknown };
+
 /// Whether a regular file is the one that a mapping shows. Most file systems: inode and device say so. btrfs and overlayfs show
 /// another device (and inode) in maps than in stat: there one page of the file is mapped, and one's own maps asked about it.
-[[nodiscard]] inline bool is_mapped(borrowed_fd path_fd, const file_version& v, const mapping& m) noexcept {
-    if (v.inode == m.inode && v.device == m.device) return true;
+[[nodiscard]] inline identity is_mapped(borrowed_fd path_fd, const file_version& v, const mapping& m) noexcept {
+    if (v.inode == m.inode && v.device == m.device) return identity::same;
     const unique_fd file = reopen(path_fd);
-    if (!file) return false;
+    if (!file) return identity::unknown;
     constexpr std::size_t one_byte = 1;  // the kernel makes it a page
     void* const page = ::mmap(nullptr, one_byte, PROT_READ, MAP_PRIVATE, file.get(), 0);
-    if (page == MAP_FAILED) return false;
-    bool same = false;
+    if (page == MAP_FAILED) return identity::unknown;
+    auto found = identity::unknown;
     if (auto opened = open_maps({}); opened) {
         handle own{.fd = std::move(*opened), .pid = error::this_process};
         if (!says_absent(any_query(own.fd.borrow()))) own.backend = backend::ioctl;
         const auto shown = lookup(own, reinterpret_cast<std::uintptr_t>(page), nothing_asked, false);
-        same = shown && shown->inode == m.inode && shown->device == m.device;
+        if (shown) found = shown->inode == m.inode && shown->device == m.device ? identity::same : identity::another;
     }
     ::munmap(page, one_byte);
-    return same;
+    return found;
 }
 
 /// The file behind a mapping.
@@ -154,11 +157,13 @@ struct found_file {
 };
 
 /// Takes `fd` if it is the mapped file.
-inline bool take(found_file& found, unique_fd fd, build_id_source way, const mapping& m) noexcept {
+inline identity take(found_file& found, unique_fd fd, build_id_source way, const mapping& m) noexcept {
     file_version v;
-    if (!fd || !read_version(fd.borrow(), v) || !v.regular || !is_mapped(fd.borrow(), v, m)) return false;
+    if (!fd || !read_version(fd.borrow(), v)) return identity::unknown;
+    const identity is = v.regular ? is_mapped(fd.borrow(), v, m) : identity::another;
+    if (is != identity::same) return is;
     found = {.path_fd = std::move(fd), .way = way, .state = v.links == 0 ? file_state::deleted : file_state::linked, .version = v};
-    return true;
+    return identity::same;
 }
 
 /// Finds the file behind a mapping of the process that `maps` belongs to. `m` needs its name, unless map_files is permitted.
@@ -176,7 +181,7 @@ inline bool take(found_file& found, unique_fd fd, build_id_source way, const map
         range.put('-');
         range.put(m.end, 16);
         entry.put(process.view()).put("/map_files/").put(range.view());
-        if (take(found, unique_fd{::openat(AT_FDCWD, entry.c_str(), O_PATH | O_CLOEXEC)}, build_id_source::map_files, m)) return;
+        if (take(found, unique_fd{::openat(AT_FDCWD, entry.c_str(), O_PATH | O_CLOEXEC)}, build_id_source::map_files, m) == identity::same) return;
 
         constexpr std::string_view deleted = " (deleted)";
         const bool marked = m.name.ends_with(deleted);
@@ -185,21 +190,29 @@ inline bool take(found_file& found, unique_fd fd, build_id_source way, const map
         path_buffer process_root;
         process_root.put(process.view()).put("/root");
         bool another = false;  // the path leads to a file that is not the mapped one
+        bool unsure = false;   // or to one that could not be looked at
+        const auto try_path = [&](borrowed_fd root, std::string_view name) {
+            path_buffer path;
+            unique_fd fd = open_below(root, path.put(name).c_str());
+            const bool nowhere = !fd && (errno == ENOENT || errno == ENOTDIR);
+            const identity is = take(found, std::move(fd), build_id_source::root_path, m);
+            unsure |= is == identity::unknown && !nowhere;
+            return is;
+        };
         // A path is printed as this process would reach it, or as the other would where this one cannot.
         for (const char* root : {process_root.c_str(), "/"}) {
             const unique_fd at{::openat(AT_FDCWD, root, O_PATH | O_DIRECTORY | O_CLOEXEC)};
-            if (!at) continue;
-            path_buffer path;
-            unique_fd fd = open_below(at.borrow(), path.put(m.name).c_str());
-            another |= static_cast<bool>(fd) && !marked;
-            if (take(found, std::move(fd), build_id_source::root_path, m)) return;
-            if (!marked) continue;
-            path_buffer unmarked;
-            fd = open_below(at.borrow(), unmarked.put(m.name.substr(0, m.name.size() - deleted.size())).c_str());
-            another |= static_cast<bool>(fd);
-            if (take(found, std::move(fd), build_id_source::root_path, m)) return;  // unlinked once, and linked there again
+            if (!at) {
+                unsure = true;
+                continue;
+            }
+            identity is = try_path(at.borrow(), m.name);
+            if (is == identity::same) return;
+            if (marked) is = try_path(at.borrow(), m.name.substr(0, m.name.size() - deleted.size()));
+            if (is == identity::same) return;  // unlinked once, and linked there again
+            another |= is == identity::another;
         }
-        if (another) found.state = file_state::replaced;
+        if (another && !unsure) found.state = file_state::replaced;
     };
     search();
     errno = saved;
@@ -207,8 +220,7 @@ inline bool take(found_file& found, unique_fd fd, build_id_source way, const map
 }
 
 /// pread with an offset of 64 bits, whatever off_t is here.
-inline ssize_t read_at(borrowed_fd fd, std::span<std::byte> to, std::uint64_t offset) noexcept {
-    if (offset > INT64_MAX) return -1;
+inline ssize_t read_once(borrowed_fd fd, std::span<std::byte> to, std::uint64_t offset) noexcept {
 #if defined(__GLIBC__)
     return ::pread64(fd.get(), to.data(), to.size(), static_cast<off64_t>(offset));
 #else
@@ -217,29 +229,39 @@ inline ssize_t read_at(borrowed_fd fd, std::span<std::byte> to, std::uint64_t of
 #endif
 }
 
+/// Reads all that is asked for, or up to the end of the file; how many bytes. `failed`: set where a read failed.
+inline std::size_t read_at(borrowed_fd fd, std::span<std::byte> to, std::uint64_t offset, bool& failed) noexcept {
+    std::size_t done = 0;
+    for (int tries = 0; done != to.size() && offset + done <= INT64_MAX;) {
+        const ssize_t n = read_once(fd, to.subspan(done), offset + done);
+        if (n == 0) break;
+        if (n > 0) {
+            done += static_cast<std::size_t>(n);
+        } else if (errno != EINTR || ++tries > interrupted_tries) {
+            failed = true;
+            break;
+        }
+    }
+    return done;
+}
+
 /// The bytes of a file, of which the first page is read once.
 class file_source {
 public:
-    explicit file_source(borrowed_fd fd) noexcept : fd_(fd) {
-        const ssize_t n = read_at(fd_, first_, 0);
-        size_ = n < 0 ? 0 : static_cast<std::size_t>(n);
-    }
+    explicit file_source(borrowed_fd fd) noexcept : fd_(fd), size_(read_at(fd, first_, 0, failed_)) {}
     bool operator()(std::uint64_t offset, std::span<std::byte> to) const noexcept {
         if (bytes_source{std::span{first_}.first(size_)}(offset, to)) return true;
-        while (!to.empty()) {
-            const ssize_t n = read_at(fd_, to, offset);
-            if (n <= 0) return false;
-            to = to.subspan(static_cast<std::size_t>(n));
-            offset += static_cast<std::uint64_t>(n);
-        }
-        return true;
+        return read_at(fd_, to, offset, failed_) == to.size();
     }
+    /// Whether a read failed: what was not found may be there all the same.
+    [[nodiscard]] bool failed() const noexcept { return failed_; }
 
 private:
     using bytes_source = elf::bytes_source;
     borrowed_fd fd_;
-    std::size_t size_ = 0;
+    mutable bool failed_ = false;
     std::byte first_[4096];
+    std::size_t size_ = 0;
 };
 
 /// The bytes of another process's memory from an address on, as /proc/PID/mem gives them (ptrace access mode ATTACH).
@@ -251,12 +273,15 @@ public:
     }
     bool operator()(std::uint64_t offset, std::span<std::byte> to) const noexcept {
         const std::uint64_t at = base_ + offset;
-        return at >= base_ && read_at(mem_.borrow(), to, at) == static_cast<ssize_t>(to.size());
+        failed_ |= at < base_ || read_at(mem_.borrow(), to, at, failed_) != to.size();  // nothing ends before what it says of itself
+        return !failed_;
     }
+    [[nodiscard]] bool failed() const noexcept { return failed_; }
 
 private:
     unique_fd mem_;
     std::uint64_t base_;
+    mutable bool failed_ = false;
 };
 
 }  // namespace detail

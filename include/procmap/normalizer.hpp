@@ -29,7 +29,7 @@ enum class reason : unsigned char {
     gone,             ///< the address space was gone before this address was looked up
     denied,           ///< so was the permission
     failed,           ///< the walk broke off; see normalized::error
-    name_unknown,     ///< there is a location, but its file's path could not be had (longer than PATH_MAX)
+    name_unknown,     ///< there is a location, but its file's path could not be had (longer than PATH_MAX); without one: no file, and no memory for the name
 };
 
 /// Where an address is. True where it has a file.
@@ -200,7 +200,8 @@ private:
             if (!file->path_known) base.reason = reason::name_unknown;
         } else {
             const bool kernels_own = kind == mapping_kind::vvar || kind == mapping_kind::other;
-            base.reason = kernels_own ? reason::special : reason::not_file_backed;
+            const bool unnamed = m.name_status == name_state::too_long || m.name_status == name_state::no_memory;
+            base.reason = unnamed ? reason::name_unknown : kernels_own ? reason::special : reason::not_file_backed;
         }
         for (; i < order_.size() && order_[i].address < m.end; ++i) {
             location& l = locations_[order_[i].index];
@@ -261,9 +262,9 @@ private:
         const elf::image image{source};
         std::byte note[build_id::capacity];
         e.id = build_id{std::span{note}.first(image.build_id(note)), build_id_source::memory};
-        e.id_known = image.valid();
         elf::segment s;
         for (std::uint32_t i = 0; i < image.segments() && image.segment_at(i, s); ++i) e.segments.push_back(s);
+        e.id_known = image.valid() && !source.failed();
         errno = saved;
     }
 
