@@ -225,11 +225,17 @@ TEST_CASE("each errno that says 'no such ioctl' means text, and a clear error wh
 
 TEST_CASE("an errno that says something else does not mean text") {
     with_kernel kernel;
-    for (const int code : {ENOENT, EINVAL}) {
+    kernel.ioctl = [&](procmap_query&) { return -ENOENT; };
+    CHECK(opened(procmap::backend::automatic).backend() == procmap::backend::ioctl);
+    for (const int code : {EINVAL, EIO, ENOMEM}) {
         CAPTURE(code);
         kernel.ioctl = [&](procmap_query&) { return -code; };
-        CHECK(opened(procmap::backend::automatic).backend() == procmap::backend::ioctl);
+        const auto not_opened = procmap::maps::open_self();
+        CHECK(not_opened.error() == (code == EINVAL ? errc::invalid : errc::failed));
+        CHECK(not_opened.error().at == procmap::step::query);
+        CHECK(not_opened.error().errno_value == code);
     }
+    kernel.preads = 0;
     kernel.ioctl = [](procmap_query&) { return -ESRCH; };
     CHECK(procmap::maps::open_self().error() == errc::gone);
     CHECK(kernel.preads == 1);  // of /proc/self/stat, to tell why: the text was not asked instead
@@ -277,6 +283,7 @@ TEST_CASE("a signal that interrupts is survived, and one that always does is an 
     CHECK(walk.error() == errc::interrupted);
     CHECK(!walk.complete());
 
+    kernel.ioctl = nullptr;
     int opens = 2;
     kernel.openat = [&](const char*) { return opens-- > 0 ? -EINTR : 0; };
     CHECK(procmap::maps::open_self());

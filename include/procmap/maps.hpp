@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -112,13 +113,14 @@ private:
             error empty = opened.error();
             const int saved = errno;
             const auto through = [&](std::int32_t tid) {
-                opened = open_task({.proc = t.proc, .pid = t.pid, .tid = tid}, how);
+                auto one = open_task({.proc = t.proc, .pid = t.pid, .tid = tid}, how);
+                if (one || one.error() != errc::gone) opened = std::move(one);
                 return opened.has_value();
             };
-            if (t.tid == 0) detail::any_thread(t, through);
-            if (!opened) empty.code = detail::why_empty(t);
+            empty.errno_value = t.tid == 0 ? detail::any_thread(t, through) : 0;
+            empty.code = empty.errno_value == 0 ? detail::why_empty(t) : detail::open_failure(t, empty.errno_value);
             errno = saved;
-            if (!opened) return empty;
+            if (!opened && opened.error() == errc::gone) return empty;
         }
         return opened;
     }
@@ -131,12 +133,16 @@ private:
         const first_answer first = choose(h, how);
         if (first.absent != 0 && how.use == procmap::backend::ioctl) return h.failure(errc::unsupported, step::open, first.absent);
         if (first.empty) return h.failure(errc::gone, step::open);
-        return maps{std::move(h)};
+        if (first.failure == 0) return maps{std::move(h)};
+        const bool by_text = h.backend == procmap::backend::text;
+        const errc code = by_text ? detail::text_reader::meaning(h, first.failure) : detail::query_failure(first.failure);
+        return h.failure(code, by_text ? step::read : step::query, first.failure);
     }
 
     struct first_answer {
         int absent = 0;      // the errno that says that there is no such ioctl
         bool empty = false;  // there is no address space
+        int failure = 0;     // the errno where nobody can say
     };
 
     /// Settles the back-end, by one ioctl unless text was asked for, and by a read of one byte for text.
@@ -148,14 +154,15 @@ private:
                 h.backend = procmap::backend::ioctl;
                 h.kernel_build_ids = how.trust_kernel_build_ids || known_hazards(running_kernel()).empty();
                 first.empty = answer == ESRCH;
+                if (answer != 0 && answer != ENOENT && !first.empty) first.failure = answer;
                 return first;
             }
             first.absent = answer;
         }
         char byte = 0;
-        const int saved = errno;
-        first.empty = ::pread(h.fd.get(), &byte, 1, 0) == 0;
-        errno = saved;
+        const ssize_t n = detail::text_reader::read(h, {&byte, 1}, 0);
+        first.empty = n == 0;
+        first.failure = n < 0 ? static_cast<int>(-n) : 0;
         return first;
     }
 
@@ -171,8 +178,9 @@ inline result<maps> maps::adopt(unique_fd fd, const open_options& how) noexcept 
         errno = saved;
         return h.failure(errc::invalid, step::adopt, failure);
     }
-    if ((mode & O_PATH) != 0 || (mode & O_ACCMODE) == O_WRONLY || !detail::on_procfs(h.fd.borrow()))
-        return h.failure(errc::not_maps, step::adopt);
+    int unclear = 0;
+    if ((mode & O_PATH) != 0 || (mode & O_ACCMODE) == O_WRONLY || !detail::on_procfs(h.fd.borrow(), unclear))
+        return h.failure(unclear == 0 ? errc::not_maps : detail::failure_of(unclear), step::adopt, unclear);
     // What answers the ioctl is a maps file: no other file of procfs does. What does not may be smaps, or an older kernel's
     // maps: in smaps and its like the second line is none of maps.
     const int absent = choose(h, how).absent;
@@ -205,11 +213,29 @@ inline result<maps> maps::open(borrowed_fd pidfd, const open_options& how) noexc
         return failure;
     }
     const unique_fd info{::openat(AT_FDCWD, path.c_str(), O_RDONLY | O_CLOEXEC)};
-    if (!info && detail::open_failure(self, errno) == errc::unsupported) failure.code = errc::unsupported;
+    if (!info) {
+        const int why = errno;
+        const errc code = detail::open_failure(self, why);
+        errno = saved;
+        if (why == ENOENT && code == errc::gone) return failure;  // no such descriptor
+        failure.code = code;
+        failure.errno_value = why;
+        return failure;
+    }
+    // True for the text; false, and `failure` set, where it cannot be read.
+    const auto read = [&](std::span<char> to, std::string_view& fields) {
+        ssize_t n = 1;
+        for (std::size_t done = 0; n > 0 && done != to.size(); fields = {to.data(), done}) {
+            n = ::pread(info.get(), to.data() + done, to.size() - done, static_cast<off_t>(done));
+            if (n > 0) done += static_cast<std::size_t>(n);
+        }
+        if (n < 0) failure.code = detail::failure_of(errno), failure.errno_value = errno;
+        errno = saved;
+        return n >= 0;
+    };
     char text[512];
-    const ssize_t n = ::pread(info.get(), text, sizeof text, 0);
-    errno = saved;
-    const std::string_view fields{text, n < 0 ? 0 : static_cast<std::size_t>(n)};
+    std::string_view fields;
+    if (!read(text, fields)) return failure;
     constexpr std::string_view key = "Pid:\t";
     const std::size_t at = fields.find(key);
     if (at == std::string_view::npos) return failure;  // not a pidfd
@@ -218,11 +244,16 @@ inline result<maps> maps::open(borrowed_fd pidfd, const open_options& how) noexc
     failure.code = scanner.at != scanner.end && *scanner.at == '-' ? errc::gone : errc::unsupported;  // -1: reaped; 0: of another namespace
     if (!scanner.decimal(pid) || pid == 0 || pid > INT32_MAX) return failure;
     auto opened = open(static_cast<pid_t>(pid), how);
-    const bool reaped = ::syscall(SYS_pidfd_send_signal, pidfd.get(), 0, nullptr, 0) != 0 && errno == ESRCH;
+    const int asked = ::syscall(SYS_pidfd_send_signal, pidfd.get(), 0, nullptr, 0) == 0 ? 0 : errno;
     errno = saved;
     failure.code = errc::gone;
     failure.pid = static_cast<std::int32_t>(pid);
-    return reaped ? result<maps>{failure} : std::move(opened);
+    if (asked == ESRCH) return failure;
+    if (asked == 0 || asked == EPERM) return opened;
+    char again[512];  // a sandbox or another pid namespace is in the way: is it still the same?
+    std::string_view same;
+    if (!read(again, same) || same != fields) return failure;
+    return opened;
 }
 
 }  // namespace procmap::inline PROCMAP_ABI

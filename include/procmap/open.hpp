@@ -67,12 +67,24 @@ private:
     bool fits_ = true;
 };
 
+/// What the errno of a system call means that has no errors of its own to tell apart.
+[[nodiscard]] constexpr errc failure_of(int code) noexcept {
+    switch (code) {
+        case EPERM:
+        case EACCES: return errc::denied;
+        case ESRCH: return errc::gone;
+        case EINTR: return errc::interrupted;
+        case EBADF: return errc::invalid;
+        default: return errc::failed;
+    }
+}
+
 /// Why a maps file could not be opened. ENOENT is "gone", unless the process is there but hidden (hidepid), or procfs is not.
 inline errc open_failure(const target& t, int code) noexcept {
-    if (code == EACCES || code == EPERM) return errc::denied;
-    if (code == ESRCH) return errc::gone;
-    if (code != ENOENT && code != ENOTDIR) return errc::failed;
-    if (::faccessat(AT_FDCWD, proc_path({t.proc}, "").c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0) return errc::unsupported;
+    if (code == EBADF) return errc::failed;
+    if (code != ENOENT && code != ENOTDIR) return failure_of(code);
+    const bool no_procfs = ::faccessat(AT_FDCWD, proc_path({t.proc}, "").c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0;
+    if (no_procfs && (errno == ENOENT || errno == ENOTDIR)) return errc::unsupported;
     if (t.pid == error::this_process || std::string_view{t.proc} != "/proc") return errc::gone;  // another namespace's pids
     const bool there = t.tid != 0 ? ::syscall(SYS_tgkill, t.pid, t.tid, 0) == 0 : ::kill(t.pid, 0) == 0;
     return there || errno == EPERM ? errc::denied : errc::gone;
@@ -96,7 +108,7 @@ inline errc open_failure(const target& t, int code) noexcept {
         return unique_fd{fd};
     }
     failure.errno_value = errno;
-    failure.code = errno == EINTR ? errc::interrupted : open_failure(t, failure.errno_value);
+    failure.code = open_failure(t, failure.errno_value);
     errno = saved;
     return failure;
 }
@@ -124,22 +136,23 @@ inline errc open_failure(const target& t, int code) noexcept {
     return number.decimal(flags) && (flags & pf_kthread) != 0 ? errc::kernel_thread : errc::gone;
 }
 
-/// Calls `visit(tid)` for each thread of a process, until it says true. No allocation.
+/// Calls `visit(tid)` for each thread of a process, until it says true. The errno where they could not be listed, else 0. No allocation.
 template <class Visit>
-bool any_thread(const target& process, Visit visit) noexcept {
+int any_thread(const target& process, Visit visit) noexcept {
     const unique_fd directory{::openat(AT_FDCWD, proc_path{process, "/task"}.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
     alignas(8) char entries[1024];  // struct linux_dirent64: inode, offset, record length, type, name
     constexpr std::size_t name_offset = 19;
+    if (!directory) return errno;
     for (;;) {
         const long n = ::syscall(SYS_getdents64, directory.get(), entries, sizeof entries);
-        if (n <= 0) return false;
+        if (n <= 0) return n == 0 ? 0 : errno;
         for (long at = 0; at < n;) {
             const char* const entry = entries + at;
             std::uint16_t size = 0;
             __builtin_memcpy(&size, entry + 16, sizeof size);
             line_scanner name{entry + name_offset, entry + size};
             std::uint64_t tid = 0;
-            if (name.decimal(tid) && tid <= INT32_MAX && visit(static_cast<std::int32_t>(tid))) return true;
+            if (name.decimal(tid) && tid <= INT32_MAX && visit(static_cast<std::int32_t>(tid))) return 0;
             at += size;
         }
     }

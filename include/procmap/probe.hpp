@@ -105,32 +105,37 @@ namespace detail {
     return answer == ENOTTY || answer == ENOSYS || answer == EPERM || answer == EACCES;
 }
 
-[[nodiscard]] inline bool on_procfs(borrowed_fd fd) noexcept {
+/// Whether a file is procfs's. `failure`: the errno where nobody can say.
+[[nodiscard]] inline bool on_procfs(borrowed_fd fd, int& failure) noexcept {
     constexpr long proc_super_magic = 0x9fa0;  // include/uapi/linux/magic.h
     struct statfs fs;
     const int saved = errno;
-    const bool found = ::fstatfs(fd.get(), &fs) == 0 && static_cast<long>(fs.f_type) == proc_super_magic;
+    failure = ::fstatfs(fd.get(), &fs) == 0 ? 0 : errno;
     errno = saved;
-    return found;
+    return failure == 0 && static_cast<long>(fs.f_type) == proc_super_magic;
 }
 
 /// The size of the kernel's struct: the kernel answers E2BIG to a byte that is not zero behind it, and to nothing else that
 /// fits in a page (copy_struct_from_user()). An unknown *output* field comes back as the zero that was sent, without an
-/// error, so nothing but this tells. Two system calls, one more for each eight bytes that the struct has grown.
+/// error, so nothing but this tells. Two system calls, one more for each eight bytes that the struct has grown. 0: nobody can say.
 [[nodiscard]] inline std::size_t kernel_struct_size(borrowed_fd fd) noexcept {
     struct probing {
         std::uint64_t words[512];  // a page, more than which the kernel never accepts
     } bytes;
+    bool answered = true;
     const auto known = [&](std::size_t word) {
         for (auto& w : bytes.words) w = 0;
         bytes.words[0] = (word + 1) * sizeof(std::uint64_t);
         bytes.words[word] = UINT64_MAX;
-        return ioctl_once(fd.get(), &bytes) != E2BIG;
+        int answer = EINTR;
+        for (int tries = 0; answer == EINTR && tries <= interrupted_tries; ++tries) answer = ioctl_once(fd.get(), &bytes);
+        answered &= answer != EINTR && !says_absent(answer) && answer != ENOMEM && answer != EIO && answer != EBADF;
+        return answered && answer != E2BIG;
     };
     std::size_t word = sizeof(uapi::procmap_query) / sizeof(std::uint64_t);
     while (word < 512 && known(word)) ++word;
-    while (word > 3 && !known(word - 1)) --word;
-    return word * sizeof(std::uint64_t);
+    while (word > 3 && answered && !known(word - 1)) --word;
+    return answered ? word * sizeof(std::uint64_t) : 0;
 }
 
 }  // namespace detail
@@ -146,7 +151,8 @@ namespace detail {
         return c;
     }
     const borrowed_fd fd = file->borrow();
-    c.live = detail::on_procfs(fd);
+    int unclear = 0;
+    c.live = detail::on_procfs(fd, unclear);
     const int answer = detail::any_query(fd);
     c.ioctl = !detail::says_absent(answer);
     if (!c.ioctl) c.ioctl_errno = answer;

@@ -68,6 +68,21 @@ public:
 
     [[nodiscard]] const procmap::error& error() const noexcept { return error_; }
 
+    /// The number of bytes read, or minus the errno. errno itself is left as it was.
+    static ssize_t read(const handle& from, std::span<char> buffer, std::uint64_t position) noexcept {
+        const int saved = errno;
+        ssize_t n = -1;
+        for (int tries = 0; tries <= interrupted_tries; ++tries) {
+            n = ::pread(from.fd.get(), buffer.data(), buffer.size(), static_cast<off_t>(position));
+            if (n >= 0 || errno != EINTR) break;
+        }
+        if (n < 0) n = -errno;
+        errno = saved;
+        return n;
+    }
+    /// What the errno of a read means.
+    static errc meaning(const handle& from, int code) noexcept { return code == ESRCH ? reaped(from) : failure_of(code); }
+
 private:
     /// Decodes the name in place, or leaves it out.
     static void take_name(std::span<char> buffer, bool whole, bool names, mapping& m) noexcept {
@@ -107,7 +122,7 @@ private:
             position_ += static_cast<std::uint64_t>(n);
             return true;
         }
-        if (n < 0) return read_failed(from, static_cast<int>(-n));
+        if (n < 0) return read_failed(from, n);
         if (position_ == 0) return fail(from, errc::gone, step::read, 0, 0);  // no address space is without a mapping
         if (filled_ != 0 || skipping_) {  // it ends inside a line
             if (!skipping_) ++line_;
@@ -117,22 +132,9 @@ private:
         char first = 0;
         ssize_t alive = 0;
         if (!read_alone(from, {&first, 1}, 0, alive)) return try_again(from);
-        if (alive < 0) return read_failed(from, static_cast<int>(-alive));
+        if (alive < 0) return read_failed(from, alive);
         if (alive == 0) return fail(from, errc::gone, step::read, 0, 0);
         return false;
-    }
-
-    /// The number of bytes read, or minus the errno. errno itself is left as it was.
-    static ssize_t read(const handle& from, std::span<char> buffer, std::uint64_t position) noexcept {
-        const int saved = errno;
-        ssize_t n = -1;
-        for (int tries = 0; tries <= interrupted_tries; ++tries) {
-            n = ::pread(from.fd.get(), buffer.data(), buffer.size(), static_cast<off_t>(position));
-            if (n >= 0 || errno != EINTR) break;
-        }
-        if (n < 0) n = -errno;
-        errno = saved;
-        return n;
     }
 
     /// Reads while no other thread does. False: another one was reading, or what `position` continues is no longer the listing that
@@ -166,15 +168,9 @@ private:
         return true;
     }
 
-    bool read_failed(const handle& from, int code) noexcept {
-        switch (code) {
-            case ESRCH: return fail(from, reaped(from), step::read, code, 0);
-            case EACCES:
-            case EPERM: return fail(from, errc::denied, step::read, code, 0);
-            case EINTR: return fail(from, errc::interrupted, step::read, code, 0);
-            case EBADF: return fail(from, errc::invalid, step::read, code, 0);
-            default: return fail(from, errc::failed, step::read, code, 0);
-        }
+    bool read_failed(const handle& from, ssize_t minus_errno) noexcept {
+        const int code = static_cast<int>(-minus_errno);
+        return fail(from, meaning(from, code), step::read, code, 0);
     }
 
     /// The task that the file was opened through was reaped; does its address space live on? The ioctl knows. Without it, a
