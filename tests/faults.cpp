@@ -2,10 +2,25 @@
 #define DOCTEST_CONFIG_IMPLEMENT
 #include "support.hpp"
 
+#include <dlfcn.h>
+#include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include <cstdarg>
+#include <map>
 #include <new>
+#include <span>
+#include <thread>
 
 using namespace support;
+using procmap::backend;
+using procmap::build_id_choice;
 using procmap::errc;
+using procmap::mapping;
+using procmap::maps;
+using procmap::name_state;
+using procmap::unique_fd;
 
 // ---- memory: what is allocated is counted, and one allocation can be made to fail
 
@@ -30,6 +45,680 @@ void release(void* block) noexcept {
     std::free(block);
 }
 
+}  // namespace
+
+void* operator new(std::size_t size) { return allocate(size); }
+void* operator new(std::size_t size, std::align_val_t align) { return allocate(size, static_cast<std::size_t>(align)); }
+void operator delete(void* block) noexcept { release(block); }
+void operator delete(void* block, std::size_t) noexcept { release(block); }
+void operator delete(void* block, std::align_val_t) noexcept { release(block); }
+void operator delete(void* block, std::size_t, std::align_val_t) noexcept { release(block); }
+
+// ---- system calls: each is counted, and one can be made to fail
+
+namespace {
+
+/// The functions through which the library makes system calls that can fail; those of syscall(2) each by its number.
+enum call : unsigned char {
+    ioctl_, openat_, openat2_, pread_, close_, fcntl_, fstatfs_, faccessat_, kill_, tgkill_, pidfd_send_signal_, getdents_, readlinkat_,
+    statx_, mmap_, munmap_, uname_, clock_gettime_, sendmsg_, recvmsg_, calls
+};
+constexpr const char* call_names[] = {"ioctl", "openat", "openat2", "pread", "close", "fcntl", "fstatfs", "faccessat", "kill", "tgkill",
+                                      "pidfd_send_signal", "getdents64", "readlinkat", "statx", "mmap", "munmap", "uname",
+                                      "clock_gettime", "sendmsg", "recvmsg"};
+static_assert(std::size(call_names) == calls);
+
+constexpr int short_answer = -1;  // what is not an errno: one byte; the end of the file; control data that was cut off
+constexpr int end_of_file = -2;
+constexpr int cut_off = -3;
+
+/// What each can answer, by its manual page; and what filters and older kernels answer. Not ENOENT of the ioctl, which is
+/// no failure: nothing is mapped there.
+std::span<const int> ways(call which) {
+    static constexpr int ioctls[] = {EBADF, EFAULT, EINVAL, ENOTTY, ESRCH, EINTR, ENAMETOOLONG, E2BIG, ENOMEM, EPERM, EACCES, ENOSYS, EIO};
+    static constexpr int opens[] = {EACCES, EBADF, EFAULT, EINTR, EINVAL, ELOOP, EMFILE, ENAMETOOLONG, ENFILE, ENODEV, ENOENT, ENOMEM,
+                                    ENOTDIR, ENXIO, EOVERFLOW, EPERM, EROFS, ETXTBSY, EAGAIN, EBUSY, EISDIR, ENOSYS, ESRCH, EIO};
+    static constexpr int opens2[] = {E2BIG, EAGAIN, EINVAL, EXDEV, EACCES, EINTR, ELOOP, EMFILE, ENAMETOOLONG, ENFILE, ENOENT, ENOMEM,
+                                     ENOTDIR, EPERM, ENOSYS, EIO};
+    static constexpr int preads[] = {EAGAIN, EBADF, EFAULT, EINTR, EINVAL, EIO, EISDIR, ENXIO, EOVERFLOW, ESPIPE, ESRCH, EACCES, EPERM,
+                                     ENOMEM, ENOSYS, short_answer, end_of_file};
+    static constexpr int closes[] = {EBADF, EINTR, EIO, ENOSPC, EDQUOT};
+    static constexpr int fcntls[] = {EBADF};
+    static constexpr int statfs[] = {EBADF, EFAULT, EINTR, EIO, ENOMEM, ENOSYS, EOVERFLOW, EPERM, EACCES};
+    static constexpr int accesses[] = {EACCES, EBADF, EFAULT, EINVAL, EIO, ELOOP, ENAMETOOLONG, ENOENT, ENOMEM, ENOTDIR, EPERM, EROFS,
+                                       ETXTBSY, ENOSYS};
+    static constexpr int kills[] = {EINVAL, EPERM, ESRCH, EAGAIN};
+    static constexpr int pidfds[] = {EBADF, EINVAL, EPERM, ESRCH, ENOSYS};
+    static constexpr int directories[] = {EBADF, EFAULT, EINVAL, ENOENT, ENOTDIR, EIO, ENOSYS};
+    static constexpr int links[] = {EACCES, EBADF, EINVAL, EIO, ELOOP, ENAMETOOLONG, ENOENT, ENOMEM, ENOTDIR, EFAULT};
+    static constexpr int stats[] = {EACCES, EBADF, EFAULT, EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOMEM, ENOTDIR, ENOSYS, EPERM, EIO};
+    static constexpr int maps_[] = {EACCES, EAGAIN, EBADF, EEXIST, EINVAL, ENFILE, ENODEV, ENOMEM, EOVERFLOW, EPERM, ETXTBSY};
+    static constexpr int unmaps[] = {EINVAL, ENOMEM};
+    static constexpr int unames[] = {EFAULT, ENOSYS, EPERM};
+    static constexpr int clocks[] = {EFAULT, EINVAL, EPERM, ENOSYS};
+    static constexpr int sends[] = {EACCES, EAGAIN, EALREADY, EBADF, ECONNRESET, EDESTADDRREQ, EFAULT, EINTR, EINVAL, EISCONN, EMSGSIZE,
+                                    ENOBUFS, ENOMEM, ENOTCONN, ENOTSOCK, EOPNOTSUPP, EPIPE, ETOOMANYREFS, EPERM};
+    static constexpr int receives[] = {EAGAIN, EBADF, ECONNREFUSED, ECONNRESET, EFAULT, EINTR, EINVAL, ENOMEM, ENOTCONN, ENOTSOCK,
+                                       end_of_file, cut_off};
+    static constexpr std::span<const int> all[calls] = {ioctls, opens, opens2, preads, closes, fcntls, statfs, accesses, kills, kills,
+                                                        pidfds, directories, links, stats, maps_, unmaps, unames, clocks, sends, receives};
+    return all[which];
+}
+
+/// Which call fails, and how.
+struct {
+    bool armed = false;
+    long count = 0;         // calls since then
+    long at = -1;           // the number of the one that fails
+    bool for_good = false;  // and all later ones of that function
+    int way = 0;
+    bool hit = false;
+    call log[4096];         // what was called
+    bool no_map_files = false;  // as for those without the capability
+    bool other_device = false;  // stat shows another device than maps, as on btrfs
+} faults;
+
+/// What a call has to answer instead of calling the kernel; 0: nothing.
+int fault(call which) {
+    if (!faults.armed) return 0;
+    const long n = faults.count++;
+    if (n < static_cast<long>(std::size(faults.log))) faults.log[n] = which;
+    const bool here = n == faults.at || (faults.for_good && faults.at >= 0 && n > faults.at && which == faults.log[faults.at]);
+    if (!here) return 0;
+    faults.hit = true;
+    if (faults.way > 0) errno = faults.way;
+    return faults.way;
+}
+
+template <class F>
+F next_of(const char* name) {
+    return reinterpret_cast<F>(::dlsym(RTLD_NEXT, name));
+}
+#define NEXT(name) static const auto next = next_of<decltype(&::name)>(#name)
+
+ssize_t read_or_fail(int fd, void* to, size_t size, std::uint64_t position) {
+    const int way = fault(pread_);
+    struct statfs fs {};
+    if (way == end_of_file && ::fstatfs64(fd, reinterpret_cast<struct statfs64*>(&fs)) == 0 && fs.f_type == 0x9fa0) return 0;  // of /proc only: other files can be short
+    if (way > 0) return -1;
+    static const auto next = next_of<ssize_t (*)(int, void*, size_t, off64_t)>("pread64");
+    return next(fd, to, way == short_answer && size > 1 ? 1 : size, static_cast<off64_t>(position));
+}
+
+int open_or_fail(int at, const char* path, int flags, mode_t mode) {
+    if (fault(openat_) != 0) return -1;
+    if (faults.no_map_files && std::strstr(path, "/map_files/") != nullptr) return errno = EPERM, -1;
+    static const auto next = next_of<int (*)(int, const char*, int, ...)>("openat64");
+    return next(at, path, flags, mode);
+}
+
+}  // namespace
+
+extern "C" {
+int ioctl(int fd, unsigned long request, ...) noexcept {
+    va_list more;
+    va_start(more, request);
+    void* const argument = va_arg(more, void*);
+    va_end(more);
+    if (fault(ioctl_) != 0) return -1;
+    NEXT(ioctl);
+    return next(fd, request, argument);
+}
+int openat(int at, const char* path, int flags, ...) { return open_or_fail(at, path, flags, 0); }
+int openat64(int at, const char* path, int flags, ...) { return open_or_fail(at, path, flags, 0); }
+ssize_t pread(int fd, void* to, size_t size, off_t position) {
+    return read_or_fail(fd, to, size, static_cast<std::uint64_t>(position));
+}
+ssize_t pread64(int fd, void* to, size_t size, off64_t position) {
+    return read_or_fail(fd, to, size, static_cast<std::uint64_t>(position));
+}
+int close(int fd) {
+    NEXT(close);
+    const int saved = errno;
+    const int closed = next(fd);  // Linux has closed it, whatever it says
+    errno = closed == 0 ? saved : errno;
+    return fault(close_) != 0 ? -1 : closed;
+}
+int fcntl(int fd, int command, ...) {
+    va_list more;
+    va_start(more, command);
+    void* const argument = va_arg(more, void*);
+    va_end(more);
+    if (fault(fcntl_) != 0) return -1;
+    NEXT(fcntl);
+    return next(fd, command, argument);
+}
+int fstatfs(int fd, struct statfs* to) noexcept {
+    if (fault(fstatfs_) != 0) return -1;
+    NEXT(fstatfs);
+    return next(fd, to);
+}
+int faccessat(int at, const char* path, int mode, int flags) noexcept {
+    if (fault(faccessat_) != 0) return -1;
+    NEXT(faccessat);
+    return next(at, path, mode, flags);
+}
+int kill(pid_t pid, int number) noexcept {
+    if (fault(kill_) != 0) return -1;
+    NEXT(kill);
+    return next(pid, number);
+}
+ssize_t readlinkat(int at, const char* path, char* to, size_t size) noexcept {
+    if (fault(readlinkat_) != 0) return -1;
+    NEXT(readlinkat);
+    return next(at, path, to, size);
+}
+int statx(int at, const char* path, int flags, unsigned mask, struct statx* to) noexcept {
+    if (fault(statx_) != 0) return -1;
+    static const auto next = next_of<int (*)(int, const char*, int, unsigned, struct statx*)>("statx");
+    const int done = next(at, path, flags, mask, to);
+    if (faults.other_device && done == 0) to->stx_dev_minor ^= 0x40;
+    return done;
+}
+void* mmap(void* at, size_t size, int protection, int flags, int fd, off_t offset) noexcept {
+    if (fault(mmap_) != 0) return MAP_FAILED;
+    NEXT(mmap);
+    return next(at, size, protection, flags, fd, offset);
+}
+int munmap(void* at, size_t size) noexcept {
+    NEXT(munmap);
+    const int done = next(at, size);
+    return fault(munmap_) != 0 ? -1 : done;
+}
+int uname(utsname* names) noexcept {
+    if (fault(uname_) != 0) return -1;
+    NEXT(uname);
+    return next(names);
+}
+int clock_gettime(clockid_t which, timespec* now) noexcept {
+    if (fault(clock_gettime_) != 0) return -1;
+    NEXT(clock_gettime);
+    return next(which, now);
+}
+ssize_t sendmsg(int socket, const msghdr* message, int flags) {
+    if (fault(sendmsg_) != 0) return -1;
+    NEXT(sendmsg);
+    return next(socket, message, flags);
+}
+ssize_t recvmsg(int socket, msghdr* message, int flags) {
+    const int way = fault(recvmsg_);
+    if (way > 0) return -1;
+    if (way == end_of_file) return message->msg_controllen = 0, 0;
+    NEXT(recvmsg);
+    const ssize_t n = next(socket, message, flags);
+    if (way == cut_off) message->msg_flags |= MSG_CTRUNC;
+    return n;
+}
+long syscall(long number, ...) noexcept {
+    va_list more;
+    va_start(more, number);
+    long a[6];
+    for (long& one : a) one = va_arg(more, long);
+    va_end(more);
+    constexpr long openat2_number = 437;
+    const call which = number == openat2_number            ? openat2_
+                       : number == SYS_tgkill              ? tgkill_
+                       : number == SYS_pidfd_send_signal   ? pidfd_send_signal_
+                       : number == SYS_getdents64          ? getdents_
+                                                           : calls;
+    if (which == calls && faults.armed) std::abort();  // one that is not known here
+    if (which != calls && fault(which) != 0) return -1;
+    NEXT(syscall);
+    return next(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+}
+
+int main(int argc, char** argv) { return support::run(argc, argv); }
+
+namespace {
+
+// ---- what a question answers
+
+/// An answer in pieces, each of which may be "?": what the answer itself says that it does not know.
+struct answer {
+    std::vector<std::string> pieces{};
+    procmap::error error{};
+
+    void add(std::string piece) { pieces.push_back(std::move(piece)); }
+    void add_unless(bool unknown, std::string piece) { pieces.push_back(unknown ? "?" : std::move(piece)); }
+};
+
+std::string hex_of(procmap::build_id_view id) {
+    std::string digits;
+    procmap::print([&](std::string_view piece) { digits += piece; }, id);
+    return digits;
+}
+
+void add(answer& to, const mapping& m) {
+    char text[200];
+    std::snprintf(text, sizeof text, "%llx-%llx %x %llx %x:%x %llu", static_cast<unsigned long long>(m.start),
+                  static_cast<unsigned long long>(m.end), m.permissions.bits(), static_cast<unsigned long long>(m.offset),
+                  m.device.major, m.device.minor, static_cast<unsigned long long>(m.inode));
+    to.add(text);
+    to.add_unless(m.name_status == name_state::too_long || m.name_status == name_state::no_memory, std::string{m.name});
+    to.add_unless(m.page_size == 0, std::to_string(m.page_size));
+    to.add_unless(!m.build_id_known, hex_of(m.build_id));
+}
+
+answer of(const procmap::result<mapping>& m) {
+    answer a;
+    a.error = m.error();
+    if (m) add(a, *m);
+    return a;
+}
+
+answer of(procmap::mapping_walk& walk) {
+    answer a;
+    for (const mapping& m : walk) add(a, m);
+    a.error = walk.error();
+    if (walk.complete() != (walk.error() == errc::none)) a.add("neither complete nor broken off");
+    return a;
+}
+
+answer of(const procmap::result<procmap::snapshot>& s) {
+    answer a;
+    a.error = s.error();
+    for (const mapping& m : *s) add(a, m);
+    return a;
+}
+
+/// A handle that was opened: what it answers is asked undisturbed.
+answer of(const procmap::result<maps>& opened) {
+    faults.armed = false;
+    answer a;
+    if (opened) {
+        auto walk = opened->walk();
+        for (const mapping& m : walk) add(a, m);
+        if (!walk.complete()) a.add("a handle that does not work");
+        for (std::size_t i = 2; i < a.pieces.size(); i += 4) a.pieces[i] = "";  // either back-end is right
+    }
+    a.error = opened.error();
+    return a;
+}
+
+answer of(const procmap::result<procmap::normalized>& n) {
+    answer a;
+    a.error = n.error();
+    if (!n) return a;
+    using procmap::reason;
+    for (const procmap::location& l : n->locations) {
+        const bool not_looked_up = l.reason == reason::gone || l.reason == reason::denied || l.reason == reason::failed;
+        if (not_looked_up != (n->error.code != errc::none) && not_looked_up) a.add("not looked up, and no error");
+        const bool no_name = l.reason == reason::name_unknown;
+        a.add_unless(not_looked_up || (no_name && !l), std::to_string(l.offset) + (l ? " in a file" :
+                     " reason " + std::to_string(static_cast<int>(l.reason))));
+        a.add_unless(!l.elf_address_known, std::to_string(l.elf_address));
+        const procmap::mapped_file none{};
+        const procmap::mapped_file& f = l ? n->files[l.file] : none;
+        a.add_unless(not_looked_up || no_name, std::string{f.path});
+        a.add_unless(not_looked_up, std::to_string(f.inode) + ' ' + std::to_string(f.device.minor));
+        a.add_unless(!f.build_id_known, hex_of(f.build_id));
+        a.add_unless(f.state == procmap::file_state::unknown || f.state == procmap::file_state::unreadable,
+                     std::to_string(static_cast<int>(f.state)));
+    }
+    // What the error concerns was seen above to be marked; the rest of the answer is whole.
+    return a;
+}
+
+answer of(const procmap::capabilities& c) {
+    answer a;
+    a.add_unless(!c.ioctl && (c.ioctl_errno != 0 || c.error.code != errc::none), c.ioctl ? "ioctl" : "no ioctl");
+    a.add_unless(!c.text, "text");
+    a.add_unless(!c.live, "live");
+    a.add_unless(c.struct_size == 0, std::to_string(c.struct_size));
+    a.add_unless(c.release.major == 0, std::to_string(c.release.major) + '.' + std::to_string(c.release.minor));
+    a.add_unless(c.release.major == 0 || !c.ioctl, std::to_string(c.build_id_hazards.bits()));
+    a.error = c.error;
+    return a;
+}
+
+// ---- judging
+
+/// The errors that may come of a failure, whichever step it hits.
+bool may_say(errc code, call which, int way) {
+    const auto one_of = [code](std::initializer_list<errc> these) { return std::find(these.begin(), these.end(), code) != these.end(); };
+    switch (which) {
+        case ioctl_:
+            switch (way) {
+                case ESRCH: return one_of({errc::gone, errc::zombie});
+                case EPERM:
+                case EACCES: return one_of({errc::denied, errc::unsupported});
+                case ENOTTY:
+                case ENOSYS:
+                case E2BIG: return one_of({errc::unsupported});
+                case EINTR: return one_of({errc::interrupted});
+                case EBADF:
+                case EFAULT:
+                case EINVAL: return one_of({errc::invalid});
+                default: return one_of({errc::failed});
+            }
+        case openat_:
+            switch (way) {
+                case EPERM:
+                case EACCES: return one_of({errc::denied});
+                case ESRCH: return one_of({errc::gone, errc::zombie});
+                case ENOENT:
+                case ENOTDIR: return one_of({errc::gone, errc::denied, errc::unsupported});
+                case EINTR: return one_of({errc::interrupted});
+                default: return one_of({errc::failed});
+            }
+        case pread_:
+            switch (way) {
+                case ESRCH: return one_of({errc::gone, errc::task_gone});
+                case EPERM:
+                case EACCES: return one_of({errc::denied});
+                case EINTR: return one_of({errc::interrupted});
+                case EBADF: return one_of({errc::invalid, errc::not_maps});
+                case end_of_file: return one_of({errc::gone, errc::malformed});
+                default: return one_of({errc::failed, errc::not_maps});  // adopt: so fail files that are none, too
+            }
+        case fcntl_: return one_of({errc::invalid});
+        case fstatfs_:
+        case getdents_: return one_of({errc::failed, errc::denied, errc::unsupported, errc::interrupted, errc::invalid});
+        case faccessat_: return one_of({errc::gone, errc::denied, errc::unsupported});
+        case kill_:
+        case tgkill_: return one_of({errc::gone, errc::denied});
+        case pidfd_send_signal_:
+            return one_of({way == ESRCH ? errc::gone : way == ENOSYS ? errc::unsupported : errc::invalid});
+        case sendmsg_: return one_of({way == EINTR ? errc::interrupted : errc::failed});
+        case recvmsg_:
+            return one_of({way == EINTR ? errc::interrupted : way == end_of_file ? errc::gone : way == cut_off ? errc::malformed : errc::failed});
+        default: return false;  // it has another way, or knows less
+    }
+}
+
+/// What is wrong with an answer that was given while a call failed; empty: nothing.
+std::string judged(const answer& clean, const answer& got, call which, int way, bool once) {
+    const auto show = [](const procmap::error& e) {
+        std::string text;
+        procmap::print([&](std::string_view piece) { text += piece; }, e);
+        return text;
+    };
+    const bool as_clean = got.error == clean.error;
+    if (got.pieces.size() > clean.pieces.size()) return "more than there is";
+    for (std::size_t i = 0; i < got.pieces.size(); ++i)
+        if (got.pieces[i] != "?" && got.pieces[i] != clean.pieces[i]) return '"' + got.pieces[i] + "\" instead of \"" + clean.pieces[i] + '"';
+    // What cannot be told apart by /proc/PID/stat has no address space all the same.
+    if (clean.error == errc::zombie && got.error == errc::gone && got.pieces.empty()) return "";
+    const bool survived = once && way == EINTR && (which == ioctl_ || which == sendmsg_ || which == recvmsg_);
+    if (as_clean) {
+        if (got.pieces.size() != clean.pieces.size()) return "less, and no error";
+        return survived && got.pieces != clean.pieces ? "one signal was not survived" : "";
+    }
+    if (survived) return "one signal was not survived: " + show(got.error);
+    if (got.error == errc::none) return "no error, where there should be one: " + show(clean.error);
+    if (!may_say(got.error.code, which, way)) return "another error: " + show(got.error);
+    if (got.error.at == procmap::step::none) return "no step: " + show(got.error);
+    const bool names_it = got.error.errno_value == way || (got.error.errno_value == 0 && (way < 0 || got.error == errc::gone)) ||
+                          got.error.errno_value == clean.error.errno_value;
+    if (!names_it || (which == ioctl_ && got.error == errc::invalid && got.error.errno_value != way)) return "another errno: " + show(got.error);
+    return "";
+}
+
+long injected[calls] = {};
+
+/// The lowest number that is free: one more when something leaked, mostly; the count of all tells the rest.
+int lowest_descriptor() {
+    const int fd = ::dup(STDERR_FILENO);
+    ::close(fd);
+    return fd;
+}
+
+std::size_t open_descriptors() {
+    return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator{"/proc/self/fd"}, {}));
+}
+
+void arm(long at, int way, bool for_good) {
+    faults.count = 0;
+    faults.at = at;
+    faults.way = way;
+    faults.for_good = for_good;
+    faults.hit = false;
+    faults.armed = true;
+}
+
+/// Asks a question again and again, each time with another call failing in another way, once and from then on. `prepare` makes what
+/// it is asked of, undisturbed; the next question of the same must be answered as if nothing had been. `an_answer` says which
+/// failures are none here, but an answer.
+template <class Prepare, class Ask, class Except>
+void provoke(const char* name, Prepare prepare, Ask ask, bool twice, Except an_answer) {
+    CAPTURE(name);
+    const auto clean_run = [&] {
+        auto of_what = prepare();
+        arm(-1, 0, false);
+        answer a = ask(of_what);
+        faults.armed = false;
+        return a;
+    };
+    const answer clean = clean_run();
+    static_cast<void>(clean_run());  // some remember, the first time
+    const long points = faults.count;
+    const std::size_t open_before = open_descriptors();
+    REQUIRE(points > 0);
+    REQUIRE(points < static_cast<long>(std::size(faults.log)));
+    const std::vector<call> log(faults.log, faults.log + points);
+    for (long n = 0; n < points; ++n)
+        for (const int way : ways(log[static_cast<std::size_t>(n)]))
+            for (const bool once : {true, false}) {
+                const call which = log[static_cast<std::size_t>(n)];
+                if (way == end_of_file && which == pread_ && once) continue;  // no kernel does that in the middle of a file
+                if (an_answer(which, way)) continue;
+                const long memory_before = memory.live;
+                const int lowest_before = lowest_descriptor();
+                char verdict[300] = "";
+                {
+                    auto of_what = prepare();
+                    arm(n, way, !once);
+                    errno = 4242;
+                    const answer got = ask(of_what);
+                    const int errno_after = errno;
+                    faults.armed = false;
+                    std::string wrong = !faults.hit ? "it was not called" : judged(clean, got, which, way, once);
+                    if (wrong.empty() && errno_after != 4242) wrong = "errno is " + std::to_string(errno_after);
+                    if (wrong.empty() && twice) {
+                        const answer again = ask(of_what);
+                        if (again.error != clean.error || again.pieces != clean.pieces) wrong = "the next answer is not whole";
+                    }
+                    std::snprintf(verdict, sizeof verdict, "%s", wrong.c_str());
+                }
+                ++injected[which];
+                if (verdict[0] == '\0' && lowest_descriptor() != lowest_before) std::strcpy(verdict, "descriptors leaked");
+                if (verdict[0] == '\0' && memory.live != memory_before) std::strcpy(verdict, "memory leaked");
+                if (verdict[0] == '\0') continue;
+                const std::string errno_name{way < 0 ? std::string_view{} : procmap::errno_name(way)};
+                const std::string what = std::string{name} + ": call " + std::to_string(n) + ' ' + call_names[which] + ' ' + errno_name + ' ' +
+                                         std::to_string(way) + (once ? " once: " : " for good: ") + verdict;
+                FAIL_CHECK(what);
+            }
+    CHECK(open_descriptors() == open_before);
+}
+
+template <class Prepare, class Ask>
+void provoke(const char* name, Prepare prepare, Ask ask, bool twice = true) {
+    provoke(name, prepare, ask, twice, [](call, int) { return false; });
+}
+
+void wait_forever(channel& parent) {
+    parent.signal();
+    parent.pause();
+}
+
+constexpr auto nothing = [] { return 0; };
+
+/// What is set for as long as this lives.
+class with {
+public:
+    explicit with(bool& what) : what_(what) { what_ = true; }
+    with(const with&) = delete;
+    with& operator=(const with&) = delete;
+    ~with() { what_ = false; }
+
+private:
+    bool& what_;
+};
+
+}  // namespace
+
+TEST_CASE("opening, whatever fails") {
+    child paused{wait_forever};
+    paused->await();
+    const pid_t pid = paused.pid();
+    for (const backend use : {backend::automatic, backend::ioctl, backend::text}) {
+        if (use == backend::ioctl && !kernel_has_ioctl()) continue;
+        CAPTURE(use);
+        provoke("open", nothing, [&](int) { return of(maps::open(pid, {.use = use})); });
+        provoke("open by a thread", nothing, [&](int) { return of(maps::open(pid, pid, {.use = use})); });
+        provoke("adopt", [&] { return unique_fd{::open(maps_path(pid).c_str(), O_RDONLY | O_CLOEXEC)}; },
+                [&](unique_fd& fd) { return of(maps::adopt(std::move(fd), {.use = use})); }, false);
+    }
+    provoke("open a process that is not there", nothing, [&](int) { return of(maps::open(INT32_MAX)); });
+    provoke("open a thread that is not there", nothing, [&](int) { return of(maps::open(pid, INT32_MAX)); });
+    provoke("probe", nothing, [](int) { return of(procmap::probe()); }, true, [](call which, int way) {
+        const int to_the_struct[] = {E2BIG, EINVAL, EFAULT, ESRCH, ENAMETOOLONG};  // so the kernel tells how large it is
+        return which == ioctl_ && std::find(std::begin(to_the_struct), std::end(to_the_struct), way) != std::end(to_the_struct);
+    });
+#if defined(SYS_pidfd_open)
+    const unique_fd pidfd{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))};
+    if (!pidfd) return not_included("pidfds, which this kernel does not have");
+    provoke("open by a pidfd", nothing, [&](int) { return of(maps::open(pidfd.borrow())); }, true, [](call which, int way) {
+        return (which == openat_ && way == ENOENT) || (which == pread_ && way == end_of_file);  // no such descriptor; no pidfd
+    });
+#endif
+}
+
+TEST_CASE("opening what has no address space, whatever fails") {
+    child zombie{[](channel&) {}};
+    zombie.await_zombie();
+    child headless{[](channel& parent) {
+        std::thread{[&parent] { wait_forever(parent); }}.detach();
+        ::syscall(SYS_exit, 0);
+    }};
+    headless->await();
+    while (!slurp(maps_path(headless.pid())).value_or("").empty()) ::usleep(1000);
+    for (const backend use : {backend::automatic, backend::text}) {
+        CAPTURE(use);
+        provoke("open a zombie", nothing, [&](int) { return of(maps::open(zombie.pid(), {.use = use})); });
+        provoke("open a process whose main thread has exited", nothing, [&](int) { return of(maps::open(headless.pid(), {.use = use})); });
+    }
+}
+
+TEST_CASE("lookups, walks and captures, whatever fails") {
+    child paused{wait_forever};
+    paused->await();
+    const std::uint64_t address = address_of(reinterpret_cast<const void*>(&::getpid));
+    for (const backend use : backends()) {
+        CAPTURE(use);
+        const maps from = need(maps::open(paused.pid(), {.use = use}));
+        procmap::name_buffer name;
+        procmap::build_id_buffer id;
+        provoke("find", nothing, [&](int) { return of(from.find(address)); });
+        provoke("find with all", nothing, [&](int) { return of(from.find(address, {.name = name, .build_id = id})); });
+        provoke("find nothing", nothing, [&](int) { return of(from.find(0)); });
+        provoke("find from", nothing, [&](int) { return of(from.find_from(0, {.only = procmap::executable, .name = name})); });
+        for (const bool build_ids : {false, true})
+            provoke("walk", [&] { return from.walk({.names = true, .build_ids = build_ids}); }, [&](auto& walk) { return of(walk); });
+        provoke("walk by a filter", [&] { return from.walk({.only = procmap::executable}); }, [&](auto& walk) { return of(walk); });
+        for (const bool page_sizes : {false, true})
+            provoke("capture", nothing, [&](int) { return of(procmap::snapshot::capture(from, {.page_sizes = page_sizes})); });
+        const auto watched = [&] {
+            auto watch = std::make_unique<procmap::watcher>(from);
+            static_cast<void>(watch->look());
+            return watch;
+        };
+        provoke("watch", watched, [&](auto& watch) {
+            const auto changes = watch->look();
+            answer a = of(procmap::result<procmap::snapshot>{watch->last()});
+            for (std::size_t i = 0; changes && i < changes->size(); ++i) a.add("a change");
+            a.error = changes.error();
+            return a;
+        });
+    }
+}
+
+TEST_CASE("normalizing and caching, whatever fails") {
+    char* const heap = map_pages(1);
+    child paused{wait_forever};
+    paused->await();
+    const std::uint64_t addresses[] = {address_of(reinterpret_cast<const void*>(&::getpid)), ::getauxval(AT_SYSINFO_EHDR),
+                                       address_of(reinterpret_cast<const void*>(&provoke<int (*)(), answer (*)(int)>)), 8, address_of(heap)};
+    const auto ask = [&](const maps& from, const procmap::normalizer_options& options, bool warm, const char* name) {
+        const auto prepare = [&] {
+            auto n = std::make_unique<procmap::normalizer>(options);
+            if (warm) static_cast<void>(n->normalize(from, addresses));
+            return n;
+        };
+        provoke(name, prepare, [&](auto& n) { return of(n->normalize(from, addresses)); });
+    };
+    const auto ask_cache = [&](const maps& from, build_id_choice choice, bool warm) {
+        const auto prepare = [&] {
+            auto c = std::make_unique<procmap::cached_maps>(from, procmap::cached_maps_options{.build_ids = true, .build_ids_from = choice});
+            if (warm) static_cast<void>(c->find(addresses[0]));
+            return c;
+        };
+        provoke("cached_maps", prepare, [&](auto& c) { return of(c->find(addresses[0])); });
+    };
+    for (const backend use : backends()) {
+        const maps from = need(maps::open(paused.pid(), {.use = use}));
+        for (const build_id_choice choice : {build_id_choice::automatic, build_id_choice::kernel, build_id_choice::file})
+            for (const bool warm : {false, true}) {
+                CAPTURE(use);
+                CAPTURE(choice);
+                CAPTURE(warm);
+                ask(from, {.build_ids = true, .build_ids_from = choice}, warm, "build IDs");
+                ask_cache(from, choice, warm);
+                if (choice == build_id_choice::file) ask(from, {.build_ids = true, .elf_addresses = true, .build_ids_from = choice}, warm, "all");
+            }
+        const with unprivileged{faults.no_map_files};
+        ask(from, {.build_ids = true, .build_ids_from = build_id_choice::file}, false, "through the root");
+        const with btrfs{faults.other_device};
+        ask(from, {.build_ids = true, .build_ids_from = build_id_choice::file}, false, "by one's own mapping");
+        ask_cache(from, build_id_choice::file, false);
+    }
+    ::munmap(heap, page);
+}
+
+TEST_CASE("handing over, whatever fails") {
+    child paused{wait_forever};
+    paused->await();
+    struct pair {
+        unique_fd one, other;
+    };
+    const auto sockets = [] {
+        int ends[2] = {-1, -1};
+        REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+        return pair{unique_fd{ends[0]}, unique_fd{ends[1]}};
+    };
+    for (const backend use : backends()) {
+        CAPTURE(use);
+        const maps from = need(maps::open(paused.pid(), {.use = use}));
+        provoke("send", sockets, [&](pair& p) {
+            const auto sent = procmap::send_maps(p.one.get(), from);
+            return answer{.error = sent.error()};
+        });
+        const auto sent = [&] {
+            pair p = sockets();
+            REQUIRE(procmap::send_maps(p.one.get(), from));
+            return p;
+        };
+        provoke("receive", sent, [&](pair& p) { return of(procmap::receive_maps(p.other.get(), {.use = use})); }, false);
+    }
+}
+
+TEST_CASE("every function was made to fail") {
+    long all = 0;
+    for (std::size_t i = 0; i < calls; ++i) {
+        CAPTURE(call_names[i]);
+        CHECK(injected[i] != 0);
+        all += injected[i];
+        std::printf("%s %ld, ", call_names[i], injected[i]);
+    }
+    std::printf("in all %ld failures of system calls\n", all);
+}
+
+// ---- memory that runs out
+
+namespace {
+
 /// Calls with the n-th allocation failing, for each n until it succeeds; how many failed. `after` is called after each failure.
 template <class Call, class After>
 long starve(Call call, After after) {
@@ -50,15 +739,6 @@ long starve(Call call, After after) {
 }
 
 }  // namespace
-
-void* operator new(std::size_t size) { return allocate(size); }
-void* operator new(std::size_t size, std::align_val_t align) { return allocate(size, static_cast<std::size_t>(align)); }
-void operator delete(void* block) noexcept { release(block); }
-void operator delete(void* block, std::size_t) noexcept { release(block); }
-void operator delete(void* block, std::align_val_t) noexcept { release(block); }
-void operator delete(void* block, std::size_t, std::align_val_t) noexcept { release(block); }
-
-int main(int argc, char** argv) { return support::run(argc, argv); }
 
 TEST_CASE("a cache in which memory ran out is not left busy, and answers the next time") {
     const procmap::maps self = need(procmap::maps::open_self());
