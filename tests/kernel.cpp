@@ -270,6 +270,39 @@ TEST_CASE("a lookup is one system call, a walk one for each mapping and one for 
     CHECK(kernel.preads == 0);
 }
 
+TEST_CASE("a normalizer asks once for each mapping, and for the name and the build ID of each file once, however many its mappings") {
+    std::vector<vma> vmas;
+    std::vector<std::uint64_t> addresses;
+    constexpr int mappings = 300;
+    constexpr int files = 3;
+    for (std::uint64_t i = 0; i < mappings; ++i) {
+        const std::uint64_t file = i % files, start = 0x10000 * (i + 1);
+        vmas.push_back({start, start + 0x8000, 5, 0x1000 * i, 7 + file, "/file" + std::to_string(file), std::string(20, static_cast<char>(file))});
+        for (int again = 0; again < 3; ++again) addresses.push_back(start + 0x1234 * static_cast<std::uint64_t>(again));
+    }
+    std::reverse(addresses.begin(), addresses.end());
+    with_kernel kernel;
+    const auto maps = opened(procmap::backend::ioctl, true);
+    int names = 0, ids = 0;
+    kernel.ioctl = [&](procmap_query& q) {
+        names += q.vma_name_size != 0;
+        ids += q.build_id_size != 0;
+        return answer(vmas, q);
+    };
+    procmap::normalizer n{{.build_ids = true, .build_ids_from = procmap::build_id_choice::kernel}};
+    for (int call = 0; call < 3; ++call) {
+        kernel.ioctls = names = ids = 0;
+        const auto got = n.normalize(maps, addresses);
+        REQUIRE(got);
+        CHECK(got->files.size() == files);
+        for (const auto& f : got->files) CHECK(f.build_id.size() == 20);
+        CHECK(kernel.ioctls == mappings + (call == 0 ? files : 0));  // at first it cannot know where a new file begins
+        CHECK(names == files);
+        CHECK(ids == files);
+    }
+    CHECK(kernel.preads == 0);
+}
+
 TEST_CASE("a signal that interrupts is survived, and one that always does is an error") {
     with_kernel kernel;
     const auto maps = opened(procmap::backend::ioctl);
@@ -530,9 +563,12 @@ TEST_CASE("text is the same, however it is cut into reads") {
     const auto maps = opened(procmap::backend::text);
     for (std::size_t chunk = 1; chunk <= three_text.size() + 1; ++chunk) {
         kernel.pread = serve(three_text, chunk);
+        kernel.preads = 0;
         auto walk = maps.walk({.names = true});
         CHECK(walked(walk) == three_text);
         CHECK(walk.complete());
+        const auto chunks = (three_text.size() + chunk - 1) / chunk;
+        CHECK(kernel.preads == static_cast<int>(chunks) + 2);  // the end, and whether the process still lives
     }
 }
 
