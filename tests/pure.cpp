@@ -465,6 +465,19 @@ TEST_SUITE("flags") {
         static_assert(!std::constructible_from<int, permission_set> && !std::constructible_from<bool, permission_set>);
         static_assert(!std::constructible_from<unsigned, permission_set> && !std::convertible_to<perm, int>);
         static_assert(!can_or<perm, filter> && !can_or<perm, int> && !can_compare<perm, filter>);
+        static_assert(!can_or<filter, hazard> && !can_or<filter, int> && !can_or<hazard, int> && !can_or<uapi::query_flag, filter>);
+    }
+
+    TEST_CASE("are sets when two of them are put together, of each kind") {
+        static_assert(std::same_as<decltype(perm::read | perm::write), permission_set>);
+        static_assert(std::same_as<decltype(filter::readable | filter::shared), filters>);
+        static_assert(std::same_as<decltype(hazard::cve_2026_23002 | hazard::cve_2026_43178), hazards>);
+        static_assert(std::same_as<decltype(uapi::query_flag::readable | uapi::query_flag::writable), uapi::query_flags>);
+        CHECK_TWICE([] {
+            return (filter::readable | filter::file_backed) == (procmap::readable | procmap::file_backed) &&
+                   (filter::readable | filter::file_backed).bits() == 0x21 &&
+                   (hazard::cve_2026_23002 | hazard::cve_2026_23199).bits() == 5;
+        });
     }
 
     TEST_CASE("can be put together, taken apart and asked for") {

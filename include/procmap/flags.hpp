@@ -49,6 +49,8 @@ using permission_set = flags<perm>;
 enum class filter : std::uint32_t { readable = 0x01, writable = 0x02, executable = 0x04, shared = 0x08, file_backed = 0x20 };
 /// All that a mapping must have in order to pass; empty: every mapping passes.
 using filters = flags<filter>;
+/// Both.
+[[nodiscard]] constexpr filters operator|(filter a, filter b) noexcept { return filters{a} | b; }
 
 inline constexpr filters readable = filter::readable;      ///< can be read
 inline constexpr filters writable = filter::writable;      ///< can be written to

@@ -55,6 +55,8 @@ enum class hazard : std::uint32_t {
 };
 /// A set of them.
 using hazards = flags<hazard>;
+/// Both.
+[[nodiscard]] constexpr hazards operator|(hazard a, hazard b) noexcept { return hazards{a} | b; }
 
 /// The hazards of a release. Only what is known to be fixed is left out, so an unknown release has them all.
 [[nodiscard]] constexpr hazards known_hazards(const kernel_release& r) noexcept {
@@ -65,7 +67,7 @@ using hazards = flags<hazard>;
     if (r.candidate || r.major == 0) return hazards::from_bits(0x07);
     if (r.major >= 7) return found;
     if (!at_least(12, 69) && !at_least(18, 9) && !at_least(19, 0)) found |= hazard::cve_2026_23002;
-    if (!at_least(12, 75) && !at_least(18, 16) && !at_least(19, 6)) found |= hazards{hazard::cve_2026_43178} | hazard::cve_2026_23199;
+    if (!at_least(12, 75) && !at_least(18, 16) && !at_least(19, 6)) found |= hazard::cve_2026_43178 | hazard::cve_2026_23199;
     return found;
 }
 
