@@ -336,11 +336,8 @@ std::string json_build_id(procmap::build_id_view id) {
 
 /// The members of a mapping's object.
 std::string json_members(const procmap::mapping& m) {
-    using procmap::perm;
-    const std::string permissions = {m.permissions.has(perm::read) ? 'r' : '-', m.permissions.has(perm::write) ? 'w' : '-',
-                                     m.permissions.has(perm::execute) ? 'x' : '-', m.permissions.has(perm::shared) ? 's' : 'p'};
-    return "\"start\":" + json_hex(m.start) + ",\"end\":" + json_hex(m.end) + ",\"permissions\":\"" + permissions +
-           "\",\"offset\":" + json_hex(m.offset) + ",\"device\":\"" + hex(m.device.major, 2) + ':' + hex(m.device.minor, 2) +
+    return "\"start\":" + json_hex(m.start) + ",\"end\":" + json_hex(m.end) + ",\"permissions\":\"" + printed(m.permissions) +
+           "\",\"offset\":" + json_hex(m.offset) + ",\"device\":\"" + printed(m.device) +
            "\",\"inode\":" + std::to_string(m.inode) + ",\"page_size\":" + json_number(m.page_size) + ',' +
            (name_is_missing(m) ? "\"name\":null" : json_text_or_bytes("name", m.name)) +
            ",\"build_id\":" + json_build_id(m.build_id);

@@ -14,6 +14,7 @@ set(heavy "<(string|vector|map|unordered_map|memory|functional|algorithm|ranges|
 set(core_end include/procmap/maps.hpp)
 set(in_core TRUE)
 set(above "")
+list(APPEND procmap_headers ${procmap_optional_headers})
 foreach(header IN LISTS procmap_headers)
   file(STRINGS ${ROOT}/${header} lines REGEX "^ *#|using namespace")
   foreach(line IN LISTS lines)

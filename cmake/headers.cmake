@@ -26,5 +26,11 @@ set(procmap_headers
   include/procmap/snapshot.hpp
   include/procmap/handover.hpp
   include/procmap/system_error.hpp
+  include/procmap/detail/formatted.hpp
   include/procmap/procmap.hpp
+)
+# Those that need what not every compiler or machine has.
+set(procmap_optional_headers
+  include/procmap/format.hpp
+  include/procmap/fmt.hpp
 )

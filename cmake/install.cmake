@@ -3,7 +3,7 @@ include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 set(package ${CMAKE_INSTALL_DATADIR}/cmake/procmap)
 
-install(TARGETS procmap EXPORT procmap COMPONENT headers FILE_SET HEADERS COMPONENT headers)
+install(TARGETS procmap EXPORT procmap COMPONENT headers FILE_SET HEADERS COMPONENT headers FILE_SET optional COMPONENT headers)
 install(EXPORT procmap NAMESPACE procmap:: DESTINATION ${package} FILE procmap-targets.cmake COMPONENT headers)
 
 # Below 1.0 a minor version may break; and nothing here depends on the architecture.

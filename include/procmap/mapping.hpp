@@ -21,6 +21,41 @@ struct device_number {
     [[nodiscard]] friend constexpr auto operator<=>(const device_number&, const device_number&) noexcept = default;
 };
 
+/// Writes a device as maps does: "fe:00".
+template <class Sink>
+constexpr void print(Sink&& sink, device_number device) {
+    detail::char_line<17> text;
+    text.put(device.major, 16, 2);
+    text.put(':');
+    text.put(device.minor, 16, 2);
+    sink(text.view());
+}
+
+/// Writes the device to a stream; the program includes `<ostream>`.
+template <class Traits>
+std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, device_number device) {
+    print(detail::stream_sink<std::basic_ostream<char, Traits>>{out}, device);
+    return out;
+}
+
+/// Writes permissions as maps does: "r-xp".
+template <class Sink>
+constexpr void print(Sink&& sink, permission_set permissions) {
+    detail::char_line<4> text;
+    text.put(permissions.has(perm::read) ? 'r' : '-');
+    text.put(permissions.has(perm::write) ? 'w' : '-');
+    text.put(permissions.has(perm::execute) ? 'x' : '-');
+    text.put(permissions.has(perm::shared) ? 's' : 'p');
+    sink(text.view());
+}
+
+/// Writes the permissions to a stream; the program includes `<ostream>`.
+template <class Traits>
+std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, permission_set permissions) {
+    print(detail::stream_sink<std::basic_ostream<char, Traits>>{out}, permissions);
+    return out;
+}
+
 /// The bytes of a build ID, borrowed. Empty: none, or not known (see mapping::build_id_known).
 class build_id_view {
 public:

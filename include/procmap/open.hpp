@@ -24,6 +24,12 @@ enum class backend : unsigned char {
     text,       ///< reading the file; no ioctl is sent, but for one that tells gone from task_gone
 };
 
+/// The back-end's name, as in the enumeration.
+[[nodiscard]] constexpr std::string_view to_string(backend which) noexcept {
+    constexpr std::string_view names[] = {"automatic", "ioctl", "text"};
+    return names[static_cast<std::size_t>(which)];
+}
+
 namespace detail {
 
 /// Which maps file: of this process (pid 0), of a process, or of one thread of it.

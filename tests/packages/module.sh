@@ -18,8 +18,8 @@ if [ "$clang" = none ]; then
     echo "SKIPPED: no clang++ to list the names of the headers"
     exit 77
 fi
-# fmt.hpp needs {fmt}; it has no names of its own, only specializations.
-sed -n 's/^ *include\/\(procmap\/.*hpp\)$/#include <\1>/p' "$source/cmake/headers.cmake" | grep -v '/fmt.hpp>' >"$work/all.cpp"
+# format.hpp and fmt.hpp need std::format and {fmt}; they have no names of their own, only specializations.
+sed -n '/^set(procmap_headers/,/^)/s/^ *include\/\(procmap\/.*hpp\)$/#include <\1>/p' "$source/cmake/headers.cmake" >"$work/all.cpp"
 namespaces=$(cat "$source"/include/procmap/*.hpp |
     sed -n 's/^namespace \([a-z_]*\) {$/\1/p; s/^namespace procmap::inline PROCMAP_ABI::\([a-z_]*\) {$/\1/p' | sort -u | grep -vx detail)
 "$clang" -std=c++20 -fsyntax-only -I"$source/include" -Xclang -ast-list "$work/all.cpp" >"$work/list"

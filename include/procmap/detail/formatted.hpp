@@ -1,0 +1,77 @@
+// Which types format.hpp and fmt.hpp know, and their text: that of print(), or a name.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include <procmap/build_id.hpp>
+#include <procmap/kind.hpp>
+#include <procmap/open.hpp>
+#include <procmap/snapshot.hpp>
+
+namespace procmap::inline PROCMAP_ABI::detail {
+
+template <class T>
+inline constexpr bool is_formatted = false;
+template <>
+inline constexpr bool is_formatted<error> = true;
+template <>
+inline constexpr bool is_formatted<mapping> = true;
+template <>
+inline constexpr bool is_formatted<permission_set> = true;
+template <>
+inline constexpr bool is_formatted<device_number> = true;
+template <>
+inline constexpr bool is_formatted<build_id> = true;
+template <>
+inline constexpr bool is_formatted<build_id_view> = true;
+template <>
+inline constexpr bool is_formatted<change> = true;
+template <>
+inline constexpr bool is_formatted<change_kind> = true;
+template <>
+inline constexpr bool is_formatted<mapping_kind> = true;
+template <>
+inline constexpr bool is_formatted<backend> = true;
+
+template <class T>
+concept formatted = is_formatted<T>;
+
+/// A formatter's work, on top of the library's own formatter of strings. Without a spec nothing is allocated.
+template <class T, class Strings>
+struct text_formatter : Strings {
+    template <class ParseContext>
+    constexpr auto parse(ParseContext& context) {
+        const auto begin = context.begin();
+        const auto end = Strings::parse(context);
+        plain_ = begin == end;
+        return end;
+    }
+
+    template <class Context>
+    auto format(const T& value, Context& context) const {
+        if (plain_) {
+            auto out = context.out();
+            put([&out](std::string_view piece) {
+                for (const char c : piece) *out++ = c;
+            }, value);
+            return out;
+        }
+        std::string text;
+        put([&text](std::string_view piece) { text += piece; }, value);
+        return Strings::format({text.data(), text.size()}, context);
+    }
+
+private:
+    template <class Sink>
+    static void put(Sink sink, const T& value) {
+        if constexpr (requires { to_string(value); })
+            sink(to_string(value));
+        else
+            print(sink, value);
+    }
+
+    bool plain_ = true;
+};
+
+}  // namespace procmap::inline PROCMAP_ABI::detail

@@ -1,0 +1,23 @@
+// std::format for the library's types: error, mapping, permission_set, device_number, build_id, build_id_view, change, and the
+// names of change_kind, mapping_kind and backend. The text is that of `<<`, the spec that of a string: "{:>20}", "{:.40}".
+// Needs GCC 13, libc++ 17 or newer; fmt.hpp does the same with {fmt}. A snapshot, being a range, has print() alone.
+#pragma once
+
+#if __has_include(<format>)
+#include <format>
+#endif
+
+#include <string_view>
+
+#include <procmap/detail/formatted.hpp>
+
+#if !defined(__cpp_lib_format) && !(defined(_LIBCPP_VERSION) && _LIBCPP_VERSION >= 170000)
+#error "procmap/format.hpp needs std::format (GCC 13, libc++ 17, or newer); procmap/fmt.hpp does the same with {fmt}"
+#else
+
+/// Formats as `<<` does.
+template <class T>
+    requires procmap::detail::formatted<T>
+struct std::formatter<T, char> : procmap::detail::text_formatter<T, std::formatter<std::string_view, char>> {};
+
+#endif
