@@ -321,6 +321,7 @@ views nobody_looks_at(pid_t pid, std::uint64_t address) {
 // ---- every mapped file
 
 TEST_CASE("the build ID of every file that is mapped on the machine is the one that readelf prints, whoever is asked") {
+    NEEDS_LIVE_MAPS();
     if (!succeeds("readelf --version")) SKIP("no readelf");
     if (!is_root()) SKIP("map_files needs root");
     using identity = std::pair<procmap::device_number, std::uint64_t>;
@@ -443,6 +444,7 @@ TEST_CASE("a code address's file and ELF address name the function that eu-addr2
 // ---- strange files
 
 TEST_CASE("a file that is where it was has the build ID of its note, by either way to open it") {
+    NEEDS_LIVE_MAPS();
     temporary_directory dir;
     dir.write("lib.so", small_elf(twenty('a')));
     const mapped m{dir / "lib.so"};
@@ -453,6 +455,7 @@ TEST_CASE("a file that is where it was has the build ID of its note, by either w
 }
 
 TEST_CASE("a library that was replaced keeps the build ID of the file that is mapped, never the new one's") {
+    NEEDS_LIVE_MAPS();
     if (!is_root()) SKIP("needs root");
     temporary_directory dir;
     dir.write("lib.so", small_elf(twenty('a')));
@@ -463,6 +466,7 @@ TEST_CASE("a library that was replaced keeps the build ID of the file that is ma
 }
 
 TEST_CASE("a library that was renamed away and replaced is found under its new name") {
+    NEEDS_LIVE_MAPS();
     if (!is_root()) SKIP("needs root");
     temporary_directory dir;
     dir.write("lib.so", small_elf(twenty('a')));
@@ -474,6 +478,7 @@ TEST_CASE("a library that was renamed away and replaced is found under its new n
 }
 
 TEST_CASE("a deleted file says so, whatever else has its name and the mark") {
+    NEEDS_LIVE_MAPS();
     if (!is_root()) SKIP("needs root");
     temporary_directory dir;
     dir.write("lib.so", small_elf(twenty('a')));
@@ -492,6 +497,7 @@ TEST_CASE("a deleted file says so, whatever else has its name and the mark") {
 }
 
 TEST_CASE("a file that was unlinked and has another name left is linked") {
+    NEEDS_LIVE_MAPS();
     if (!is_root()) SKIP("needs root");
     temporary_directory dir;
     dir.write("a", small_elf(twenty('a')));
@@ -503,6 +509,7 @@ TEST_CASE("a file that was unlinked and has another name left is linked") {
 }
 
 TEST_CASE("an executable memfd has its build ID") {
+    NEEDS_LIVE_MAPS();
     if (!is_root()) SKIP("map_files needs root");
     const int fd = ::memfd_create("code", MFD_CLOEXEC);
     const std::string elf = small_elf(twenty('m'));
@@ -516,6 +523,7 @@ TEST_CASE("an executable memfd has its build ID") {
 }
 
 TEST_CASE("two paths of one file are one file, and two files of one path are two") {
+    NEEDS_LIVE_MAPS();
     temporary_directory dir;
     dir.write("one", small_elf(twenty('1')));
     REQUIRE(::link((dir / "one").c_str(), (dir / "other").c_str()) == 0);
@@ -539,6 +547,7 @@ TEST_CASE("two paths of one file are one file, and two files of one path are two
 }
 
 TEST_CASE("a file without a build ID is known to have none") {
+    NEEDS_LIVE_MAPS();
     temporary_directory dir;
     dir.write("text", std::string(2 * page, 'x'));
     dir.write("empty", "");
@@ -563,6 +572,7 @@ TEST_CASE("a file without a build ID is known to have none") {
 }
 
 TEST_CASE("build IDs of 8, 16, 20 and 32 bytes are found, those that the kernel does not return in the file") {
+    NEEDS_LIVE_MAPS();
     temporary_directory dir;
     const std::string digits = "00112233445566778899aabbccddeeff0123456789abcdef0f1e2d3c4b5a6978";
     const build_id_source way = is_root() ? build_id_source::map_files : build_id_source::root_path;
@@ -589,6 +599,7 @@ TEST_CASE("build IDs of 8, 16, 20 and 32 bytes are found, those that the kernel 
 }
 
 TEST_CASE("a path over PATH_MAX among good ones is name_unknown, and fails no other") {
+    NEEDS_LIVE_MAPS();
     temporary_directory dir;
     dir.write("good", small_elf(twenty('g')));
     const std::string part(250, 'p');
@@ -655,6 +666,7 @@ child maps_it(const std::string& path, Prepare prepare) {
 }
 
 TEST_CASE("a file of another mount namespace is the one that is mapped there, not the one at that path here") {
+    NEEDS_LIVE_MAPS();
     if (!is_root()) SKIP("needs root");
     temporary_directory dir;
     dir.write("in/lib.so", small_elf(twenty('o')));
@@ -671,6 +683,7 @@ TEST_CASE("a file of another mount namespace is the one that is mapped there, no
 }
 
 TEST_CASE("a file in a chroot is the one that is mapped there, not the one at that path here or there") {
+    NEEDS_LIVE_MAPS();
     if (!is_root()) SKIP("needs root");
     temporary_directory dir;
     const std::string root = dir / "root";
@@ -704,6 +717,7 @@ TEST_CASE("a file in a chroot of another mount namespace is never taken for the 
 
 // btrfs, whose maps show another device than stat does as well, is left to machines that have one: it takes a block device.
 TEST_CASE("a file on overlayfs, whose identity in maps may be another than in stat, has its own build ID") {
+    NEEDS_LIVE_MAPS();
     if (!is_root()) SKIP("needs root");
     for (const char* xino : {"xino=off", "xino=auto"}) {
         INFO(xino);
@@ -776,6 +790,7 @@ TEST_CASE("old and new contents of a file on overlayfs, mapped as one inode, eac
 }
 
 TEST_CASE("a FIFO, a device, a directory or a link out of the root at the path is never opened") {
+    NEEDS_LIVE_MAPS();
     if (!is_root()) SKIP("needs root");
     temporary_directory dir;
     const std::string path = dir / "lib.so";
@@ -873,6 +888,7 @@ build_id own_vdso_id(std::uint64_t& start) {
 }
 
 TEST_CASE("an address in the vDSO has the build ID of the vDSO's own image") {
+    NEEDS_LIVE_MAPS();
     std::uint64_t vdso = 0;
     const build_id expected = own_vdso_id(vdso);
     if (vdso == 0 || expected.empty()) SKIP("no vDSO with a build ID");
@@ -1017,6 +1033,7 @@ long open_descriptors() {
 }
 
 TEST_CASE("a warm normalizer allocates nothing and reads no file again") {
+    NEEDS_LIVE_MAPS();
     temporary_directory dir;
     for (const char* name : {"a", "b"}) dir.write(name, small_elf(twenty(*name)));
     const mapped a{dir / "a"}, b{dir / "b"};
@@ -1043,6 +1060,7 @@ TEST_CASE("a warm normalizer allocates nothing and reads no file again") {
 }
 
 TEST_CASE("a file of many mappings is read once") {
+    NEEDS_LIVE_MAPS();
     temporary_directory dir;
     dir.write("a", small_elf(twenty('a')));
     std::vector<char*> all;
@@ -1060,6 +1078,7 @@ TEST_CASE("a file of many mappings is read once") {
 }
 
 TEST_CASE("descriptors are bounded by most_files, and none is left") {
+    NEEDS_LIVE_MAPS();
     temporary_directory dir;
     std::vector<char*> all;
     std::vector<std::uint64_t> addresses;
@@ -1388,6 +1407,7 @@ void remap_for_ever(const std::string& dir, char* at, const std::atomic<bool>& s
 }
 
 TEST_CASE("beside a thread that remaps, an answer's path and build ID belong together") {
+    NEEDS_LIVE_MAPS();
     temporary_directory dir;
     char* const at = map_pages(file_pages);
     const std::array addresses{support::address_of(at)};
@@ -1457,6 +1477,7 @@ TEST_CASE("hits, misses and evictions are counted, and the capacity holds") {
 }
 
 TEST_CASE("a cache on the text back-end has no hits, and sees what changes") {
+    NEEDS_LIVE_MAPS();
     temporary_directory dir;
     dir.write("a", small_elf(twenty('a')));
     dir.write("b", small_elf(twenty('b')));
@@ -1512,6 +1533,7 @@ static_assert(static_cast<int>(bpf::stack_status::valid) == BPF_STACK_BUILD_ID_V
 static_assert(static_cast<int>(bpf::stack_status::ip) == BPF_STACK_BUILD_ID_IP);
 
 TEST_CASE("bare addresses of a stack are resolved, and nothing else is touched") {
+    NEEDS_LIVE_MAPS();
     temporary_directory dir;
     dir.write("short", small_elf("12345678"));
     dir.write("long", small_elf(std::string(32, 'l')));

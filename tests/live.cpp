@@ -751,6 +751,7 @@ TEST_CASE("a walk whose process exits in the middle is not complete") {
 }
 
 TEST_CASE("an address space that outlives the task it was opened through: the ioctl goes on, text says task_gone") {
+    NEEDS_LIVE_MAPS();
 #if defined(PROCMAP_TEST_SANITIZED)
     return not_included("two processes in one address space: a sanitizer's runtime is not made for that");
 #endif
@@ -858,6 +859,7 @@ constexpr backend every_choice[] = {backend::automatic, backend::ioctl, backend:
 bool is_there(backend use) { return use != backend::ioctl || kernel_has_ioctl(); }
 
 TEST_CASE("a maps file that somebody else opened is taken over") {
+    NEEDS_LIVE_MAPS();
     child paused{wait_forever};
     paused->await();
     const std::string threads = "/proc/" + std::to_string(paused.pid()) + "/task/" + std::to_string(paused.pid()) + "/maps";
@@ -993,6 +995,7 @@ TEST_CASE("errno is left as it was, whatever the outcome") {
 }
 
 TEST_CASE("handles are close-on-exec") {
+    NEEDS_LIVE_MAPS();
     for (const backend use : backends()) {
         CHECK(::fcntl(need(maps::open_self({.use = use})).fd().get(), F_GETFD) == FD_CLOEXEC);
         CHECK(::fcntl(need(maps::open(::getpid(), ::getpid(), {.use = use})).fd().get(), F_GETFD) == FD_CLOEXEC);
@@ -1200,6 +1203,7 @@ void look_around(std::uint64_t address) {
 }
 
 TEST_CASE("a handler of a real fault finds the mapping on a small stack, on both back-ends") {
+    NEEDS_LIVE_MAPS();
     const on_signal fault{SIGSEGV, [](int, siginfo_t* info, void*) {
                               look_around(address_of(info->si_addr));
                               ::mprotect(info->si_addr, page, PROT_READ | PROT_WRITE);
@@ -1281,6 +1285,7 @@ TEST_CASE("a walk survives handlers that use the same handle at any moment, whil
 // ---- another procfs, and what is none
 
 TEST_CASE("a procfs that is mounted elsewhere answers for its own pids") {
+    NEEDS_LIVE_MAPS();
     if (!is_root()) SKIP("needs root, to mount");
     const temporary_directory directory;
     const auto usable = backends();

@@ -965,6 +965,7 @@ TEST_CASE("applying a difference gives the other snapshot: random ones, also at 
 }
 
 TEST_CASE("applying a difference gives the other snapshot: random histories of mmap, munmap, mprotect and mremap") {
+    NEEDS_LIVE_MAPS();
     for (const std::uint32_t seed : {4u, 5u, 6u}) {
         for (const backend use : backends()) {
             const arena memory;
@@ -1272,6 +1273,7 @@ TEST_CASE("a pidfd of a process that the procfs does not show is unsupported") {
 pid_t thread_id() { return static_cast<pid_t>(::syscall(SYS_gettid)); }
 
 TEST_CASE("once the leader has exited its process opens through a living thread; then text depends on that one") {
+    NEEDS_LIVE_MAPS();
     child threaded{[](channel& parent) {
         std::atomic<pid_t> first = 0, second = 0;
         std::thread{[&] {
@@ -1410,6 +1412,7 @@ void send_descriptors(int socket, const std::vector<std::vector<int>>& lists) {
 }
 
 TEST_CASE("a handle is handed over, on each kind of socket, and answers the same") {
+    NEEDS_LIVE_MAPS();
     for (const int type : socket_types) {
         for (const backend use : backends()) {
             CAPTURE(type);
@@ -1431,6 +1434,7 @@ TEST_CASE("a handle is handed over, on each kind of socket, and answers the same
 }
 
 TEST_CASE("a receiver without rights asks about a process that it could not open") {
+    NEEDS_LIVE_MAPS();
     if (!is_root()) SKIP("needs root, to give rights up");
     const auto usable = backends();
     for (const int type : socket_types) {
@@ -1480,6 +1484,7 @@ TEST_CASE("what is received and no maps file is refused and closed") {
 }
 
 TEST_CASE("no descriptor, or more than one, in one control message or several, is malformed and leaks nothing") {
+    NEEDS_LIVE_MAPS();
     const unique_fd one{::open("/proc/self/maps", O_RDONLY | O_CLOEXEC)};
     const int fd = one.get();
     for (const int type : socket_types) {
@@ -1498,6 +1503,7 @@ TEST_CASE("no descriptor, or more than one, in one control message or several, i
 }
 
 TEST_CASE("a socket that also passes credentials or pidfds receives a handle, and leaks nothing") {
+    NEEDS_LIVE_MAPS();
     const maps self = need(maps::open_self());
     for (const int type : socket_types) {
         for (const int bits : {1, 2, 4, 7}) {

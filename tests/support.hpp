@@ -50,6 +50,12 @@
         return;                 \
     } while (false)
 
+/// For a test case about mappings, descriptors or files that an emulator's copy of /proc does not show as they are.
+#define NEEDS_LIVE_MAPS()                                                                                       \
+    do {                                                                                                        \
+        if (!support::live_procfs()) return support::skip("/proc/self/maps is an emulator's frozen copy");      \
+    } while (false)
+
 namespace support {
 
 inline int skipped = 0;
