@@ -893,8 +893,8 @@ int snapshot(const arguments& a) {
 /// A or B of `procmap diff`.
 procmap::snapshot operand(const arguments& a, std::string_view text) {
     const auto is_file = [&] {
-        struct statx s;
-        return ::statx(AT_FDCWD, text.data(), 0, STATX_TYPE, &s) == 0 && !S_ISDIR(s.stx_mode);
+        struct stat s;
+        return ::stat(text.data(), &s) == 0 && !S_ISDIR(s.st_mode);
     };
     const bool like_target = text == "self" || (text.find_first_not_of("0123456789/") == text.npos && !text.starts_with('/'));
     if (is_decimal(text) || (like_target && !is_file())) return capture(open_target(a, "diff", text));

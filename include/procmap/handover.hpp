@@ -68,7 +68,10 @@ namespace procmap::inline PROCMAP_ABI {
 
     unique_fd only;
     std::size_t count = 0;
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wsign-compare"  // in musl's CMSG_NXTHDR
     for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
+#pragma GCC diagnostic pop
         constexpr int scm_pidfd = 4;  // SCM_PIDFD, Linux 6.5
         const bool rights = header->cmsg_type == SCM_RIGHTS;
         if (header->cmsg_level != SOL_SOCKET || (!rights && header->cmsg_type != scm_pidfd)) continue;

@@ -132,7 +132,7 @@ template <class T>
     if (!asked.name.empty()) q.name_into(asked.name);
     if (!asked.build_id.empty() && from.kernel_build_ids) q.build_id_into(asked.build_id);
     const int saved_errno = errno;
-    if (::ioctl(from.fd.get(), uapi::procmap_query_request, &q.raw()) < 0) [[unlikely]]
+    if (::ioctl(from.fd.get(), ioctl_request, &q.raw()) < 0) [[unlikely]]
         return copy_of(retry_ioctl(from, q, saved_errno, asked, next));
     kernel_wrote(q.raw());
     mapping m;

@@ -49,6 +49,7 @@ struct file_version {
 
 /// One system call. False: the errno is left for the caller to see.
 inline bool read_version(borrowed_fd fd, file_version& v) noexcept {
+#ifdef STATX_TYPE
     struct statx s;
     if (::statx(fd.get(), "", AT_EMPTY_PATH, STATX_TYPE | STATX_NLINK | STATX_INO | STATX_SIZE | STATX_CTIME, &s) != 0) return false;
     v = {.inode = s.stx_ino,
@@ -58,6 +59,18 @@ inline bool read_version(borrowed_fd fd, file_version& v) noexcept {
          .size = s.stx_size,
          .links = s.stx_nlink,
          .regular = S_ISREG(s.stx_mode)};
+#else  // musl before 1.2.5; its fstat has 64 bits everywhere
+    struct stat s;
+    if (::fstat(fd.get(), &s) != 0) return false;
+    v = {.inode = s.st_ino,
+         .device = {static_cast<std::uint32_t>((s.st_dev >> 32 & 0xfffff000) | (s.st_dev >> 8 & 0xfff)),
+                    static_cast<std::uint32_t>((s.st_dev >> 12 & 0xffffff00) | (s.st_dev & 0xff))},
+         .ctime_seconds = s.st_ctim.tv_sec,
+         .ctime_nanoseconds = static_cast<std::uint32_t>(s.st_ctim.tv_nsec),
+         .size = static_cast<std::uint64_t>(s.st_size),
+         .links = static_cast<std::uint32_t>(s.st_nlink),
+         .regular = S_ISREG(s.st_mode)};
+#endif
     return true;
 }
 

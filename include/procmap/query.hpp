@@ -23,12 +23,19 @@
 namespace procmap::inline PROCMAP_ABI {
 namespace detail {
 
+/// The request as the C library's ioctl takes it: an unsigned long in glibc, an int in musl.
+#ifdef __GLIBC__
+inline constexpr unsigned long ioctl_request = uapi::procmap_query_request;
+#else
+inline constexpr int ioctl_request = static_cast<int>(uapi::procmap_query_request);
+#endif
+
 inline constexpr int interrupted_tries = 100;  // EINTR is asked again, but not for ever
 
 /// One ioctl: 0, or the errno of its failure. errno itself is left as it was.
 [[nodiscard]] inline int ioctl_once(int fd, void* struct_of_size) noexcept {
     const int saved = errno;
-    if (::ioctl(fd, uapi::procmap_query_request, struct_of_size) >= 0) [[likely]]
+    if (::ioctl(fd, ioctl_request, struct_of_size) >= 0) [[likely]]
         return 0;
     const int failure = errno;
     errno = saved;

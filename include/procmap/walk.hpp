@@ -132,7 +132,7 @@ private:
         if (!ask_.name.empty()) query_.name_into(ask_.name);  // the sizes were overwritten
         if (!ask_.build_id.empty() && from_->kernel_build_ids) query_.build_id_into(ask_.build_id);
         const int saved_errno = errno;
-        if (::ioctl(from_->fd.get(), uapi::procmap_query_request, &query_.raw()) < 0) [[unlikely]] return ask_again(saved_errno);
+        if (::ioctl(from_->fd.get(), detail::ioctl_request, &query_.raw()) < 0) [[unlikely]] return ask_again(saved_errno);
         detail::kernel_wrote(query_.raw());
         if (!detail::to_mapping(query_, ask_, last_end_, true, name_state::not_asked, current_)) [[unlikely]] return contradicted();
         return true;
