@@ -20,6 +20,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -75,33 +76,41 @@ int answer_openat(int at, const char* path, int flags, mode_t mode) {
 
 }  // namespace
 
+#ifdef __GLIBC__
+#define NOEXCEPT noexcept
+#else  // musl declares them without, and has no functions for 64 bits beside
+#define NOEXCEPT
+#endif
+
 extern "C" {
-int ioctl(int fd, unsigned long request, ...) noexcept {
+int ioctl(int fd, std::remove_const_t<decltype(procmap::detail::ioctl_request)> request, ...) NOEXCEPT {
     va_list more;
     va_start(more, request);
     void* const argument = va_arg(more, void*);
     va_end(more);
-    if (fake != nullptr && request == uapi::procmap_query_request) {
+    if (fake != nullptr && request == procmap::detail::ioctl_request) {
         ++fake->ioctls;
         if (fake->ioctl) return static_cast<int>(outcome(fake->ioctl(*static_cast<procmap_query*>(argument))));
     }
     return static_cast<int>(syscall(SYS_ioctl, fd, request, argument));
 }
 int openat(int at, const char* path, int flags, ...) { return answer_openat(at, path, flags, 0); }
-int openat64(int at, const char* path, int flags, ...) { return answer_openat(at, path, flags, 0); }
 ssize_t pread(int fd, void* to, size_t size, off_t position) {
     return answer_pread(fd, to, size, static_cast<std::uint64_t>(position));
 }
+#ifdef __GLIBC__
+int openat64(int at, const char* path, int flags, ...) { return answer_openat(at, path, flags, 0); }
 ssize_t pread64(int fd, void* to, size_t size, off64_t position) {
     return answer_pread(fd, to, size, static_cast<std::uint64_t>(position));
 }
+#endif
 int close(int fd) {
     if (fake != nullptr) ++fake->closes;
     const int closed = static_cast<int>(syscall(SYS_close, fd));
     if (fake != nullptr && fake->close) return static_cast<int>(outcome(fake->close(fd)));
     return closed;
 }
-int uname(struct utsname* names) noexcept {
+int uname(struct utsname* names) NOEXCEPT {
     const int done = static_cast<int>(syscall(SYS_uname, names));
     if (fake != nullptr && fake->release != nullptr) std::strcpy(names->release, fake->release);
     return done;
