@@ -246,6 +246,7 @@ TEST_CASE("snapshots of every process are what a walk gives, and print and read 
 }
 
 TEST_CASE("a capture has the build IDs of files that the kernel is not asked for, and opens no file where it may only ask the kernel") {
+    NEEDS_LIVE_MAPS();
     const auto id_of = [](const maps& of, build_id_choice from) {
         const snapshot taken = need(snapshot::capture(of, {.build_ids = true, .build_ids_from = from}));
         return record{*taken.find(address_of(reinterpret_cast<const void*>(&::support::run)))};

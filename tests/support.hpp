@@ -108,7 +108,8 @@ inline bool kernel_has_ioctl() {
         char rest[80];
     } query{sizeof query, 0x10, 0, {}};
     const int fd = ::open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
-    const bool answers = ::ioctl(fd, static_cast<decltype(procmap::detail::ioctl_request)>(_IOWR('f', 17, char[104])), &query) == 0;
+    using request = std::remove_const_t<decltype(procmap::detail::ioctl_request)>;  // as the C library's ioctl takes it
+    const bool answers = ::ioctl(fd, static_cast<request>(_IOWR('f', 17, char[104])), &query) == 0;
     ::close(fd);
     return answers;
 }
