@@ -2,11 +2,26 @@
 // here and include the headers there: the entities are the same.
 module;
 
+#include <version>  // whether there is std::format
+
 #include <procmap/bpf.hpp>
 #include <procmap/procmap.hpp>
 #include <procmap/system_error.hpp>
+#if defined(__cpp_lib_format) || (defined(_LIBCPP_VERSION) && _LIBCPP_VERSION >= 170000)
+#define PROCMAP_HAS_FORMAT
+#include <format>
+#include <procmap/detail/formatted.hpp>
+#endif
 
 export module procmap;
+
+// The formatter is a partial specialization for types that it does not name. Above, where nothing exported would lead to it, it
+// would be discarded; here it is kept, and the same as where format.hpp is included.
+#if defined(PROCMAP_HAS_FORMAT)
+extern "C++" {
+#include "procmap/format.hpp"
+}
+#endif
 
 export namespace procmap::inline PROCMAP_ABI {
 

@@ -151,6 +151,7 @@ find_package() {
     cat >CMakeLists.txt <<END
 cmake_minimum_required(VERSION 3.24)
 project(consumer LANGUAGES NONE)
+set(CMAKE_SIZEOF_VOID_P 2)  # of another architecture than it was installed by: nothing in it depends on one
 find_package(procmap $version REQUIRED COMPONENTS headers cli)
 add_custom_target(version ALL COMMAND procmap::cli --version)
 END
