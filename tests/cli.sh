@@ -294,11 +294,12 @@ check "normalize --from --json, not UTF-8: bytes" out_has '"file_bytes":"2f76617
 # compare: both do the same work, of which the system calls are counted as strace counts them.
 calls_of() { sed -n "s/^{\"backend\":\"$1\".*\"system_calls\":\([0-9a-z]*\)}$/\1/p" "$work/out"; }
 found_is() { [ "$(grep -c "\"addresses\":$1,\"found\":$2,\"mappings\":$(wc -l <"$work/maps"),\"runs\":$3," "$work/out")" -eq 2 ]; }
+traced() { ASAN_OPTIONS=detect_leaks=0 strace "$@"; }  # LeakSanitizer cannot work under a tracer
 traced_calls() { # SYSTEM-CALL ARGUMENT...: how often a run of compare makes it, opening included; eleven runs against one
     call=$1
     shift
     for runs in 1 11; do
-        strace -o "$work/trace.$runs" -e "trace=$call" "$procmap" compare --count $runs "$@" >"$work/script" 2>&1 || return
+        traced -o "$work/trace.$runs" -e "trace=$call" "$procmap" compare --count $runs "$@" >"$work/script" 2>&1 || return
     done
     echo $((($(grep -c "^$call(" "$work/trace.11") - $(grep -c "^$call(" "$work/trace.1")) / 10))
 }
@@ -331,6 +332,27 @@ if [ "$backends" != text ]; then
 else
     check "compare without the ioctl" exits 3 compare $target
     check "compare without the ioctl: said" err_has 'PROCMAP_QUERY needs Linux 6.11'
+fi
+
+# The process goes away in the middle: what the kernel then answers is put in its mouth.
+if [ -n "$can_trace" ]; then
+    # gone_from NUMBER ARGUMENT...: from that ioctl on, the first being that of opening
+    gone_from() {
+        from=$1
+        shift
+        traced -o "$work/script" -e "inject=ioctl:error=ESRCH:when=$from+" "$procmap" "$@" >"$work/out" 2>"$work/err"
+        [ $? -eq 3 ] && err_has "procmap: query maps of process $target: no such process"
+    }
+    check "snapshot --build-ids, gone before they are known" gone_from 2 snapshot --build-ids $target
+    check "snapshot --build-ids, gone: nothing is written" out_is_empty
+    check "list --build-ids, gone before they are known" gone_from $((all + 3)) list --build-ids --backend ioctl $target
+    check "list --build-ids, gone: the mappings" out_is_file "$work/maps"
+    check "list, gone in the middle" gone_from 4 list --backend ioctl $target
+    check "list, gone in the middle: what came before" [ "$(wc -l <"$work/out")" -eq 2 ]
+    check "compare, gone in the middle" gone_from 3 compare $target
+    check "compare, gone in the middle: nothing is measured" out_is_empty
+else
+    echo "skipped: processes that go away in the middle, without strace or the ioctl"
 fi
 
 # A file that is deleted or replaced.
@@ -553,7 +575,7 @@ if c++ -no-pie "$work/mapper.cpp" -o "$work/mapper" 2>"$work/err"; then
                 "$work/mapper" "$work/watched" $calm &
                 mapper=$!
                 until grep -q "$work/watched" /proc/$mapper/maps; do kill -0 $mapper || break; done
-                strace -o "$work/script" -e inject=pread64:delay_exit=5000 "$procmap" compare --all --count 1 $mapper \
+                traced -o "$work/script" -e inject=pread64:delay_exit=5000 "$procmap" compare --all --count 1 $mapper \
                     >"$work/out" 2>"$work/err"
                 status=$?
                 kill $mapper
