@@ -146,6 +146,20 @@ std::string ask_kernel(std::uint64_t at, std::uint32_t room, int expected) {
     return "answers " + std::to_string(WEXITSTATUS(status)) + ", not " + std::to_string(expected);
 }
 
+/// The flags that this kernel accepts in a query: all others are EINVAL.
+std::uint64_t accepted_flags() {
+    const int fd = ::open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    std::uint64_t accepted = 0;
+    for (int bit = 0; bit < 64; ++bit) {
+        procmap::uapi::procmap_query query{};
+        query.size = sizeof query;
+        query.query_flags = std::uint64_t{1} << bit;
+        if (::ioctl(fd, procmap::uapi::procmap_query_request, &query) == 0 || errno != EINVAL) accepted |= query.query_flags;
+    }
+    ::close(fd);
+    return accepted;
+}
+
 /// Prints it; whether it is what is known of this kernel.
 bool report(const char* what, const std::string& became, bool known) {
     std::printf("direct: %s: %s\n", what, became.c_str());
@@ -157,7 +171,9 @@ bool report(const char* what, const std::string& became, bool known) {
 
 int main(int argc, char** argv) {
     const auto can = procmap::probe();
-    std::printf("ioctl: %zu\nhazards:", can.struct_size);
+    std::printf("ioctl: %zu\n", can.struct_size);
+    if (can.ioctl) std::printf("flags: %llx\n", static_cast<unsigned long long>(accepted_flags()));
+    std::printf("hazards:");
     if (can.build_id_hazards.empty()) std::printf(" none");
     if (can.build_id_hazards.has(procmap::hazard::cve_2026_23002)) std::printf(" CVE-2026-23002");
     if (can.build_id_hazards.has(procmap::hazard::cve_2026_43178)) std::printf(" CVE-2026-43178");
