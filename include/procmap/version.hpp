@@ -1,5 +1,5 @@
 /// \file
-/// The one place where the version stands: CMake, Meson and Conan read it from here.
+/// The one place where the version stands: CMake, Meson and Conan read it from here. vcpkg cannot; cmake/release.sh compares.
 #pragma once
 
 /// The version, as three numbers: semver.org.
