@@ -167,7 +167,7 @@ private:
     [[nodiscard]] result<mapping> ask_named(const maps& from, std::uint64_t address, const mapping& expected) {
         if (expected.file_backed() && consults_files()) held_ = memory_.recall(expected);
         const bool kernel_id = options_.build_ids && options_.build_ids_from != build_id_choice::file &&
-                               (held_ == nullptr || !held_->id_known || held_->overlay);
+                               (held_ == nullptr || !held_->id_known || held_->overlay || options_.build_ids_from == build_id_choice::kernel);
         return from.find_from(address, {.name = name_, .build_id = kernel_id ? std::span<std::byte>{id_} : std::span<std::byte>{}});
     }
 

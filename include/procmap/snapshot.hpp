@@ -277,10 +277,12 @@ private:
     std::uint32_t number_of_name(std::string_view name) {
         if (name.empty()) return 0;
         if (last_name_ != 0 && made_.name(last_name_) == name) return last_name_;  // a file's mappings follow one another
-        const auto [place, is_new] = numbers_.try_emplace(std::string{name}, static_cast<std::uint32_t>(made_.name_ends_.size() + 1));
-        if (is_new) {
+        const auto place = numbers_.try_emplace(std::string{name}, 0u).first;
+        if (place->second == 0) {  // new, or memory ran out here when it was
+            made_.names_.resize(made_.name_ends_.empty() ? 0 : made_.name_ends_.back());
             made_.names_.insert(made_.names_.end(), name.begin(), name.end());
             made_.name_ends_.push_back(made_.names_.size());
+            place->second = static_cast<std::uint32_t>(made_.name_ends_.size());
         }
         return last_name_ = place->second;
     }
@@ -614,9 +616,9 @@ public:
     [[nodiscard]] result<std::span<const change>> look() {
         auto captured = snapshot::capture(*from_, options_);
         if (!captured) return captured.error();
+        changes_ = difference(now_, *captured);  // whose records go with what they borrow from
         before_ = std::move(now_);
         now_ = std::move(*captured);
-        changes_ = difference(before_, now_);
         return std::span<const change>{changes_};
     }
 
