@@ -62,7 +62,8 @@ public:
     /// The i-th of the stable mappings: it is there all the time, and like this.
     mapping stable(std::size_t i) const {
         const std::uint64_t at = i * slot_pages * page;
-        const auto permissions = i % 2 == 0 ? procmap::permission_set{procmap::perm::read} : procmap::perm::read | procmap::perm::write;
+        using procmap::perm;
+        const auto permissions = i % 2 == 0 ? procmap::permission_set{perm::read} : perm::read | perm::write;
         return {.start = start() + at, .end = start() + at + stable_pages * page, .permissions = permissions, .offset = at,
                 .inode = stable_inode_};
     }
@@ -237,7 +238,8 @@ inline void find_once(const procmap::maps& of, const arena& memory, std::size_t 
     if (i + 1 == memory.slots()) return void(++count.right);
     const auto next = of.find_from(somewhere);
     if (!next) return count.error(next.error());
-    if (next->end <= somewhere || next->start >= next->end || !memory.is_possible(*next)) return count.violation(count.impossible, *next);
+    if (next->end <= somewhere || next->start >= next->end || !memory.is_possible(*next))
+        return count.violation(count.impossible, *next);
     if (next->start > memory.stable(i + 1).start) return count.violation(count.missing, *next);
     ++count.right;
 }

@@ -1,6 +1,6 @@
-// soak [SECONDS]: walks, captures and lookups of memory that changes as fast as it can, on both back-ends, for as long as asked (10 s).
-// Every ten seconds and at the end it prints how many there were and how many were wrong, by kind. Exit status: 1 if any was, or
-// if one of the things that it is about did not happen at all.
+// soak [SECONDS]: walks, captures and lookups of memory that changes as fast as it can, on both back-ends, for as long as asked
+// (10 s). Every ten seconds and at the end it prints how many there were and how many were wrong, by kind. Exit status: 1 if any
+// was, or if one of the things that it is about did not happen at all.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include "churn.hpp"
 
@@ -51,15 +51,17 @@ struct counts {
     long violations() const { return sum().violations() + unnoticed; }
     void print(double seconds) const {
         const tally all = sum();
-        std::printf("%6.0f s: %ld walks by ioctl, %ld by text, %ld captures, %ld lookups; second readers noticed %ld times, %ld answers "
-                    "contended; %ld processes and %ld threads ended, %ld answers gone; violations: %ld out of order, %ld missing, %ld wrong "
+        std::printf("%6.0f s: %ld walks by ioctl, %ld by text, %ld captures, %ld lookups; second readers noticed %ld times, "
+                    "%ld answers contended; %ld processes and %ld threads ended, %ld answers gone; violations: %ld out of order, "
+                    "%ld missing, %ld wrong "
                     "ends, %ld impossible, %ld errors, %ld second readers not noticed\n",
-                    seconds, by_ioctl.right, by_text.right, captures.right, lookups.right, noticed, all.contended, ended, exits, all.gone,
+                    seconds, by_ioctl.right, by_text.right, captures.right, lookups.right, noticed, all.contended, ended, exits,
+                    all.gone,
                     all.out_of_order, all.missing, all.wrong_end, all.impossible, all.failed, unnoticed);
         if (!all.example.empty()) std::printf("          such as: %s\n", all.example.c_str());
         if (all.failed != 0) {
             std::printf("          such as: ");
-            procmap::print([](std::string_view piece) { std::printf("%.*s", static_cast<int>(piece.size()), piece.data()); }, all.failure);
+            procmap::print([](std::string_view piece) { std::fwrite(piece.data(), 1, piece.size(), stdout); }, all.failure);
             std::printf("\n");
         }
         std::fflush(stdout);
@@ -177,7 +179,8 @@ counts other_threads(const arena& memory, until end) {
             }
     }};
     for (std::size_t n = 0; goes_on(end); ++n)
-        for (const maps& of : opened) of.backend() == backend::text ? walk_and_intrude(of, memory, n, count) : look_once(of, memory, n, count);
+        for (const maps& of : opened)
+            of.backend() == backend::text ? walk_and_intrude(of, memory, n, count) : look_once(of, memory, n, count);
     stop = true;
     second.join();
     changing.join();
