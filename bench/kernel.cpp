@@ -1,7 +1,9 @@
 // find and walk beside the bare ioctl in C; threads on one handle; growth with the number of mappings.
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstring>
+#include <thread>
 
 #include "support.hpp"
 
@@ -31,37 +33,37 @@ bool bare_find(int fd, std::uint64_t address, std::uint64_t& start) {
 }
 
 template <unsigned Fields>
-void find_bare(benchmark::State& state) {
-    const int fd = self().fd().get();
-    std::uint64_t start = 0;
-    for (auto _ : state) {
-        if (!bare_find<Fields>(fd, here(), start)) return state.SkipWithError("not found");
-        benchmark::DoNotOptimize(start);
-    }
+bool our_find(std::uint64_t address, std::uint64_t& start) {
+    procmap::name_buffer name_bytes;
+    procmap::build_id_buffer id_bytes;
+    const procmap::result<procmap::mapping> m = [&] {
+        if constexpr (Fields == plain) return self().find(address);
+        if constexpr (Fields == name) return self().find(address, {.name = name_bytes});
+        return self().find(address, {.name = name_bytes, .build_id = id_bytes});
+    }();
+    start = m->start;
+    return m && (!(Fields & id) || m->build_id_known);
 }
 
 template <unsigned Fields>
-void find_ours(benchmark::State& state) {
-    const auto& maps = self();
-    procmap::name_buffer name_bytes;
-    procmap::build_id_buffer id_bytes;
-    for (auto _ : state) {
-        procmap::result<procmap::mapping> m = [&] {
-            if constexpr (Fields == plain) return maps.find(here());
-            if constexpr (Fields == name) return maps.find(here(), {.name = name_bytes});
-            return maps.find(here(), {.name = name_bytes, .build_id = id_bytes});
-        }();
-        if (!m || ((Fields & id) && !m->build_id_known)) return state.SkipWithError("not found");
-        benchmark::DoNotOptimize(m->start);
-    }
+void find(benchmark::State& state) {
+    constexpr int count = 100;
+    const int fd = self().fd().get();
+    std::uint64_t start = 0;
+    bool found = true;
+    const auto both = [&](auto once) {
+        return [&, once] {
+            for (int i = 0; i < count; ++i) found = once() && found, benchmark::DoNotOptimize(start);
+        };
+    };
+    turn_about(state, count, both([&] { return bare_find<Fields>(fd, here(), start); }),
+               both([&] { return our_find<Fields>(here(), start); }));
+    if (!found) state.SkipWithError("not found");
 }
 
-BENCHMARK(find_bare<plain>)->Name("find/bare ioctl");
-BENCHMARK(find_ours<plain>)->Name("find/procmap");
-BENCHMARK(find_bare<name>)->Name("find with name/bare ioctl");
-BENCHMARK(find_ours<name>)->Name("find with name/procmap");
-BENCHMARK(find_bare<name | id>)->Name("find with name and build ID/bare ioctl");
-BENCHMARK(find_ours<name | id>)->Name("find with name and build ID/procmap");
+BENCHMARK(find<plain>)->Name("turn about/find")->UseManualTime();
+BENCHMARK(find<name>)->Name("turn about/find with name")->UseManualTime();
+BENCHMARK(find<name | id>)->Name("turn about/find with name and build ID")->UseManualTime();
 
 // Walks over a thousand mappings; what one mapping costs is reported.
 
@@ -129,8 +131,23 @@ constexpr auto text_executable = [](std::uint64_t& sum) {
     return our_walk(self(backend::text), {.only = procmap::executable | procmap::file_backed, .names = true}, sum);
 };
 
-BENCHMARK(walk<bare>)->Name("walk/bare ioctl")->Arg(1000);
-BENCHMARK(walk<ours>)->Name("walk/procmap")->Arg(1000);
+template <auto Base, auto Ours, int Per>
+void walks(benchmark::State& state) {
+    const crowd many{1000};
+    if (!many.whole(state)) return;
+    std::uint64_t sum = 0;
+    std::uint64_t bases = 0;
+    std::uint64_t all = 0;
+    turn_about(state, Per, [&] { bases += Base(sum); }, [&] { all += Ours(sum); });
+    benchmark::DoNotOptimize(sum);
+    if (all != bases) state.SkipWithError("a walk broke off");
+}
+BENCHMARK(walks<bare, ours, 1000>)->Name("turn about/walk, for each mapping")->UseManualTime();
+BENCHMARK(walks<bare_names, our_names, 1000>)->Name("turn about/walk with names, for each mapping")->UseManualTime();
+BENCHMARK(walks<bare_executable, our_executable, 1>)
+    ->Name("turn about/walk of the executable files among 1,000 mappings")
+    ->UseManualTime();
+
 BENCHMARK(walk<bare_names>)->Name("walk with names/bare ioctl")->Arg(1000);
 BENCHMARK(walk<our_names>)->Name("walk with names/procmap")->Arg(1000);
 BENCHMARK(walk<text_names>)->Name("walk with names/procmap, text")->Arg(1000);
@@ -139,25 +156,15 @@ BENCHMARK(walk<bare_executable>)->Name("walk of executable files, for each of th
 BENCHMARK(walk<our_executable>)->Name("walk of executable files, for each of them/procmap")->Arg(1000);
 BENCHMARK(walk<text_executable>)->Name("walk of executable files, for each of them/procmap, text")->Arg(1000);
 
-// Growth.
+// Growth with the number of mappings.
 
+template <backend Use>
 void find_among(benchmark::State& state) {
     const crowd many{static_cast<std::size_t>(state.range(0))};
     if (!many.whole(state)) return;
     const std::uint64_t address = many.middle();
     for (auto _ : state) {
-        auto m = self().find(address);
-        if (!m) return state.SkipWithError("not found");
-        benchmark::DoNotOptimize(m);
-    }
-}
-
-void find_text_among(benchmark::State& state) {
-    const crowd many{static_cast<std::size_t>(state.range(0))};
-    if (!many.whole(state)) return;
-    const std::uint64_t address = many.middle();
-    for (auto _ : state) {
-        auto m = self(backend::text).find(address);
+        auto m = self(Use).find(address);
         if (!m) return state.SkipWithError("not found");
         benchmark::DoNotOptimize(m);
     }
@@ -166,20 +173,35 @@ void find_text_among(benchmark::State& state) {
 void sizes(benchmark::internal::Benchmark* b) {
     for (const int n : {60, 300, 1000, 3000, 10000, 30000, 100000}) b->Arg(n);
 }
-BENCHMARK(find_among)->Name("growth/find")->Apply(sizes);
-BENCHMARK(find_text_among)->Name("growth/find, text")->Apply(sizes);
-BENCHMARK(walk<our_names>)->Name("growth/walk, for each mapping")->Apply(sizes);
-BENCHMARK(walk<text_names>)->Name("growth/walk of text, for each mapping")->Apply(sizes);
+BENCHMARK(find_among<backend::ioctl>)->Name("growth: mappings/find")->Apply(sizes);
+BENCHMARK(find_among<backend::text>)->Name("growth: mappings/find, text")->Apply(sizes);
+BENCHMARK(walk<our_names>)->Name("growth: mappings/walk, for each mapping")->Apply(sizes);
+BENCHMARK(walk<text_names>)->Name("growth: mappings/walk of text, for each mapping")->Apply(sizes);
 
-// Several threads on one handle, each with its own queries.
+// Several threads on one handle, each with its own queries; alone, and beside one that maps and unmaps memory all the time.
 
+std::atomic<bool> churns;
+
+template <bool Churn>
 void threads(benchmark::State& state) {
+    static std::thread churner;
+    if (Churn && state.thread_index() == 0) {
+        churns = true;
+        churner = std::thread{[] {
+            while (churns) {
+                void* const p = ::mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+                if (p != MAP_FAILED) ::munmap(p, 4096);
+            }
+        }};
+    }
     for (auto _ : state) {
         auto m = self().find(here());
         benchmark::DoNotOptimize(m);
     }
     state.SetItemsProcessed(state.iterations());
+    if (Churn && state.thread_index() == 0) churns = false, churner.join();
 }
-BENCHMARK(threads)->Name("threads/find")->ThreadRange(1, 8)->UseRealTime();
+BENCHMARK(threads<false>)->Name("growth: threads/find, of all threads")->ThreadRange(1, 8)->UseRealTime();
+BENCHMARK(threads<true>)->Name("growth: threads/find, while another thread maps")->ThreadRange(1, 8)->UseRealTime();
 
 }  // namespace

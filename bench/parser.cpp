@@ -2,6 +2,7 @@
 // every line and adds them up, so that none can leave one out.
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cinttypes>
 #include <cstdint>
@@ -13,6 +14,13 @@
 #include <sstream>
 #include <string>
 #include <string_view>
+
+#if defined(PROCMAP_BENCH_LIBDW)
+#include <elfutils/libdwfl.h>
+#endif
+#if defined(PROCMAP_BENCH_LIBBCC)
+#include <bcc/bcc_proc.h>
+#endif
 
 #include <procmap/text.hpp>
 
@@ -144,6 +152,54 @@ void by_parse(benchmark::State& state) {
     }
     state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(count));
 }
+
+// Libraries that read a maps file from a FILE*, so recorded text too. They do more with it, or leave lines out: what they find is
+// counted, so that nobody can find nothing.
+
+#if defined(PROCMAP_BENCH_LIBDW) || defined(PROCMAP_BENCH_LIBBCC)
+template <auto Read>
+void streams(benchmark::State& state) {
+    const auto count = std::count(text().begin(), text().end(), '\n');
+    std::int64_t found = 0;
+    for (auto _ : state) {
+        std::FILE* const in = ::fmemopen(const_cast<char*>(text().data()), text().size(), "r");
+        found = Read(in);
+        std::fclose(in);
+        if (found < 100) return state.SkipWithError("too little was found");
+    }
+    state.counters["found"] = static_cast<double>(found);
+    state.SetItemsProcessed(state.iterations() * count);
+}
+#endif
+
+#if defined(PROCMAP_BENCH_LIBDW)
+std::int64_t by_libdw(std::FILE* in) {
+    static const Dwfl_Callbacks callbacks{};
+    Dwfl* const session = ::dwfl_begin(&callbacks);
+    std::int64_t modules = 0;
+    ::dwfl_linux_proc_maps_report(session, in);
+    ::dwfl_report_end(session, nullptr, nullptr);
+    ::dwfl_getmodules(session, [](Dwfl_Module*, void**, const char*, Dwarf_Addr, void* n) {
+        ++*static_cast<std::int64_t*>(n);
+        return int{DWARF_CB_OK};
+    }, &modules, 0);
+    ::dwfl_end(session);
+    return modules;
+}
+BENCHMARK(streams<by_libdw>)->Name("parser/elfutils libdw");
+#endif
+
+#if defined(PROCMAP_BENCH_LIBBCC)
+std::int64_t by_libbcc(std::FILE* in) {
+    std::int64_t modules = 0;
+    ::_procfs_maps_each_module(in, -1, [](mod_info*, int, void* n) {
+        ++*static_cast<std::int64_t*>(n);
+        return 0;
+    }, &modules);
+    return modules;
+}
+BENCHMARK(streams<by_libbcc>)->Name("parser/libbcc");
+#endif
 
 BENCHMARK(lines<by_sscanf>)->Name("parser/sscanf");
 BENCHMARK(by_parse)->Name("parser/procmap parse");

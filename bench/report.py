@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""report.py RESULTS.json DOCS COMPILER: the medians of a run of procmap_bench as tables, in place of what stands between the
-marks in DOCS/performance.md, and as the charts DOCS/parser.svg and DOCS/growth.svg. Names are GROUP/CONTENDER; the ratio is to
-the first of BASES that the group has."""
+"""report.py DOCS COMPILER RESULTS.json... NAME=FILE...: the medians of runs of Google Benchmark as tables, in place of what
+stands between the marks "begin results" and "end results" in DOCS/performance.md, and as the charts DOCS/*.svg; and what is
+in each FILE, in place of what stands between the marks of that NAME. Names of benchmarks are GROUP/CONTENDER; the ratio is to
+the first of BASES that the group has. In the group "turn about" each benchmark is a pair; those of a group "growth: X" end in
+/X."""
 import html
 import json
 import math
@@ -9,22 +11,23 @@ import platform
 import re
 import sys
 
-BASES = ("bare ioctl", "bare ioctl with name", "sscanf", "snapshot", "ioctl only")
-BEGIN, END = "<!-- begin results -->", "<!-- end results -->"
+BASES = ("bare ioctl", "sscanf", "snapshot", "ioctl only")
 
 
 def medians(results):
-    """{group: {contender: ns}}, in the order of the source; a benchmark that could not run has None."""
+    """{group: {contender: ns, or what a pair counted}}, in the order of the source; a benchmark that could not run has None."""
     groups = {}
     for b in sorted(results["benchmarks"], key=lambda b: (b["family_index"], b["per_family_instance_index"])):
         if b.get("aggregate_name") != "median" and not b.get("error_occurred"):
             continue
         group, _, name = b["run_name"].partition("/")
-        name = re.sub(r"/real_time", "", name)
-        if group not in ("growth", "threads"):
+        name = re.sub(r"/(real_time|manual_time|iterations:\d+)|threads:", "", name)
+        if not group.startswith("growth"):
             name = re.sub(r"/\d+$", "", name)
         ns = None
-        if not b.get("error_occurred"):
+        if not b.get("error_occurred") and group == "turn about":
+            ns = {what: b[what] for what in ("base", "ours", "ratio", "low", "high")}
+        elif not b.get("error_occurred"):
             ns = 1e9 / b["items_per_second"] if "items_per_second" in b else b["cpu_time"]
         groups.setdefault(group, {}).setdefault(name, ns)
     return groups
@@ -48,42 +51,80 @@ def table(group, rows):
     return "\n".join(lines)
 
 
-def growth(rows):
-    """Contenders by number of mappings, and the exponent of the power law that fits best: 0 constant, 1 linear."""
+def pairs(rows):
+    lines = ["| turn about with the bare ioctl in C | bare | procmap | ratio | middle half of the ratios |",
+             "|---|--:|--:|--:|--:|"]
+    for name, pair in rows.items():
+        if pair is None:
+            lines.append(f"| {name} | could not run | | | |")
+            continue
+        lines.append(f"| {name} | {duration(pair['base'])} | {duration(pair['ours'])} | {pair['ratio']:.2f} | "
+                     f"{pair['low']:.2f} to {pair['high']:.2f} |")
+    return "\n".join(lines)
+
+
+def fit(curve):
+    """What fits best, in words, as a function, and its R² (of the logarithms): a power law, or a line that grows."""
+    points = [(n, ns) for n, ns in curve.items() if ns]
+    logs = [(math.log(n), math.log(ns)) for n, ns in points]
+    mx, my = (sum(p[i] for p in logs) / len(logs) for i in (0, 1))
+    b = sum((x - mx) * (y - my) for x, y in logs) / sum((x - mx) ** 2 for x, _ in logs)
+    a = math.exp(my - b * mx)
+    fits = [(f"{duration(a)} · n^{b:.2f}", lambda n: a * n ** b)]
+    # c + d·n with the least relative errors: weighted by 1/y².
+    w, wx, wxx, wy, wxy = (sum(f(n, ns) / ns ** 2 for n, ns in points) for f in (
+        lambda n, y: 1, lambda n, y: n, lambda n, y: n * n, lambda n, y: y, lambda n, y: n * y))
+    d = (w * wxy - wx * wy) / (w * wxx - wx * wx)
+    c = (wy - d * wx) / w
+    if c > 0 and d > 0:
+        fits.append((f"{duration(c)} + {duration(d)} · n", lambda n: c + d * n))
+    total = sum((y - my) ** 2 for _, y in logs)
+    left = lambda f: sum((math.log(f(n)) - math.log(ns)) ** 2 for n, ns in points)
+    words, best = min(fits, key=lambda f: left(f[1]))
+    return words, best, 1 - left(best) / total if total else 1.0
+
+
+def growth(what, rows):
+    """The table and the curves of contenders by number, each with what fits it best: n^0 is constant, n^1 linear."""
     curves = {}
     for name, ns in rows.items():
-        what, _, n = name.rpartition("/")
-        curves.setdefault(what, {})[int(n)] = ns
+        name, _, n = name.rpartition("/")
+        curves.setdefault(name, {})[int(n)] = ns
     sizes = sorted({n for c in curves.values() for n in c})
-    lines = ["| mappings | " + " | ".join(f"{n:,}" for n in sizes) + " | grows as |", "|---" + "|--:" * (len(sizes) + 1) + "|"]
-    for what, curve in curves.items():
-        points = [(math.log(n), math.log(ns)) for n, ns in curve.items() if ns]
-        mx, my = (sum(p[i] for p in points) / len(points) for i in (0, 1))
-        slope = sum((x - mx) * (y - my) for x, y in points) / sum((x - mx) ** 2 for x, _ in points)
-        lines.append(f"| {what} | " + " | ".join(duration(curve.get(n)) for n in sizes) + f" | n^{slope:.2f} |")
+    lines = [f"| {what} | " + " | ".join(f"{n:,}" for n in sizes) + " | fitted | R² |", "|---" + "|--:" * (len(sizes) + 2) + "|"]
+    for name, curve in curves.items():
+        words, _, r2 = fit(curve)
+        lines.append(f"| {name} | " + " | ".join(duration(curve.get(n)) for n in sizes) + f" | {words} | {r2:.2f} |")
     return "\n".join(lines), curves
 
 
-STYLE = ("<style>text{font:13px sans-serif;fill:#333}.n{fill:#777;font-size:11px}.b{fill:#9ab}.p{fill:#2a6}.l{fill:none;stroke-width:2}"
+STYLE = ("<style>text{font:13px sans-serif;fill:#333}.n{fill:#777;font-size:11px}.b{fill:#9ab}.p{fill:#2a6}"
+         ".l{fill:none;stroke-width:2}.f{fill:none;stroke-dasharray:2 4}"
          ".g{stroke:#ddd}@media(prefers-color-scheme:dark){text{fill:#ddd}.n{fill:#999}.g{stroke:#444}}</style>")
+
+
+def captioned(y, caption):
+    """The lines of a caption, and the end of the chart."""
+    return "".join(f'<text class="n" x="10" y="{y + 14 * i}">{html.escape(line)}</text>'
+                   for i, line in enumerate(caption.split("\n"))) + "</svg>"
 
 
 def bars(rows, caption):
     rows = sorted(((n, v) for n, v in rows.items() if v), key=lambda r: r[1])
     top = rows[-1][1]
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="640" height="{26 * len(rows) + 40}">{STYLE}']
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="640" height="{26 * len(rows) + 46}">{STYLE}']
     for i, (name, ns) in enumerate(rows):
         y, width = 26 * i + 8, 380 * ns / top
         kind = "p" if name.startswith("procmap") else "b"
         out.append(f'<text x="150" y="{y + 14}" text-anchor="end">{html.escape(name)}</text>'
                    f'<rect class="{kind}" x="160" y="{y}" width="{width:.0f}" height="18"/>'
                    f'<text x="{166 + width:.0f}" y="{y + 14}">{duration(ns)}</text>')
-    out.append(f'<text class="n" x="10" y="{26 * len(rows) + 28}">{html.escape(caption)}</text></svg>')
+    out.append(captioned(26 * len(rows) + 24, caption))
     return "\n".join(out) + "\n"
 
 
 def curves_chart(curves, caption):
-    colours = ("#2a6", "#c63", "#27c", "#a3a")
+    colours = ("#2a6", "#c63", "#27c", "#a3a", "#886")
     points = [(n, ns) for c in curves.values() for n, ns in c.items() if ns]
     x0, x1 = (math.log10(f(p[0] for p in points)) for f in (min, max))
     y0, y1 = math.floor(math.log10(min(p[1] for p in points))), math.ceil(math.log10(max(p[1] for p in points)))
@@ -96,11 +137,19 @@ def curves_chart(curves, caption):
                    f'<text x="62" y="{y + 4:.0f}" text-anchor="end">{duration(10 ** e)}</text>')
     for n in sorted({p[0] for p in points}):
         out.append(f'<text x="{px(n):.0f}" y="330" text-anchor="middle">{n if n < 1000 else f"{n // 1000}k"}</text>')
+    labels = []
     for colour, (name, curve) in zip(colours, curves.items()):
-        line = [(px(n), py(ns)) for n, ns in sorted(curve.items()) if ns]
-        out.append(f'<polyline class="l" stroke="{colour}" points="{" ".join(f"{x:.0f},{y:.0f}" for x, y in line)}"/>'
-                   f'<text x="408" y="{line[-1][1] + 4:.0f}">{html.escape(name)}</text>')
-    out.append(f'<text class="n" x="10" y="358">{html.escape(caption)}</text></svg>')
+        _, fitted, _ = fit(curve)
+        dots = " ".join(f"{px(n):.0f},{py(fitted(n)):.0f}" for n in sorted(curve))
+        line = " ".join(f"{px(n):.0f},{py(ns):.0f}" for n, ns in sorted(curve.items()) if ns)
+        out.append(f'<polyline class="f" stroke="{colour}" points="{dots}"/>'
+                   f'<polyline class="l" stroke="{colour}" points="{line}"/>')
+        labels.append((py(curve[max(n for n, ns in curve.items() if ns)]), colour, name))
+    at = 0
+    for y, colour, name in sorted(labels):  # beside the end of its curve, and below the one before
+        at = max(y + 4, at + 16)
+        out.append(f'<text x="408" y="{at:.0f}" style="fill:{colour}">{html.escape(name)}</text>')
+    out.append(captioned(350, caption))
     return "\n".join(out) + "\n"
 
 
@@ -110,38 +159,52 @@ def processor():
     return model.group(1) if model else platform.machine()
 
 
-def main(results_path, docs, compiler):
-    with open(results_path) as f:
-        results = json.load(f)
+def replace(page, mark, text):
+    begin, end = f"<!-- begin {mark} -->", f"<!-- end {mark} -->"
+    if begin not in page or end not in page:
+        sys.exit(f"report.py: performance.md has no marks of {mark}")
+    return page.partition(begin)[0] + f"{begin}\n{text}\n{end}" + page.partition(end)[2]
+
+
+def main(docs, compiler, files):
+    groups = {}
+    for file in files:
+        if "=" not in file:
+            with open(file) as f:
+                results = json.load(f)
+            groups |= medians(results)
     context = results["context"]
     where = (f"{processor()}, {context['num_cpus']} CPUs; Linux {platform.release()}; {compiler}; {context['date'][:10]}; "
-             f"load {context['load_avg'][0]:.1f} when it began")
-    groups = medians(results)
+             f"load {context['load_avg'][0]:.1f}")
     parts = [where + "."]
     for group, rows in groups.items():
-        if group == "growth":
-            text, curves = growth(rows)
-            parts.append(text + "\n\n![growth with the number of mappings](growth.svg)")
-            with open(f"{docs}/growth.svg", "w") as f:
-                f.write(curves_chart(curves, where))
+        if group.startswith("growth: "):
+            what = group.removeprefix("growth: ")
+            text, curves = growth(what, rows)
+            chart = "growth.svg" if what == "mappings" else f"growth_{what}.svg"
+            parts.append(f"{text}\n\n![growth with the number of {what}]({chart})")
+            with open(f"{docs}/{chart}", "w") as f:
+                f.write(curves_chart(curves, f"by the number of {what}; dotted: fitted\n{where}"))
+        elif group == "turn about":
+            parts.append(pairs(rows))
         else:
             parts.append(table(group, rows))
             if group == "parser":
                 parts.append("![nanoseconds for each line](parser.svg)")
                 with open(f"{docs}/parser.svg", "w") as f:
-                    f.write(bars(rows, "for each line; " + where))
-    text = "\n\n".join(parts)
-    print(text)
+                    f.write(bars(rows, "for each line\n" + where))
     path = f"{docs}/performance.md"
     with open(path) as f:
         page = f.read()
-    head, _, rest = page.partition(BEGIN)
-    _, _, tail = rest.partition(END)
+    page = replace(page, "results", "\n\n".join(parts))
+    for mark, _, file in (file.partition("=") for file in files if "=" in file):
+        with open(file) as f:
+            page = replace(page, mark, f"{where}.\n\n{f.read().strip()}")
     with open(path, "w") as f:
-        f.write(f"{head}{BEGIN}\n{text}\n{END}{tail}")
+        f.write(page)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 4:
+    if len(sys.argv) < 4:
         sys.exit(__doc__)
-    main(*sys.argv[1:])
+    main(sys.argv[1], sys.argv[2], sys.argv[3:])

@@ -8,10 +8,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <utility>
 #include <vector>
 
@@ -35,14 +37,85 @@ inline const procmap::maps& self(procmap::backend use = procmap::backend::ioctl)
     return use == procmap::backend::ioctl ? by_ioctl : by_text;
 }
 
+/// Runs both, turn about, so that what the machine does meanwhile meets both alike; reports what one of the `count` things that
+/// each call does takes, and the median and the quartiles of the ratio of each pair.
+template <class Base, class Ours>
+void turn_about(benchmark::State& state, double count, Base base, Ours ours) {
+    const auto now = [] {  // of this thread's processor time
+        timespec t{};
+        ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+        return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) / 1e9;
+    };
+    const auto timed = [&now](auto& run) {
+        const double begun = now();
+        run();
+        return now() - begun;
+    };
+    std::vector<double> bases, all, ratios;
+    bool base_first = true;
+    for (auto _ : state) {
+        double first = 0;
+        if (base_first) first = timed(base);
+        const double second = timed(ours);
+        if (!base_first) first = timed(base);
+        base_first = !base_first;
+        state.SetIterationTime(second);
+        bases.push_back(first);
+        all.push_back(second);
+        ratios.push_back(second / first);
+    }
+    const auto at = [](std::vector<double>& values, double part) {
+        const auto i = values.begin() + static_cast<std::ptrdiff_t>(part * static_cast<double>(values.size() - 1));
+        std::nth_element(values.begin(), i, values.end());
+        return *i;
+    };
+    state.counters["base"] = at(bases, 0.5) / count * 1e9;
+    state.counters["ours"] = at(all, 0.5) / count * 1e9;
+    state.counters["ratio"] = at(ratios, 0.5);
+    state.counters["low"] = at(ratios, 0.25);
+    state.counters["high"] = at(ratios, 0.75);
+}
+
+/// vm.max_map_count, raised where that is permitted, and put back at the end.
+class map_limit {
+public:
+    static void allow(std::size_t mappings) {
+        static map_limit limit;
+        if (limit.now_ < mappings) limit.set(mappings);
+    }
+
+private:
+    map_limit() {
+        if (std::FILE* f = std::fopen(path, "r")) {
+            if (std::fscanf(f, "%zu", &before_) != 1) before_ = 0;
+            std::fclose(f);
+        }
+        now_ = before_;
+    }
+    ~map_limit() {
+        if (now_ != before_) set(before_);
+    }
+    void set(std::size_t mappings) {
+        if (std::FILE* f = std::fopen(path, "w")) {
+            std::fprintf(f, "%zu\n", mappings);
+            if (std::fclose(f) == 0) now_ = mappings;
+        }
+    }
+
+    static constexpr const char* path = "/proc/sys/vm/max_map_count";
+    std::size_t before_ = 0;
+    std::size_t now_ = 0;
+};
+
 /// Fills this process up to `wanted` mappings, each of one page of its own executable, and takes them away again.
 class crowd {
 public:
     explicit crowd(std::size_t wanted) {
-        allow(wanted + 1000);
+        map_limit::allow(wanted + 1000);
         std::size_t present = 0;
         for ([[maybe_unused]] const auto& m : self().walk()) ++present;
-        const std::size_t count = wanted > present ? wanted - present : 1;
+        whole_ = wanted > present;
+        const std::size_t count = whole_ ? wanted - present : 1;
         size_ = count * page;
         const int fd = ::open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
         start_ = static_cast<char*>(::mmap(nullptr, size_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
@@ -56,7 +129,7 @@ public:
 
     /// Whether they could all be made; the benchmark is skipped, visibly, where not.
     [[nodiscard]] bool whole(benchmark::State& state) const {
-        if (!whole_) state.SkipWithError("vm.max_map_count is too low and cannot be raised");
+        if (!whole_) state.SkipWithError("there are more mappings already, or vm.max_map_count is too low and cannot be raised");
         return whole_;
     }
     /// `n` addresses, each in another mapping as far as there are so many, in no order.
@@ -71,14 +144,6 @@ public:
 
 private:
     static constexpr std::size_t page = 4096;
-
-    static void allow(std::size_t mappings) {
-        std::size_t now = 0;
-        if (std::FILE* f = std::fopen("/proc/sys/vm/max_map_count", "r+")) {
-            if (std::fscanf(f, "%zu", &now) == 1 && now < mappings) std::rewind(f), std::fprintf(f, "%zu\n", mappings);
-            std::fclose(f);
-        }
-    }
 
     char* start_ = nullptr;
     std::size_t size_ = 0;

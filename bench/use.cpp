@@ -1,4 +1,6 @@
 // What is built on find and walk: snapshot, normalizer, cached_maps.
+#include <elf.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -37,6 +39,22 @@ void capture(benchmark::State& state) {
 CAPTURE(60, "60 mappings");
 CAPTURE(1000, "1,000 mappings");
 CAPTURE(30000, "30,000 mappings");
+
+void capture_among(benchmark::State& state) {
+    const crowd many{static_cast<std::size_t>(state.range(0))};
+    if (!many.whole(state)) return;
+    std::int64_t count = 0;
+    for (auto _ : state) {
+        auto taken = snapshot::capture(self(), {});
+        if (!taken) return state.SkipWithError("the capture broke off");
+        count += static_cast<std::int64_t>(taken->size());
+    }
+    state.SetItemsProcessed(count);
+}
+void sizes(benchmark::internal::Benchmark* b) {
+    for (const int n : {60, 300, 1000, 3000, 10000, 30000, 100000}) b->Arg(n);
+}
+BENCHMARK(capture_among)->Name("growth: mappings/capture, for each mapping")->Apply(sizes);
 
 // Lookup of random addresses in 30,000 recorded mappings.
 
@@ -134,56 +152,151 @@ BENCHMARK(five_normalized<backend::ioctl, false>)->Name("five addresses in two f
 BENCHMARK(five_normalized<backend::ioctl, true>)->Name("five addresses in two files/normalizer, build IDs");
 BENCHMARK(five_normalized<backend::text, false>)->Name("five addresses in two files/normalizer, text");
 
-template <std::size_t Addresses, std::size_t Mappings>
-void many_bare(benchmark::State& state) {
-    const crowd many{Mappings};
-    if (!many.whole(state)) return;
-    auto addresses = many.addresses(Addresses);
+/// The addresses ascending, one for each mapping, as a bare loop needs them.
+std::vector<std::uint64_t> one_for_each_page(std::vector<std::uint64_t> addresses) {
     std::sort(addresses.begin(), addresses.end());
-    // Addresses in one mapping take one call.
     const auto together = [](std::uint64_t a, std::uint64_t b) { return a / 4096 == b / 4096; };
     addresses.erase(std::unique(addresses.begin(), addresses.end(), together), addresses.end());
-    for (auto _ : state) benchmark::DoNotOptimize(bare_queries(self().fd().get(), addresses, 1));
+    return addresses;
 }
 template <std::size_t Addresses, std::size_t Mappings, backend Use, bool BuildIds>
-void many_normalized(benchmark::State& state) {
-    const crowd many{Mappings};
-    if (!many.whole(state)) return;
-    const auto addresses = many.addresses(Addresses);
+void many(benchmark::State& state) {
+    const crowd all{Mappings};
+    if (!all.whole(state)) return;
+    const auto addresses = all.addresses(Addresses);
+    const auto sorted = one_for_each_page(addresses);
     procmap::normalizer n{{.build_ids = BuildIds}};
-    (void)n.normalize(self(Use), addresses);  // from here on it is warm
-    for (auto _ : state) {
+    bool resolved = true;
+    const auto normalize = [&] {
         const auto r = n.normalize(self(Use), addresses);
-        if (!r || !r->complete() || !r->locations[0]) return state.SkipWithError("not resolved");
-    }
-    state.counters["file reads"] = static_cast<double>(n.file_reads());
+        resolved = resolved && r && r->complete() && r->locations[0];
+    };
+    normalize();  // from here on it is warm
+    turn_about(state, 1, [&] { benchmark::DoNotOptimize(bare_queries(self().fd().get(), sorted, 1)); }, normalize);
+    if (!resolved) state.SkipWithError("not resolved");
 }
 #define NORMALIZE(a, m, what) \
-    BENCHMARK(many_bare<a, m>)->Name(what "/bare ioctl"); \
-    BENCHMARK(many_normalized<a, m, backend::ioctl, false>)->Name(what "/normalizer"); \
-    BENCHMARK(many_normalized<a, m, backend::ioctl, true>)->Name(what "/normalizer, build IDs"); \
-    BENCHMARK(many_normalized<a, m, backend::text, false>)->Name(what "/normalizer, text")
+    BENCHMARK(many<a, m, backend::ioctl, false>)->Name("turn about/" what)->UseManualTime(); \
+    BENCHMARK(many<a, m, backend::ioctl, true>)->Name("turn about/" what ", build IDs")->UseManualTime(); \
+    BENCHMARK(many<a, m, backend::text, false>)->Name("turn about/" what ", text")->UseManualTime()->Iterations(20)
 NORMALIZE(1000, 30000, "1,000 addresses in 30,000 mappings");
 NORMALIZE(3244, 655, "3,244 addresses in 655 mappings");
 
 // The cache: what a confirmed answer costs beside the bare query that confirms it.
 
-void cache_bare(benchmark::State& state) {
-    const std::vector<std::uint64_t> one{here()};
-    for (auto _ : state) benchmark::DoNotOptimize(bare_queries(self().fd().get(), one, 1));
-}
 template <bool BuildIds>
 void cache_hit(benchmark::State& state) {
+    constexpr int count = 100;
     procmap::cached_maps cache{self(), {.build_ids = BuildIds}};
-    (void)cache.find(here());
+    const std::vector<std::uint64_t> one{here()};
+    bool found = cache.find(here()).has_value();
+    const auto hundred = [&](auto once) {
+        return [once] {
+            for (int i = 0; i < count; ++i) once();
+        };
+    };
+    turn_about(state, count, hundred([&] { benchmark::DoNotOptimize(bare_queries(self().fd().get(), one, 1)); }), hundred([&] {
+                   auto m = cache.find(here());
+                   found = found && m;
+                   benchmark::DoNotOptimize(m->start);
+               }));
+    if (!found) state.SkipWithError("not found");
+}
+BENCHMARK(cache_hit<false>)->Name("turn about/a hit of cached_maps")->UseManualTime();
+BENCHMARK(cache_hit<true>)->Name("turn about/a hit of cached_maps, build IDs")->UseManualTime();
+
+// Growth with the number of addresses, in ten thousand mappings.
+
+template <backend Use>
+void addresses_among(benchmark::State& state) {
+    const crowd all{10000};
+    if (!all.whole(state)) return;
+    const auto addresses = all.addresses(static_cast<std::size_t>(state.range(0)));
+    procmap::normalizer n;
     for (auto _ : state) {
-        auto m = cache.find(here());
-        if (!m) return state.SkipWithError("not found");
-        benchmark::DoNotOptimize(m->start);
+        const auto r = n.normalize(self(Use), addresses);
+        if (!r || !r->complete() || !r->locations[0]) return state.SkipWithError("not resolved");
     }
 }
-BENCHMARK(cache_bare)->Name("cached_maps, a hit/bare ioctl with name");
-BENCHMARK(cache_hit<false>)->Name("cached_maps, a hit/cached_maps");
-BENCHMARK(cache_hit<true>)->Name("cached_maps, a hit/cached_maps, build IDs");
+void counts(benchmark::internal::Benchmark* b) {
+    for (const int n : {1, 10, 100, 1000, 10000}) b->Arg(n);
+}
+BENCHMARK(addresses_among<backend::ioctl>)->Name("growth: addresses/normalizer")->Apply(counts);
+BENCHMARK(addresses_among<backend::text>)->Name("growth: addresses/normalizer on text")->Apply(counts);
+
+// Growth with the number of files: one address in each.
+
+/// That many ELF files in memory, each with a build ID of its own, mapped.
+class files {
+public:
+    explicit files(std::size_t count) {
+        for (std::size_t i = 0; i < count && whole_; ++i) {
+            image one;
+            one.id[0] = static_cast<unsigned char>(i), one.id[1] = static_cast<unsigned char>(i >> 8);
+            const procmap::unique_fd fd{::memfd_create("bench", MFD_CLOEXEC)};
+            whole_ = ::write(fd.get(), &one, sizeof one) == static_cast<ssize_t>(sizeof one);
+            void* const at = ::mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE, fd.get(), 0);
+            if (at == MAP_FAILED) whole_ = false;
+            else addresses_.push_back(reinterpret_cast<std::uintptr_t>(at));
+        }
+    }
+    ~files() {
+        for (const std::uint64_t a : addresses_) ::munmap(reinterpret_cast<void*>(a), 4096);
+    }
+    files(const files&) = delete;
+    files& operator=(const files&) = delete;
+    [[nodiscard]] const std::vector<std::uint64_t>& addresses() const { return addresses_; }
+    [[nodiscard]] bool whole(benchmark::State& state) const {
+        if (!whole_) state.SkipWithError("the files could not be made");
+        return whole_;
+    }
+
+private:
+    struct image {
+        Elf64_Ehdr head{};
+        Elf64_Phdr notes{};
+        Elf64_Nhdr note{};
+        char owner[4] = {'G', 'N', 'U', '\0'};
+        unsigned char id[20] = {};
+
+        image() {
+            const unsigned char ident[] = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT};
+            std::copy(std::begin(ident), std::end(ident), head.e_ident);
+            head.e_type = ET_DYN, head.e_machine = EM_X86_64, head.e_version = EV_CURRENT;
+            head.e_phoff = head.e_ehsize = sizeof head;
+            head.e_phentsize = sizeof notes, head.e_phnum = 1;
+            note.n_namesz = sizeof owner, note.n_descsz = sizeof id, note.n_type = NT_GNU_BUILD_ID;
+            notes.p_type = PT_NOTE, notes.p_flags = PF_R, notes.p_align = 4;
+            notes.p_offset = notes.p_vaddr = sizeof head + sizeof notes;
+            notes.p_filesz = notes.p_memsz = sizeof note + sizeof owner + sizeof id;
+        }
+    };
+    std::vector<std::uint64_t> addresses_;
+    bool whole_ = true;
+};
+
+template <bool BuildIds, bool Warm>
+void files_among(benchmark::State& state) {
+    const files all{static_cast<std::size_t>(state.range(0))};
+    if (!all.whole(state)) return;
+    const procmap::normalizer_options options{.build_ids = BuildIds, .most_files = all.addresses().size()};
+    procmap::normalizer warm{options};
+    for (int i = 0; Warm && i < 3; ++i) {
+        (void)warm.normalize(self(), all.addresses());
+        ::usleep(30000);  // a file that was just written is not remembered
+    }
+    for (auto _ : state) {
+        procmap::normalizer cold{options};
+        const auto r = (Warm ? warm : cold).normalize(self(), all.addresses());
+        if (!r || !r->complete() || r->files.size() != all.addresses().size()) return state.SkipWithError("not resolved");
+        if (BuildIds && r->files.back().build_id.empty()) return state.SkipWithError("no build ID");
+    }
+}
+void file_counts(benchmark::internal::Benchmark* b) {
+    for (const int n : {1, 3, 10, 30, 100, 300, 1000, 3000}) b->Arg(n);
+}
+BENCHMARK(files_among<false, true>)->Name("growth: files/normalizer")->Apply(file_counts);
+BENCHMARK(files_among<true, true>)->Name("growth: files/with build IDs, known")->Apply(file_counts);
+BENCHMARK(files_among<true, false>)->Name("growth: files/with build IDs, new")->Apply(file_counts);
 
 }  // namespace
