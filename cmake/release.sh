@@ -1,7 +1,7 @@
 #!/bin/sh
-# release.sh check               the checklist of a release: each item that is not met on a line of its own, and exit 1 if there is one
+# release.sh check               the checklist of a release: each item that is not met on a line of its own, and exit 1 if any is
 # release.sh archive URL [DIR]   the same, and then what a release publishes, in DIR (build/release): the archive, its checksum,
-#                                procmap_all.hpp, the wrap for Meson and the port for vcpkg, which will have the archive from under URL.
+#                                procmap_all.hpp, the wrap for Meson and the port for vcpkg, which fetch the archive from URL/.
 # Needs git, cmake, meson and python3.
 set -eu
 usage() { sed -n '2,5s/^# //p' "$0" >&2; exit 2; }
@@ -40,7 +40,8 @@ awk -v version="$version" '
         wrong("line " NR " is neither \"## [Unreleased]\" nor \"## [X.Y.Z] - YYYY-MM-DD\"")
     }
     /^### / && !/^### (Added|Changed|Deprecated|Removed|Fixed|Security)$/ { wrong("line " NR " is no kind of change: " $0) }
-    /^## / { sections++; section = $2; if (sections == 1 && section != "[Unreleased]") wrong("the first section is not [Unreleased]") }
+    /^## / { sections++; section = $2 }
+    /^## / && sections == 1 { if (section != "[Unreleased]") wrong("the first section is not [Unreleased]") }
     /^- / { if (section == "[Unreleased]") unreleased++; if (section == "[" version "]") entries++ }
     /^## / && section != "[Unreleased]" && !top { top = section }
     END {

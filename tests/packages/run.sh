@@ -44,8 +44,9 @@ skip() {
 }
 # Whether this CMake can build modules with this compiler: CMake 3.28, GCC 15 or Clang 16, and Ninja.
 module_compiler() {
-    printf '#if defined(__clang__) ? __clang_major__ < 16 : __GNUC__ < 15\n#error\n#endif\n' | ${CXX:-c++} -E -x c++ - >/dev/null 2>&1 &&
-        command -v ninja >/dev/null && printf 'cmake_minimum_required(VERSION 3.28)\n' >"$work/v.cmake" && cmake -P "$work/v.cmake" 2>/dev/null
+    printf '#if defined(__clang__) ? __clang_major__ < 16 : __GNUC__ < 15\n#error\n#endif\n' |
+        ${CXX:-c++} -E -x c++ - >/dev/null 2>&1 && command -v ninja >/dev/null &&
+        printf 'cmake_minimum_required(VERSION 3.28)\n' >"$work/v.cmake" && cmake -P "$work/v.cmake" 2>/dev/null
 }
 # From the tree and from an installation: the examples, and a program that imports here and includes there.
 module() {
@@ -84,14 +85,15 @@ END
     done
 }
 
-# docs/getting-started.md: each section in a folder of its own, with the files that it shows and a copy of the tree, its commands run
-# as they stand there.
+# docs/getting-started.md: each section in a folder of its own, with the files that it shows and a copy of the tree; its commands
+# are run as they stand there.
 mkdir "$work/tree" "$work/guide"
 for entry in "$source"/*; do
     case $entry in */build | */build-*) ;; *) cp -R "$entry" "$work/tree" ;; esac
 done
 awk -v out="$work/guide/" '
-    /^## / { section = tolower(substr($0, 4)); gsub(/[^a-z0-9]+/, "_", section); section = section "/"; system("mkdir -p " out section) }
+    /^## / { section = tolower(substr($0, 4)); gsub(/[^a-z0-9]+/, "_", section); section = section "/" }
+    /^## / { system("mkdir -p " out section) }
     /^```sh$/ { to = out section "commands"; next }
     /^```[a-z]+ [^ ]+$/ { to = out section $2; next }
     /^```/ { to = "" }
@@ -112,7 +114,8 @@ guide() {
         for tool in cmake meson conan vcpkg pkg-config; do
             ! grep -qw "$tool" "$work/guide/$section/commands" || command -v $tool >/dev/null || missing=$tool
         done
-        ! grep -q PROCMAP_BUILD_MODULE "$work/guide/$section/CMakeLists.txt" 2>/dev/null || module_compiler || missing="compiler and CMake that can"
+        ! grep -q PROCMAP_BUILD_MODULE "$work/guide/$section/CMakeLists.txt" 2>/dev/null || module_compiler ||
+            missing="compiler and CMake that can"
         if [ -n "$missing" ]; then skip "guide.$section" "$missing"; else way "guide.$section" guide_section "$section"; fi
     done
 }
@@ -184,7 +187,8 @@ refuses_versions() {  # too new; of another minor version, below 1.0
     done
 }
 refuses_absent() {
-    not_found 'Could not find a package configuration file provided by "procmap"' "find_package(procmap REQUIRED)" -DCMAKE_PREFIX_PATH=/nonexistent
+    not_found 'Could not find a package configuration file provided by "procmap"' "find_package(procmap REQUIRED)" \
+        -DCMAKE_PREFIX_PATH=/nonexistent
 }
 
 # A parent project gets the target and nothing else: no other target, test, setting or file of its installation.
