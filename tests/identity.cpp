@@ -337,6 +337,11 @@ TEST_CASE("the build ID of every file that is mapped on the machine is the one t
             struct stat info {};
             const std::string path = map_files_path(pid, r);
             if (::stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) continue;
+            // The kernel reads no ELF file of the other byte order, such as the firmware that an emulator maps.
+            char head[6] = {};
+            std::ifstream{path}.read(head, sizeof head);
+            constexpr char native = std::endian::native == std::endian::little ? 1 : 2;
+            if (std::string_view{head, 4} == "\177ELF" && head[5] != native) continue;
             addresses[pid].push_back(r.start);
             if (!paths.try_emplace({r.device, r.inode}, path).second) continue;
             char head[6] = {};
