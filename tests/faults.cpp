@@ -210,11 +210,6 @@ int faccessat(int at, const char* path, int mode, int flags) noexcept {
     NEXT(faccessat);
     return next(at, path, mode, flags);
 }
-int kill(pid_t pid, int number) noexcept {
-    if (fault(kill_) != 0) return -1;
-    NEXT(kill);
-    return next(pid, number);
-}
 ssize_t readlinkat(int at, const char* path, char* to, size_t size) noexcept {
     if (fault(readlinkat_) != 0) return -1;
     NEXT(readlinkat);
@@ -269,6 +264,7 @@ long syscall(long number, ...) noexcept {
     va_end(more);
     constexpr long openat2_number = 437;
     const call which = number == openat2_number            ? openat2_
+                       : number == SYS_kill                ? kill_
                        : number == SYS_tgkill              ? tgkill_
                        : number == SYS_pidfd_send_signal   ? pidfd_send_signal_
                        : number == SYS_getdents64          ? getdents_

@@ -3,7 +3,6 @@
 
 #include <cerrno>
 #include <cstdint>
-#include <cstdlib>
 #include <iosfwd>
 #include <string_view>
 #include <utility>
@@ -193,7 +192,7 @@ private:
 #if defined(__cpp_exceptions)
         throw bad_result_access{error_};
 #else
-        std::abort();
+        __builtin_abort();
 #endif
     }
 
