@@ -24,6 +24,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <optional>
 #include <ostream>
 #include <string>
@@ -86,10 +87,15 @@ inline bool kernel_at_least(int major, int minor) {
            std::pair{has_major, has_minor} >= std::pair{major, minor};
 }
 
+/// By where it writes names: an emulator's uname may tell of another machine than whose maps are read.
 inline bool kernel_is_64_bit() {
-    utsname names{};
-    ::uname(&names);
-    return std::strstr(names.machine, "64") != nullptr || std::strcmp(names.machine, "s390x") == 0;
+    static const bool wide = [] {
+        std::ifstream maps{"/proc/self/maps"};
+        for (std::string line; std::getline(maps, line);)
+            if (line.ends_with("[stack]")) return line.find('[') == 73;
+        return true;
+    }();
+    return wide;
 }
 
 /// Whether /proc is a procfs, and not an emulator's frozen copy of one.
