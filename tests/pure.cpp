@@ -679,7 +679,8 @@ TEST_SUITE("an error") {
                 {EFAULT, "EFAULT"}, {EINTR, "EINTR"},   {EINVAL, "EINVAL"},   {EIO, "EIO"},
                 {EISDIR, "EISDIR"}, {ELOOP, "ELOOP"},   {EMFILE, "EMFILE"},   {ENAMETOOLONG, "ENAMETOOLONG"},
                 {ENFILE, "ENFILE"}, {ENOENT, "ENOENT"}, {ENOMEM, "ENOMEM"},   {ENOSYS, "ENOSYS"},
-                {ENOTTY, "ENOTTY"}, {EPERM, "EPERM"},   {ENOTDIR, "ENOTDIR"}, {ESRCH, "ESRCH"}};
+                {ENOTTY, "ENOTTY"}, {EPERM, "EPERM"},   {ENOTDIR, "ENOTDIR"}, {ESRCH, "ESRCH"},
+                {EPIPE, "EPIPE"},   {ENOTSOCK, "ENOTSOCK"}, {ECONNRESET, "ECONNRESET"}};  // of a handover's socket
             for (const auto& [number, name] : known)
                 if (errno_name(number) != name) return false;
             return errno_name(0).empty() && errno_name(-1).empty() && errno_name(4095).empty();
