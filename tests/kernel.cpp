@@ -826,3 +826,67 @@ TEST_CASE("a descriptor is closed once, whatever close says, and errno is kept")
     kernel.close = nullptr;
     CHECK(close(fd) == 0);
 }
+
+TEST_CASE("what a pidfd's text says of its process decides, and a second look where no signal can be sent") {
+    with_kernel kernel;
+    kernel.ioctl = [](procmap_query&) { return -ENOENT; };
+    std::vector<std::string> looks;  // what is read at each; the last again after that
+    std::size_t look = 0;
+    kernel.pread = [&](char* to, std::size_t size, std::uint64_t position) -> long {
+        const std::string& text = looks[std::min(look, looks.size() - 1)];
+        if (text == "EIO") return -EIO;
+        if (position >= text.size()) return ++look, 0;
+        return static_cast<long>(text.copy(to, size, position));
+    };
+    // Of no pidfd: pidfd_send_signal answers EBADF, as a sandbox may answer something else.
+    const procmap::unique_fd none{open("/dev/null", O_RDONLY | O_CLOEXEC)};
+    const auto with = [&](std::vector<std::string> texts) {
+        looks = std::move(texts);
+        look = 0;
+        errno = 4242;
+        const auto opened = procmap::maps::open(none.borrow());
+        CHECK(errno == 4242);
+        return opened ? errc::none : opened.error().code;
+    };
+    const std::string living = "pos:\t0\nPid:\t" + std::to_string(getpid()) + "\nNSpid:\t1\n";
+    CHECK(with({living}) == errc::none);
+    CHECK(with({"pos:\t0\nPid:\t-1\nNSpid:\t-1\n"}) == errc::gone);
+    CHECK(with({"pos:\t0\nPid:\t0\n"}) == errc::unsupported);
+    for (const char* wrong : {"Pid:\t", "Pid:\tx\n", "Pid:\t2147483648\n", "Pid:\t99999999999999999999999\n"}) {
+        CAPTURE(std::string{wrong});
+        CHECK(with({wrong}) == errc::unsupported);
+    }
+    CHECK(with({""}) == errc::invalid);
+    CHECK(with({"pos:\t0\n"}) == errc::invalid);
+    CHECK(with({std::string(4096, 'x')}) == errc::invalid);
+    CHECK(with({"EIO"}) == errc::failed);
+    CHECK(with({living, "Pid:\t-1\n"}) == errc::gone);  // reaped meanwhile, the number may be another's
+    CHECK(with({living, "EIO"}) == errc::failed);
+}
+
+TEST_CASE("what /proc/PID/stat says of a task without an address space is what the error says") {
+    with_kernel kernel;
+    kernel.ioctl = [](procmap_query&) { return -ESRCH; };
+    const std::pair<const char*, errc> stats[] = {
+        {"1 (a) Z 0 0 0 0 -1 64 0\n", errc::zombie},
+        {"1 (a) X 0 0 0 0 -1 64 0\n", errc::zombie},
+        {"1 (a) S 0 0 0 0 -1 2097216 0\n", errc::kernel_thread},
+        {"1 (a) Z 0) S 0 0 0 0 -1 2097216 0\n", errc::kernel_thread},  // the name is the task's own choice
+        {"1 (a) S 0 0 0 0 -1 64 0\n", errc::gone},
+        {"1 (a) S 0 0 0 0 -1 x\n", errc::gone},
+        {"1 (a) S 0 0", errc::gone},
+        {"1 (a) ", errc::gone},
+        {"1 (a)", errc::gone},
+        {"1 (a", errc::gone},
+        {"", errc::gone},
+    };
+    for (const auto& [stat, meaning] : stats) {
+        CAPTURE(std::string{stat});
+        kernel.pread = [text = std::string_view{stat}](char* to, std::size_t size, std::uint64_t) {
+            return static_cast<long>(text.copy(to, size));
+        };
+        errno = 4242;
+        CHECK(procmap::maps::open(getpid()).error() == meaning);
+        CHECK(errno == 4242);
+    }
+}

@@ -1369,6 +1369,7 @@ TEST_SUITE("a kernel release") {
 
     TEST_CASE("is unknown when it does not parse") {
         CHECK_TWICE([] { return unknown("") && unknown("garbage") && unknown("6") && unknown("6.") && unknown("6.x"); });
+        CHECK_TWICE([] { return unknown("6.12.") && unknown("6.12.x") && unknown("6.12.:") && unknown("6.12./"); });
         CHECK_TWICE([] { return unknown("99999999999.1") && unknown("6.99999999999") && unknown("6.1.99999999999"); });
         CHECK_TWICE([] {
             return unknown("65536.1") && unknown("-6.1") && unknown(" 6.1") && unknown(".6.1") && unknown("v6.1.0");
