@@ -880,13 +880,14 @@ TEST_CASE("what /proc/PID/stat says of a task without an address space is what t
         {"1 (a", errc::gone},
         {"", errc::gone},
     };
-    for (const auto& [stat, meaning] : stats) {
-        CAPTURE(std::string{stat});
-        kernel.pread = [text = std::string_view{stat}](char* to, std::size_t size, std::uint64_t) {
-            return static_cast<long>(text.copy(to, size));
+    for (const auto& known : stats) {
+        const std::string stat = known.first;
+        CAPTURE(stat);
+        kernel.pread = [&](char* to, std::size_t size, std::uint64_t) {
+            return static_cast<long>(stat.copy(to, size));
         };
         errno = 4242;
-        CHECK(procmap::maps::open(getpid()).error() == meaning);
+        CHECK(procmap::maps::open(getpid()).error() == known.second);
         CHECK(errno == 4242);
     }
 }
