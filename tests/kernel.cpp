@@ -836,7 +836,7 @@ TEST_CASE("what a pidfd's text says of its process decides, and a second look wh
         const std::string& text = looks[std::min(look, looks.size() - 1)];
         if (text == "EIO") return -EIO;
         if (position >= text.size()) return ++look, 0;
-        return static_cast<long>(text.copy(to, size, position));
+        return static_cast<long>(text.copy(to, size, static_cast<std::size_t>(position)));
     };
     // Of no pidfd: pidfd_send_signal answers EBADF, as a sandbox may answer something else.
     const procmap::unique_fd none{open("/dev/null", O_RDONLY | O_CLOEXEC)};
