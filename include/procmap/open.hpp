@@ -91,7 +91,7 @@ inline errc open_failure(const target& t, int code) noexcept {
     const bool no_procfs = ::faccessat(AT_FDCWD, proc_path({t.proc}, "").c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0;
     if (no_procfs && (errno == ENOENT || errno == ENOTDIR)) return errc::unsupported;
     if (t.pid == error::this_process || std::string_view{t.proc} != "/proc") return errc::gone;  // another namespace's pids
-    // By its number: <signal.h> would be a tenth of what maps.hpp includes.
+    // By its number, or <signal.h> would have to be included for it.
     const bool there = t.tid != 0 ? ::syscall(SYS_tgkill, t.pid, t.tid, 0) == 0 : ::syscall(SYS_kill, t.pid, 0) == 0;
     return there || errno == EPERM ? errc::denied : errc::gone;
 }

@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 #include <procmap/build_id.hpp>
 #include <procmap/kind.hpp>
@@ -11,31 +12,12 @@
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
-template <class T>
-inline constexpr bool is_formatted = false;
-template <>
-inline constexpr bool is_formatted<error> = true;
-template <>
-inline constexpr bool is_formatted<mapping> = true;
-template <>
-inline constexpr bool is_formatted<permission_set> = true;
-template <>
-inline constexpr bool is_formatted<device_number> = true;
-template <>
-inline constexpr bool is_formatted<build_id> = true;
-template <>
-inline constexpr bool is_formatted<build_id_view> = true;
-template <>
-inline constexpr bool is_formatted<change> = true;
-template <>
-inline constexpr bool is_formatted<change_kind> = true;
-template <>
-inline constexpr bool is_formatted<mapping_kind> = true;
-template <>
-inline constexpr bool is_formatted<backend> = true;
+template <class T, class... Types>
+concept one_of = (std::is_same_v<T, Types> || ...);
 
 template <class T>
-concept formatted = is_formatted<T>;
+concept formatted = one_of<T, error, mapping, permission_set, device_number, build_id, build_id_view, change, change_kind,
+                           mapping_kind, backend>;
 
 /// A formatter's work, on top of the library's own formatter of strings. Without a spec nothing is allocated.
 template <class T, class Strings>
