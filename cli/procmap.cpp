@@ -1142,7 +1142,9 @@ int compare(const arguments& a) {
     }
     std::size_t present = 0;
     const procmap::maps process = ioctl.open();
-    for ([[maybe_unused]] const procmap::mapping& m : process.walk()) ++present;
+    auto everything = process.walk();
+    for ([[maybe_unused]] const procmap::mapping& m : everything) ++present;
+    if (!everything.complete()) return complain(everything.error()), failed;
 
     using clock = std::chrono::steady_clock;
     constexpr std::uint64_t least_runs = 10;

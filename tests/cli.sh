@@ -336,21 +336,23 @@ fi
 
 # The process goes away in the middle: what the kernel then answers is put in its mouth.
 if [ -n "$can_trace" ]; then
-    # gone_from NUMBER ARGUMENT...: from that ioctl on, the first being that of opening
+    # gone_from NUMBER[+] ARGUMENT...: at that ioctl (+: and from there on), the first being that of opening
     gone_from() {
         from=$1
         shift
-        traced -o "$work/script" -e "inject=ioctl:error=ESRCH:when=$from+" "$procmap" "$@" >"$work/out" 2>"$work/err"
+        traced -o "$work/script" -e "inject=ioctl:error=ESRCH:when=$from" "$procmap" "$@" >"$work/out" 2>"$work/err"
         [ $? -eq 3 ] && err_has "procmap: query maps of process $target: no such process"
     }
-    check "snapshot --build-ids, gone before they are known" gone_from 2 snapshot --build-ids $target
+    check "snapshot --build-ids, gone before they are known" gone_from 2+ snapshot --build-ids $target
     check "snapshot --build-ids, gone: nothing is written" out_is_empty
-    check "list --build-ids, gone before they are known" gone_from $((all + 3)) list --build-ids --backend ioctl $target
+    check "list --build-ids, gone before they are known" gone_from $((all + 3))+ list --build-ids --backend ioctl $target
     check "list --build-ids, gone: the mappings" out_is_file "$work/maps"
-    check "list, gone in the middle" gone_from 4 list --backend ioctl $target
+    check "list, gone in the middle" gone_from 4+ list --backend ioctl $target
     check "list, gone in the middle: what came before" [ "$(wc -l <"$work/out")" -eq 2 ]
-    check "compare, gone in the middle" gone_from 3 compare $target
+    check "compare, gone in the middle" gone_from 3+ compare $target
     check "compare, gone in the middle: nothing is measured" out_is_empty
+    check "compare, gone while all are counted" gone_from $((executable + 4)) compare $target
+    check "compare, gone while all are counted: nothing is measured" out_is_empty
 else
     echo "skipped: processes that go away in the middle, without strace or the ioctl"
 fi
