@@ -75,8 +75,8 @@ shown as recorded.
                    the kernel cannot be asked for it, the file is read
   --summary        instead: how many mappings there are of each kind, and how much of the address space they take, which
                    is not how much memory is used
-  --json           one JSON object a line: a mapping, with page size and build ID (null: not known, or none; without
-                   --build-ids only the kernel is asked), or with --summary a kind, its size in bytes
+  --json           one JSON object a line: a mapping, with page size and, with --build-ids, build ID (null: not asked for, not
+                   known, or none), or with --summary a kind, its size in bytes
 )";
 
 constexpr char find_help[] = R"(usage: procmap find [TARGET] ADDRESS... [OPTION...]
@@ -462,7 +462,8 @@ procmap::result<procmap::snapshot> with_build_ids(const procmap::maps& process, 
         if (const procmap::location at = found ? found->locations[i] : procmap::location{}) {
             const procmap::mapped_file& file = found->files[at.file];
             // Something else may have been mapped there since.
-            if (file.build_id_known && file.inode == m.inode && file.device == m.device) {
+            const bool same = file.inode == m.inode && file.device == m.device && file.path == m.name && at.offset == m.offset;
+            if (file.build_id_known && same) {
                 m.build_id = file.build_id;
                 m.build_id_known = true;
             }
@@ -564,8 +565,7 @@ int list(const arguments& a) {
         status = recorded.status;
     } else {
         const procmap::maps process = open_target(a, "list", target);
-        const bool ask_kernel = a.json && !a.build_ids && !a.summary;
-        auto walk = process.walk({.only = a.only, .names = true, .build_ids = ask_kernel, .buffer = name_storage});
+        auto walk = process.walk({.only = a.only, .names = true, .buffer = name_storage});
         procmap::error broke;
         if (a.build_ids) {
             procmap::snapshot::builder taken;
@@ -965,12 +965,14 @@ int probe(const arguments& a) {
     add(procmap::hazard::cve_2026_23002, "CVE-2026-23002");
     add(procmap::hazard::cve_2026_43178, "CVE-2026-43178");
     add(procmap::hazard::cve_2026_23199, "CVE-2026-23199");
+    const bool ids = can.ioctl && procmap::safe_to_ask(can.build_id_hazards);
+    const bool reads = can.build_id_hazards.has(procmap::hazard::reads_what_is_mapped);
     if (a.json) {
         const auto boolean = [](bool b) { return b ? "true" : "false"; };
         put("{\"kernel\":" + json_string(kernel) + ",\"ioctl\":" + boolean(can.ioctl) +
             ",\"ioctl_errno\":" + (why_not.empty() ? "null" : json_string(why_not)) + ",\"text\":" + boolean(can.text) +
             ",\"live\":" + boolean(can.live) + ",\"struct_size\":" + json_number(can.struct_size) + ",\"build_id_hazards\":[" +
-            cves + "]}\n");
+            cves + "],\"reads_what_is_mapped\":" + boolean(reads) + "}\n");
     } else {
         put("kernel   " + kernel + '\n');
         put("ioctl    " + (can.ioctl ? "yes" : why_not.empty() ? "no" : "no: " + why_not) + '\n');
@@ -978,6 +980,8 @@ int probe(const arguments& a) {
         put("live     " + std::string(can.live ? "yes" : "no") + '\n');
         put("struct   " + (can.ioctl ? std::to_string(can.struct_size) + " bytes" : "none") + '\n');
         put("hazards  " + (cves.empty() ? "none" : cves + " (of asking for build IDs: not done)") + '\n');
+        put(std::string("IDs      ") + (!can.ioctl ? "from files: no ioctl" : !ids ? "from files: the kernel is not asked" :
+            "from the kernel, of regular files only: it reads whatever is mapped") + '\n');
     }
     if (can.error.code == procmap::errc::none) return done;
     complain(can.error);

@@ -18,6 +18,8 @@ set(procmap_headers
   include/procmap/lookup.hpp
   include/procmap/walk.hpp
   include/procmap/maps.hpp
+  include/procmap/detail/file_system.hpp
+  include/procmap/detail/task.hpp
   include/procmap/mapped_file.hpp
   include/procmap/file_memory.hpp
   include/procmap/normalizer.hpp

@@ -79,21 +79,20 @@ private:
             ++counts_.misses;
             return m;
         }
-        build_id id;
-        bool id_known = false;
-        // A file that had to be searched for is certain only once the mapping was seen again while the file is held.
-        for (int tries = 0; options_.build_ids && m->file_backed() && tries < 3; ++tries) {
-            const bool held = ask_file(*m, id, id_known);
-            if (held) break;
+        detail::file_answer file;
+        detail::task_files task{detail::handle_of::get(*from_)};
+        for (int tries = 0; options_.build_ids; ++tries) {
+            if (ask(task, *m, file)) break;
+            constexpr int most_tries = 3;  // each time something else was mapped there meanwhile
+            if (tries == most_tries) break;
             m = from_->find(address, {.name = name_});
             if (!m) {
                 ++counts_.misses;
                 return m;
             }
-            id = {};
-            id_known = false;
         }
-        if (!m->file_backed()) id = {}, id_known = options_.build_ids && from_->backend() == backend::ioctl;
+        const build_id& id = file.id;
+        const bool id_known = file.id_known;
 
         auto place = records_.find(m->start);
         const bool same = place != records_.end() && equal(place->second, *m, id, id_known);
@@ -119,35 +118,11 @@ private:
         return answer;
     }
 
-    /// The build ID of a mapped file. False: the file is held only since now, and the mapping must be looked at again.
-    bool ask_file(const mapping& m, build_id& id, bool& id_known) {
-        if (options_.build_ids_from == build_id_choice::kernel) return ask_kernel(m, id, id_known), true;
-        detail::known_file* known = memory_.recall(m);
-        if (known == nullptr) {
-            file_state state = file_state::unknown;
-            if (memory_.learn(from_->fd(), m, state) != nullptr) return false;
-            if (options_.build_ids_from == build_id_choice::automatic) ask_kernel(m, id, id_known);
-            return true;  // it may not be opened: asked for again each time
-        }
-        const bool ask = options_.build_ids_from == build_id_choice::automatic && (!known->id_known || known->overlay);
-        if (ask && ask_kernel(m, id, id_known) && !id.empty()) {
-            if (known->overlay) return true;  // of this mapping, and not of each of the file
-            known->id = id;
-            known->id_known = true;
-        }
-        if (!known->id_known) memory_.read(*known);
-        if (known->id_known) id = known->id, id_known = true;
-        return true;
-    }
-
-    /// Asks the kernel for the build ID of this very mapping. False: it is another one by now, or nobody may ask.
-    bool ask_kernel(const mapping& m, build_id& id, bool& id_known) {
-        const auto again = from_->find(m.start, {.name = again_, .build_id = id_buffer_});
-        if (!again || !again->build_id_known || again->end != m.end || again->offset != m.offset || again->inode != m.inode ||
-            again->device != m.device || again->name != m.name)
-            return false;
-        id = build_id{again->build_id.bytes(), build_id_source::kernel};
-        return id_known = true;
+    /// The build ID of what is mapped. False: it is another mapping by now.
+    bool ask(detail::task_files& task, const mapping& m, detail::file_answer& file) {
+        const detail::file_question q{.id = true, .ids_from = options_.build_ids_from};
+        if (kind_of(m) == mapping_kind::vdso) return memory_.ask_memory(task, m, q, file), true;
+        return memory_.ask(*from_, task, m, q, m.file_backed() && q.opens_files() ? memory_.recall(m) : nullptr, file);
     }
 
     static bool equal(const record& r, const mapping& m, const build_id& id, bool id_known) noexcept {
@@ -173,8 +148,6 @@ private:
     std::uint64_t clock_ = 0;
     bool busy_ = false;
     name_buffer name_;
-    name_buffer again_;  // the name that comes with a build ID: an inode number alone may be another file's by now
-    build_id_buffer id_buffer_;
 };
 
 }  // namespace procmap::inline PROCMAP_ABI

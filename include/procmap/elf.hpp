@@ -54,7 +54,7 @@ public:
 
     /// Whether the source is an ELF file with program headers that can be read.
     [[nodiscard]] constexpr bool valid() const noexcept { return count_ != 0; }
-    /// How many program headers it has, up to most_segments.
+    /// How many program headers it has, up to most_segments; see cut_off().
     [[nodiscard]] constexpr std::uint32_t segments() const noexcept { return count_; }
 
     /// The program header of that number; false where it lies outside of the file.
@@ -69,31 +69,56 @@ public:
         return true;
     }
 
-    /// Copies the build ID (the first NT_GNU_BUILD_ID note of a PT_NOTE segment) to `to`; its size, or 0 where there is none
-    /// or it does not fit.
+    /// Whether it has more program headers than most_segments: what was not found may be in the others.
+    [[nodiscard]] constexpr bool cut_off() const noexcept { return cut_off_; }
+
+    /// Copies the build ID (an NT_GNU_BUILD_ID note of a PT_NOTE segment) to `to`; its size, or 0 where there is none or it does not
+    /// fit. Of several, the first that the kernel can return (at most 20 bytes), otherwise the first.
     [[nodiscard]] constexpr std::size_t build_id(std::span<std::byte> to) const noexcept {
+        bool ignored = false;
+        return build_id(to, ignored);
+    }
+    /// The same; `bounded` is set where most_segments or most_notes was reached, so that an answer of 0 does not mean "none".
+    [[nodiscard]] constexpr std::size_t build_id(std::span<std::byte> to, bool& bounded) const noexcept {
+        constexpr std::size_t kernels_most = 20;  // BUILD_ID_SIZE_MAX, include/linux/buildid.h
+        constexpr std::uint32_t nt_gnu_build_id = 3;
         std::uint32_t notes = 0;
+        std::size_t longer = 0;
         segment s;
+        bounded = cut_off_;
         for (std::uint32_t i = 0; i < count_ && segment_at(i, s); ++i) {
             if (s.type != segment::note) continue;
             const std::uint64_t align = s.alignment == 8 ? 8 : 4;
             std::uint64_t at = 0;  // in the segment
-            while (s.file_size >= 12 && at <= s.file_size - 12 && notes++ < most_notes) {
+            while (s.file_size >= 12 && at <= s.file_size - 12) {
+                if (notes++ >= most_notes) {
+                    bounded = true;
+                    return longer;
+                }
                 std::byte head[16] = {};
                 if (s.offset + at < at || !(*read_)(s.offset + at, std::span{head}.first(12))) break;
                 const std::uint64_t name = u32(head);
                 const std::uint64_t content = u32(head + 4);
                 const std::uint64_t begin = up(at + 12 + name, align);
                 if (begin > s.file_size || content > s.file_size - begin) break;
-                constexpr std::uint32_t nt_gnu_build_id = 3;
-                if (u32(head + 8) == nt_gnu_build_id && name == 4 && content != 0 && content <= to.size() &&
-                    (*read_)(s.offset + at + 12, std::span{head}.last(4)) && is_gnu(head + 12) &&
-                    (*read_)(s.offset + begin, to.first(static_cast<std::size_t>(content))))
-                    return static_cast<std::size_t>(content);
+                const bool wanted = content <= kernels_most || (longer == 0 && content <= to.size());
+                if (u32(head + 8) == nt_gnu_build_id && name == 4 && content != 0 && wanted &&
+                    (*read_)(s.offset + at + 12, std::span{head}.last(4)) && is_gnu(head + 12)) {
+                    std::byte brief[kernels_most] = {};  // so that a failure leaves a longer one as it is
+                    const auto size = static_cast<std::size_t>(content);
+                    const auto target = size <= kernels_most ? std::span{brief}.first(size) : to.first(size);
+                    if (size <= to.size() && (*read_)(s.offset + begin, target)) {
+                        longer = size;
+                        if (size <= kernels_most) {
+                            for (std::size_t k = 0; k < size; ++k) to[k] = brief[k];
+                            return size;
+                        }
+                    }
+                }
                 at = up(begin + content, align);
             }
         }
-        return 0;
+        return longer;
     }
 
 private:
@@ -119,6 +144,7 @@ private:
         }
         if (table_ > UINT64_MAX - std::uint64_t{most_segments} * 0xffff) return;
         count_ = count < most_segments ? count : most_segments;
+        cut_off_ = count > most_segments;
     }
 
     static constexpr bool is_gnu(const std::byte* name) noexcept {
@@ -145,28 +171,174 @@ private:
     std::uint64_t table_ = 0;  // the program headers' offset in the file
     std::uint32_t entry_ = 0;  // the size of each, in bytes
     std::uint32_t count_ = 0;
+    bool cut_off_ = false;
     bool wide_ = false;  // ELFCLASS64
     bool big_ = false;   // ELFDATA2MSB
 };
 
-/// The ELF address of a file offset that was reached through a mapping, from the PT_LOAD segments in `segments`; false where
-/// none covers it. Where several share the page, the one that holds the offset and is executable as the mapping is comes first.
-[[nodiscard]] constexpr bool address_of(std::span<const segment> segments, std::uint64_t offset, bool executable,
-                                        std::uint64_t page_size, std::uint64_t& address) noexcept {
-    int best = 0;
-    for (const segment& s : segments) {
-        if (s.type != segment::load || s.file_size == 0) continue;
-        const std::uint64_t first = s.offset / page_size * page_size;  // what mapping the segment maps
-        const std::uint64_t last = s.offset + s.file_size - 1;
-        if (last < s.offset || offset < first || offset / page_size > last / page_size) continue;
-        const bool holds = s.offset <= offset && offset <= last;
-        const bool same = ((s.flags & segment::executable) != 0) == executable;
-        const int quality = 1 + (holds ? 1 : 0) + (same ? 2 : 0);
-        if (quality <= best) continue;
-        best = quality;
-        address = s.address + (offset - s.offset);  // modulo 2^64: the offset may lie before the segment's in their page
+/// What lies at an address, as far as load_bias() needs to know: a mapping, and whether it is of the same file.
+struct neighbour {
+    std::uint64_t start = 0;   ///< first address
+    std::uint64_t end = 0;     ///< end address (exclusive)
+    std::uint64_t offset = 0;  ///< in the file, in bytes
+    bool same_file = false;    ///< it is a mapping of the file whose segments these are
+};
+
+/// How the bytes of a mapping relate to the segments of its file.
+enum class placing : unsigned char {
+    unknown,  ///< several load biases are possible and none is confirmed, or the segments cannot be used
+    loaded,   ///< the mapping is part of a loaded image; its load bias is known
+    data,     ///< no segment holds the whole mapping: the file was mapped as data, or parts of it as a loader would not
+};
+
+/// The place of a mapping in its file's image.
+struct placement {
+    placing how = placing::unknown;  ///< whether there is a load bias
+    std::uint64_t bias = 0;          ///< `loaded`: what is added to an ELF address to get an address in memory, modulo 2^64
+};
+
+/// Bounds of load_bias(). Where one is exceeded the answer is `placing::unknown`.
+///@{
+inline constexpr std::size_t most_biases = 16;     ///< load biases that one mapping leaves possible; linkers leave two or three
+inline constexpr std::size_t most_neighbours = 64; ///< mappings that are looked at between the possible images
+///@}
+
+namespace detail {
+
+/// Where a segment's pages begin: the kernel and the dynamic linker map whole pages of the system, whatever p_align says.
+[[nodiscard]] constexpr std::uint64_t page_of(std::uint64_t value, std::uint64_t page_size) noexcept { return value - value % page_size; }
+
+/// The load biases at which segments can have put a mapping there.
+class biases {
+public:
+    /// `loads`: ascending by address. Segments of one distance between address and offset leave one bias; together they must hold
+    /// the whole mapping. A segment that is followed by a hole in memory counts up to the next segment: loaders that map the whole
+    /// image at first (musl, glibc) leave more of the file mapped there.
+    constexpr biases(std::span<const segment> loads, std::uint64_t start, std::uint64_t end, std::uint64_t offset, std::uint64_t page_size) noexcept {
+        for (std::size_t k = 0; k < loads.size(); ++k) {
+            const segment& s = loads[k];
+            const std::uint64_t first = page_of(s.offset, page_size);
+            std::uint64_t last = page_of(s.offset + s.file_size - 1, page_size) + page_size;  // past the segment's last page
+            if (k + 1 < loads.size()) {
+                const std::uint64_t reach = page_of(loads[k + 1].address, page_size) - page_of(s.address, page_size);
+                if (reach > last - first) last = reach > UINT64_MAX - first ? UINT64_MAX : first + reach;
+            }
+            const std::uint64_t bias = start - offset - (s.address - s.offset);
+            std::size_t i = 0;
+            while (i < count_ && all_[i] != bias) ++i;
+            const std::uint64_t held = i < count_ ? held_[i] : offset;
+            if (first > held || last <= held) continue;
+            if (i == most_biases) {
+                overflow_ = true;
+                return;
+            }
+            all_[i] = bias;
+            held_[i] = last;
+            count_ += i == count_;
+        }
+        std::size_t kept = 0;
+        for (std::size_t i = 0; i < count_; ++i)
+            if (held_[i] - offset >= end - start) all_[kept++] = all_[i];
+        count_ = kept;
     }
-    return best != 0;
+
+    [[nodiscard]] constexpr std::span<const std::uint64_t> all() const noexcept { return {all_, count_}; }
+    [[nodiscard]] constexpr bool overflow() const noexcept { return overflow_; }
+
+private:
+    std::uint64_t all_[most_biases] = {};
+    std::uint64_t held_[most_biases] = {};  // file offset up to which the segments of that bias hold the mapping
+    std::size_t count_ = 0;
+    bool overflow_ = false;
+};
+
+/// Whether a segment's first page is mapped where a bias puts it.
+template <class Next>
+[[nodiscard]] constexpr bool is_at(const segment& s, std::uint64_t bias, std::uint64_t page_size, Next& next) {
+    const std::uint64_t address = bias + page_of(s.address, page_size);
+    neighbour n;
+    return next(address, n) && n.same_file && n.start <= address && address < n.end && n.offset + (address - n.start) == page_of(s.offset, page_size);
+}
+
+}  // namespace detail
+
+/// Whether segments can be used for load_bias(): PT_LOADs with bytes in the file, ascending by address, congruent to their offsets
+/// modulo the page size, none reaching past 2^64.
+[[nodiscard]] constexpr bool loadable(std::span<const segment> loads, std::uint64_t page_size) noexcept {
+    for (std::size_t i = 0; i < loads.size(); ++i) {
+        const segment& s = loads[i];
+        if (s.type != segment::load || s.file_size == 0 || s.offset % page_size != s.address % page_size) return false;
+        if (s.offset + s.file_size < s.offset || s.offset + s.file_size > UINT64_MAX - page_size) return false;
+        if (i != 0 && s.address < loads[i - 1].address) return false;
+    }
+    return !loads.empty();
+}
+
+/// The load bias of the image that a mapping is part of.
+///
+/// Linkers that pack segments (lld, mold) let two segments share a page of the file. That page is then mapped twice, and the file
+/// offset alone does not say which segment a mapping belongs to. The bias is taken only where one is possible, or where the first
+/// segment is found mapped at one of the possible ones and the last segment confirms it. Permissions are not looked at.
+///
+/// `loads`: the file's PT_LOADs that have bytes in the file; `next(address, neighbour&)`: gives the mapping that holds the address,
+/// or else the next above it; false where there is none. It is called only where several biases are possible: twice, and once more
+/// for each mapping of another file that lies between.
+template <class Next>
+[[nodiscard]] constexpr placement load_bias(std::span<const segment> loads, std::uint64_t start, std::uint64_t end, std::uint64_t offset,
+                                            std::uint64_t page_size, Next next) {
+    if (start >= end || !loadable(loads, page_size)) return {};
+    const detail::biases possible{loads, start, end, offset, page_size};
+    const auto all = possible.all();
+    if (possible.overflow()) return {};
+    if (all.empty()) return {.how = placing::data};
+    if (all.size() == 1) return {.how = placing::loaded, .bias = all[0]};
+
+    const std::uint64_t first_page = detail::page_of(loads.front().address, page_size);
+    const std::uint64_t first_offset = detail::page_of(loads.front().offset, page_size);
+    std::uint64_t address = UINT64_MAX;
+    std::uint64_t highest = 0;
+    for (const std::uint64_t bias : all) {
+        const std::uint64_t begin = bias + first_page;
+        if (begin < address) address = begin;
+        if (begin > highest) highest = begin;
+    }
+    neighbour n;
+    for (std::size_t seen = 0; seen < most_neighbours && next(address, n) && n.start <= highest && n.end > address; ++seen, address = n.end) {
+        if (!n.same_file || n.offset != first_offset) continue;
+        for (const std::uint64_t bias : all)
+            if (bias + first_page == n.start && detail::is_at(loads.back(), bias, page_size, next)) return {.how = placing::loaded, .bias = bias};
+    }
+    return {};
+}
+
+/// Whether every segment is mapped where a load bias puts it: the file's layout is the one that is mapped. One call of `next` a segment.
+template <class Next>
+[[nodiscard]] constexpr bool agrees(std::span<const segment> loads, std::uint64_t bias, std::uint64_t page_size, Next next) {
+    for (const segment& s : loads)
+        if (!detail::is_at(s, bias, page_size, next)) return false;
+    return !loads.empty();
+}
+
+/// Whether an ELF address lies in the pages of a segment: not in a hole between two, nor past the last.
+[[nodiscard]] constexpr bool in_image(std::span<const segment> loads, std::uint64_t address, std::uint64_t page_size) noexcept {
+    for (const segment& s : loads) {
+        const std::uint64_t first = detail::page_of(s.address, page_size);
+        if (address >= first && address - first < detail::page_of(s.address - first + s.file_size - 1, page_size) + page_size) return true;
+    }
+    return false;
+}
+
+/// The ELF address of a byte of a file that is mapped as data: that of the one segment whose bytes in the file include `offset`.
+/// False where none does, or several do.
+[[nodiscard]] constexpr bool address_in_file(std::span<const segment> loads, std::uint64_t offset, std::uint64_t& address) noexcept {
+    bool found = false;
+    for (const segment& s : loads) {
+        if (s.type != segment::load || offset < s.offset || offset - s.offset >= s.file_size) continue;
+        if (found) return false;
+        found = true;
+        address = s.address + (offset - s.offset);
+    }
+    return found;
 }
 
 }  // namespace procmap::inline PROCMAP_ABI::elf

@@ -2,7 +2,6 @@
 // but one through a shared writable mapping (mmap(2): its time may come as late as msync).
 #pragma once
 
-#include <sys/statfs.h>
 #include <time.h>
 
 #include <cerrno>
@@ -13,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include <procmap/kind.hpp>
 #include <procmap/mapped_file.hpp>
 #include <procmap/maps.hpp>
 
@@ -22,126 +22,114 @@ namespace procmap::inline PROCMAP_ABI {
 enum class build_id_choice : unsigned char {
     automatic,  ///< the kernel where it may be asked (open_options::trust_kernel_build_ids), and otherwise the file
     kernel,     ///< the kernel only: no file is opened for its build ID, and none is remembered
-    file,       ///< the ELF note of the file only; on overlayfs its present contents, also where older ones are still mapped
+    file,       ///< never the kernel: the ELF note of the file, or of its image in the process's memory
 };
 
 namespace detail {
 
-/// A file that is remembered. Its descriptor (O_PATH) holds the inode, so that its number cannot become another file's: a
-/// mapping that is seen, afterwards, to have this device and inode is of this file.
-struct known_file {
-    device_number device{};
-    std::uint64_t inode = 0;
-    std::string name{};  // compared where the file system's inode numbers are not enough: see by_name
-    bool by_name = false;
-    bool overlay = false;  // once written to, its old and its new contents can both be mapped, as one inode
-    unique_fd pin{};
-    file_version version{};
-    file_state state = file_state::unknown;
-    build_id_source way = build_id_source::none;  // how it was found
-    build_id id{};
-    bool id_known = false;  // also when it is known that there is none
-    std::vector<elf::segment> segments{};  // PT_LOAD
-    bool settled = false;  // a change after `version` was read must show in it
-    bool read = false;  // `segments`, and the ID unless the kernel said it, are those of `version`
-    std::uint64_t used = 0;
+/// What identifies a remembered file to a mapping.
+enum class key : unsigned char {
+    number,      ///< the mapping's device and inode: a descriptor holds the inode, and its file system gives each file its own
+    descriptor,  ///< the device and inode of a descriptor that was found anew: two open files that agree in both are one
+    build_id,    ///< the mapping's device and inode, name and build ID together
 };
 
-/// The files that are remembered, at most `capacity` of them (and one at the least), each with one descriptor.
+/// A file that is remembered. Its descriptor (O_PATH), which `build_id` needs none of, holds the inode, so that its number cannot
+/// become another file's.
+struct known_file {
+    key by = key::number;
+    device_number device{};
+    std::uint64_t inode = 0;
+    std::string name{};  // `build_id` only
+    unique_fd pin{};
+    file_version version{};
+    build_id_source way = build_id_source::none;  // how it was found
+    image_facts facts{};
+    bool settled = false;  // a change after `version` was read must show in it
+    bool read = false;     // `facts` are those of `version`, though the ID may be the kernel's
+    std::uint64_t used = 0;
+
+    [[nodiscard]] file_state state() const noexcept {
+        return version.inode == 0 ? file_state::unknown : version.links == 0 ? file_state::deleted : file_state::linked;
+    }
+};
+
+/// What was found out about the file of one mapping.
+struct file_answer {
+    build_id id{};
+    bool id_known = false;
+    file_state state = file_state::unknown;
+    bool by_number = false;  // all mappings of this device and inode are of this file, if they are seen from now on
+    bool if_agreed = false;  // `loads` count only where all of them are mapped so: their file is known by its build ID alone
+    std::vector<elf::segment> loads{};
+
+    void clear() noexcept {
+        id = {};
+        id_known = by_number = if_agreed = false;
+        state = file_state::unknown;
+        loads.clear();
+    }
+};
+
+/// What is to be found out.
+struct file_question {
+    bool id = false;
+    bool loads = false;
+    build_id_choice ids_from = build_id_choice::automatic;
+    [[nodiscard]] bool opens_files() const noexcept { return loads || (id && ids_from != build_id_choice::kernel); }
+};
+
+/// Finds out about mapped files, and remembers at most `capacity` of them (and one at the least), each with at most one descriptor.
 class file_memory {
 public:
     explicit file_memory(std::size_t capacity) noexcept : capacity_(capacity) {}
 
-    /// The file of a mapping, if it is remembered; brought up to date by one system call. Valid until the next call.
+    /// The file of a mapping, if its number is enough to tell that it is remembered; brought up to date by one system call. The mapping
+    /// must have been seen, or be seen again, after the file was remembered. Valid until the next call.
     [[nodiscard]] known_file* recall(const mapping& m) {
-        for (known_file& f : files_) {
-            if (f.inode != m.inode || f.device != m.device || (f.by_name && f.name != m.name)) continue;
-            f.used = ++clock_;
-            const int saved = errno;
-            file_version now;
-            const bool seen = read_version(f.pin.borrow(), now);
-            const bool is_settled = seen && settled(now);
-            errno = saved;
-            if (!seen || now != f.version || !f.settled) {  // written to, renamed, linked or unlinked: everything is asked again
-                f.version = seen ? now : file_version{};
-                f.settled = is_settled;
-                f.state = !seen ? file_state::unknown : now.links == 0 ? file_state::deleted : file_state::linked;
-                f.id_known = f.read = false;
-            }
-            return &f;
-        }
+        for (known_file& f : files_)
+            if (f.by == key::number && f.inode == m.inode && f.device == m.device) return refreshed(f);
         return nullptr;
     }
 
-    /// Finds the file of a mapping whose name is known, and remembers it. Null where it cannot be had; `state` then says why.
-    /// The mapping must be looked at again: only then is it certain that the file that was found is the one that is mapped.
-    [[nodiscard]] known_file* learn(borrowed_fd maps, const mapping& m, file_state& state) {
-        found_file found = find_file(maps, m);
-        state = found.state;
-        if (!found.path_fd) return nullptr;
+    /// Finds out about the file of `m`, whose name is known. `held`: what recall() gave for it before `m` was asked for, or null.
+    /// False: something else is mapped there by now, and nothing is known.
+    [[nodiscard]] bool ask(const maps& from, task_files& task, const mapping& m, const file_question& q, known_file* held, file_answer& a) {
         const int saved = errno;
-        const bool overlay = on_overlayfs(found.path_fd.borrow());
-        const bool is_settled = settled(found.version);
+        a.clear();
+        const id_rule rule = id_rule_of(m);
+        const bool still = rule == id_rule::none ? (a.id_known = q.id, true)
+                           : !q.opens_files()    ? ask_by_name(from, m, q, rule, a)
+                           : held != nullptr     ? ask_held(from, m, q, *held, a)
+                                                 : ask_found(from, task, m, q, rule, a);
+        if (!still) a.clear();
         errno = saved;
-        if (files_.size() >= capacity_ && !files_.empty()) {  // the one that was not used for longest makes room
-            known_file* oldest = &files_.front();
-            for (known_file& f : files_)
-                if (f.used < oldest->used) oldest = &f;
-            std::swap(*oldest, files_.back());
-            files_.pop_back();
-        }
-        files_.push_back({.device = m.device,
-                          .inode = m.inode,
-                          .name = std::string{m.name},
-                          .by_name = found.version.inode != m.inode || found.version.device != m.device,
-                          .overlay = overlay,
-                          .pin = std::move(found.path_fd),
-                          .version = found.version,
-                          .state = found.state,
-                          .way = found.way,
-                          .id = {},
-                          .segments = {},
-                          .settled = is_settled,
-                          .used = ++clock_});
-        return &files_.back();
+        return still;
     }
 
-    /// Reads the file's ELF headers and note, once for each version of it.
-    void read(known_file& f) {
-        if (f.read) return;
+    /// The same of an image that is only in memory: the vDSO.
+    void ask_memory(task_files& task, const mapping& m, const file_question& q, file_answer& a) {
         const int saved = errno;
-        const unique_fd file = reopen(f.pin.borrow());
-        errno = saved;
-        if (!file) return;  // not permitted, or no descriptor free: nothing is known, and it is tried again the next time
-        f.segments.clear();
-        ++reads_;
-        std::byte note[build_id::capacity];
-        const file_source source{file.borrow()};
-        const elf::image image{source};
-        elf::segment s;
-        for (std::uint32_t i = 0; i < image.segments() && image.segment_at(i, s); ++i)
-            if (s.type == elf::segment::load) f.segments.push_back(s);
-        const std::size_t size = image.build_id(note);
-        errno = saved;
-        if (source.failed()) {  // nor is anything known where not all could be read
-            f.segments.clear();
-            return;
+        a.clear();
+        image_facts facts;
+        if ((q.id || q.loads) && from_memory(task, m, facts)) {
+            if (q.id) a.id = facts.id, a.id_known = facts.id_known;
+            a.loads.swap(facts.loads);
         }
-        f.read = true;
-        if (f.id_known && !f.id.empty()) return;  // the kernel's own word stands
-        f.id = build_id{std::span{note}.first(size), f.way};
-        f.id_known = true;
+        errno = saved;
     }
 
-    [[nodiscard]] std::uint64_t reads() const noexcept { return reads_; }
+    /// Whether a file that was remembered when `forgotten` had that value still is: then its number cannot have become another's.
+    [[nodiscard]] bool still_holds(const mapping& m, std::uint64_t forgotten_then) const noexcept {
+        if (forgotten_ == forgotten_then) return true;
+        for (const known_file& f : files_)
+            if (f.by == key::number && f.inode == m.inode && f.device == m.device) return true;
+        return false;
+    }
+    [[nodiscard]] std::uint64_t forgotten() const noexcept { return forgotten_; }  ///< files that made room
+    [[nodiscard]] std::uint64_t reads() const noexcept { return reads_; }          ///< files that were read
 
 private:
-    [[nodiscard]] static bool on_overlayfs(borrowed_fd fd) noexcept {
-        struct statfs fs {};
-        constexpr long magic = 0x794c7630;  // OVERLAYFS_SUPER_MAGIC, include/uapi/linux/magic.h
-        return ::fstatfs(fd.get(), &fs) == 0 && static_cast<long>(fs.f_type) == magic;
-    }
-
     /// Change times have the granularity of the kernel's tick (10 ms at most; finer since 6.13): a change so soon after the last
     /// one may not show.
     [[nodiscard]] static bool settled(const file_version& v) noexcept {
@@ -151,10 +139,218 @@ private:
         return age > 20;
     }
 
+    known_file* refreshed(known_file& f) {
+        f.used = ++clock_;
+        if (f.by == key::build_id) return &f;
+        const int saved = errno;
+        file_version now;
+        const bool seen = read_version(f.pin.borrow(), now);
+        const bool is_settled = seen && settled(now);
+        errno = saved;
+        if (!seen || now != f.version || !f.settled) {  // written to, renamed, linked or unlinked: everything is asked again
+            f.version = seen ? now : file_version{};
+            f.settled = is_settled;
+            f.facts.id_known = f.read = false;
+        }
+        return &f;
+    }
+
+    /// Makes room for one file.
+    known_file& remember(known_file&& file) {
+        if (files_.size() >= capacity_ && !files_.empty()) {  // the one that was not used for longest makes room
+            known_file* oldest = &files_.front();
+            for (known_file& f : files_)
+                if (f.used < oldest->used) oldest = &f;
+            if (oldest != &files_.back()) std::swap(*oldest, files_.back());
+            files_.pop_back();
+            ++forgotten_;
+        }
+        files_.push_back(std::move(file));
+        files_.back().used = ++clock_;
+        return files_.back();
+    }
+
+    known_file& remember(found_file&& found, key by, const mapping& m) {
+        return remember({.by = by,
+                         .device = by == key::number ? m.device : found.version.device,
+                         .inode = by == key::number ? m.inode : found.version.inode,
+                         .pin = std::move(found.path_fd),
+                         .version = found.version,
+                         .way = found.way,
+                         .settled = settled(found.version)});
+    }
+
+    /// Reads the file's ELF headers and note, once for each version of it. The kernel's own word on the ID stands.
+    void read(known_file& f) {
+        if (f.read) return;
+        image_facts facts;
+        if (!read_file(f.pin.borrow(), f.version, f.way, facts)) return;  // nothing is known, and it is tried again the next time
+        f.read = true;
+        f.facts.loads.swap(facts.loads);
+        if (f.facts.id_known && !f.facts.id.empty()) return;
+        f.facts.id = facts.id;
+        f.facts.id_known = facts.id_known;
+    }
+
+    bool read_file(borrowed_fd path_fd, const file_version& version, build_id_source way, image_facts& facts) {
+        const unique_fd file = reopen(path_fd, version);
+        if (!file) return false;  // not permitted, or no descriptor free
+        ++reads_;
+        return read_image(file_source{file.borrow()}, way, facts);
+    }
+
+    /// Asks the kernel about the mapping once more, with its build ID where `id` says that it may be. False: it is another one by now.
+    bool ask_again(const maps& from, const mapping& m, bool id, file_answer& a) {
+        const handle& h = handle_of::get(from);
+        const find_options asked{.name = name_, .build_id = id ? std::span<std::byte>{id_} : std::span<std::byte>{}};
+        const auto again = h.backend == backend::ioctl ? lookup_ioctl(h, m.start, asked, false) : lookup(h, m.start, {.name = name_}, false);
+        if (!again || !same_mapping(*again, m)) return false;
+        if (id && !again->build_id.empty()) a.id = build_id{again->build_id.bytes(), build_id_source::kernel}, a.id_known = true;
+        return true;
+    }
+
+    /// Whether the kernel may be asked about a mapping by its rule.
+    static bool may_ask(const maps& from, const file_question& q, bool regular) noexcept {
+        return q.id && regular && q.ids_from != build_id_choice::file && handle_of::get(from).kernel_build_ids;
+    }
+
+    bool ask_by_name(const maps& from, const mapping& m, const file_question& q, id_rule rule, file_answer& a) {
+        return !may_ask(from, q, rule == id_rule::ask) || ask_again(from, m, true, a);
+    }
+
+    /// Of a file that is held: its number says that the mapping is of it.
+    bool ask_held(const maps& from, const mapping& m, const file_question& q, known_file& f, file_answer& a) {
+        a.by_number = true;
+        a.state = f.state();
+        // What the kernel says is kept only because the file's version was looked at before.
+        const bool kernel_only = q.ids_from == build_id_choice::kernel;
+        if ((kernel_only || !f.facts.id_known) && may_ask(from, q, f.version.regular)) {
+            if (!ask_again(from, m, true, a)) return false;
+            if (a.id_known && !kernel_only) f.facts.id = a.id, f.facts.id_known = true;
+        }
+        complete(q, f, a);
+        return true;
+    }
+
+    /// Reads what is still missing, and takes it.
+    void complete(const file_question& q, known_file& f, file_answer& a) {
+        const bool ids = q.id && q.ids_from != build_id_choice::kernel;
+        if (q.loads || (ids && !f.facts.id_known)) read(f);
+        if (ids && !a.id_known && f.facts.id_known) a.id = f.facts.id, a.id_known = true;
+        if (q.loads) a.loads.assign(f.facts.loads.begin(), f.facts.loads.end());
+    }
+
+    bool ask_found(const maps& from, task_files& task, const mapping& m, const file_question& q, id_rule rule, file_answer& a) {
+        found_file found = file_search{task, m}.run();
+        a.state = found.state;
+        if (found.by == proof::number) {
+            // It was not held when `m` was asked for, and may not be the mapped one any more: now that it is, look again.
+            known_file& f = remember(std::move(found), key::number, m);
+            if (!ask_again(from, m, may_ask(from, q, true), a)) return false;
+            if (a.id_known && q.ids_from != build_id_choice::kernel) f.facts.id = a.id, f.facts.id_known = true;
+            a.by_number = true;
+            complete(q, f, a);
+            return true;
+        }
+        if (found.by == proof::descriptor && task.address_space(m)) {
+            if (!ask_again(from, m, may_ask(from, q, true), a)) return false;
+            const bool kept = found.remembered;
+            known_file* known = kept ? recall_descriptor(found.version) : nullptr;
+            known_file unkept;
+            if (known == nullptr && kept) known = &remember(std::move(found), key::descriptor, m);
+            if (known == nullptr) {
+                unkept = {.pin = std::move(found.path_fd), .version = found.version, .way = found.way};
+                known = &unkept;
+            }
+            if (a.id_known && q.ids_from != build_id_choice::kernel) known->facts.id = a.id, known->facts.id_known = true;
+            complete(q, *known, a);
+            return true;
+        }
+        return ask_candidate(from, task, m, q, rule, found, a);
+    }
+
+    known_file* recall_descriptor(const file_version& v) {
+        for (known_file& f : files_)
+            if (f.by == key::descriptor && f.inode == v.inode && f.device == v.device) return refreshed(f);
+        return nullptr;
+    }
+
+    /// Nothing proves a file to be the mapped one: its build ID may, or the mapping's own memory says what is in it.
+    bool ask_candidate(const maps& from, task_files& task, const mapping& m, const file_question& q, id_rule rule, found_file& found, file_answer& a) {
+        if (found.by != proof::none) found = {.state = file_state::unknown};  // of another address space
+        if (found.state == file_state::linked) found.state = file_state::unknown;
+        a.state = found.state;
+        const bool file_by_name = rule == id_rule::ask && !found.never_read;
+        if (!ask_again(from, m, may_ask(from, {.id = q.id || q.loads, .ids_from = q.ids_from}, file_by_name), a)) return false;
+        if (q.loads && a.id_known) {
+            if (const known_file* known = recall_id(m, a.id); known != nullptr) {
+                a.loads.assign(known->facts.loads.begin(), known->facts.loads.end());
+            } else if (image_facts facts; found.path_fd && !found.never_read && read_file(found.path_fd.borrow(), found.version, found.way, facts) &&
+                                          facts.id == a.id) {
+                a.loads.assign(facts.loads.begin(), facts.loads.end());
+                (void)remember({.by = key::build_id, .device = m.device, .inode = m.inode, .name = std::string{m.name}, .facts = std::move(facts), .read = true});
+            }
+        }
+        if (file_by_name && q.ids_from != build_id_choice::kernel && ((q.id && !a.id_known) || (q.loads && a.loads.empty()))) {
+            mapping header;
+            name_buffer header_name;
+            image_facts facts;
+            if (find_header(from, m, header_name, header) && from_memory(task, header, facts) && belongs(header, m, facts.loads)) {
+                if (!a.id_known) a.id = facts.id, a.id_known = facts.id_known;
+                if (a.loads.empty() && q.loads) a.loads.swap(facts.loads);
+            }
+        }
+        a.if_agreed = true;
+        if (!q.id) a.id = {}, a.id_known = false;
+        return true;
+    }
+
+    known_file* recall_id(const mapping& m, const build_id& id) {
+        for (known_file& f : files_)
+            if (f.by == key::build_id && f.inode == m.inode && f.device == m.device && f.name == m.name && f.facts.id == id) return refreshed(f);
+        return nullptr;
+    }
+
+    /// The mapping of the first page of the image that `m` is part of: `m`, or one that leads down to it without a gap.
+    static bool find_header(const maps& from, const mapping& m, name_buffer& name, mapping& header) {
+        constexpr int most_steps = 8;
+        header = m;
+        for (int steps = 0; header.offset != 0 && steps < most_steps; ++steps) {
+            const auto below = header.start == 0 ? result<mapping>{mapping{}} : from.find(header.start - 1, {.name = name});
+            if (!below || below->inode != m.inode || below->device != m.device || below->name != m.name) return false;
+            header = *below;
+        }
+        return header.offset == 0;
+    }
+
+    /// Reads the image whose first page `header` maps out of the process's memory.
+    bool from_memory(task_files& task, const mapping& header, image_facts& facts) {
+        if (!header.permissions.has(perm::read)) return false;
+        const borrowed_fd mem = task.memory(header);
+        if (mem.get() < 0) return false;
+        const memory_source source{mem, header};
+        return read_image(source, build_id_source::memory, facts) && !facts.loads.empty();
+    }
+
+    /// Whether a mapping lies in the image that begins with `header`: where one of its segments puts it.
+    static bool belongs(const mapping& header, const mapping& m, std::span<const elf::segment> loads) noexcept {
+        const auto page_size = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+        if (!elf::loadable(loads, page_size) || loads.front().offset >= page_size) return false;
+        const std::uint64_t bias = header.start - (loads.front().address - loads.front().offset);
+        for (const elf::segment& s : loads) {
+            const std::uint64_t first = s.offset - s.offset % page_size;
+            if (m.offset >= first && m.offset < s.offset + s.file_size && m.start - m.offset == bias + (s.address - s.offset)) return true;
+        }
+        return false;
+    }
+
     std::vector<known_file> files_;
     std::size_t capacity_;
     std::uint64_t clock_ = 0;
+    std::uint64_t forgotten_ = 0;
     std::uint64_t reads_ = 0;
+    name_buffer name_;  // of the mapping that is asked about again
+    build_id_buffer id_;
 };
 
 }  // namespace detail

@@ -67,4 +67,27 @@ enum class mapping_kind : unsigned char {
     return names[static_cast<std::size_t>(kind)];
 }
 
+namespace detail {
+
+/// What a mapping's name says about asking the kernel for its build ID. The kernel reads whatever is mapped, also a socket's data.
+enum class id_rule : unsigned char {
+    ask,      ///< by its name it is a regular file
+    unknown,  ///< it may be a device or something else that must not be read, or its name is not known
+    none,     ///< it has no build ID: no file, a socket, an anonymous inode
+};
+
+/// The rule for a mapping whose name was asked for. A device node outside /dev and a file of FUSE have names of regular files.
+[[nodiscard]] constexpr id_rule id_rule_of(const mapping& m) noexcept {
+    const std::string_view name = m.name;
+    if (!m.file_backed()) return name == "[vdso]" ? id_rule::unknown : id_rule::none;
+    if (name.starts_with("socket:[") || name.starts_with("anon_inode:")) return id_rule::none;
+    if (!name.starts_with('/')) return id_rule::unknown;
+    if (name.starts_with("/dev/")) return name.starts_with("/dev/shm/") || name.starts_with("/dev/hugepages/") ? id_rule::ask : id_rule::unknown;
+    constexpr std::string_view not_files[] = {"/proc/", "/sys/", "/SYSV", "/[aio]", "/dmabuf:", "/secretmem", "/anon_hugepage", "/drm mm object"};
+    for (const std::string_view prefix : not_files)
+        if (name.starts_with(prefix)) return id_rule::unknown;
+    return id_rule::ask;
+}
+
+}  // namespace detail
 }  // namespace procmap::inline PROCMAP_ABI

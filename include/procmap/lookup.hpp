@@ -7,6 +7,7 @@
 #include <span>
 #include <string_view>
 
+#include <procmap/kind.hpp>
 #include <procmap/probe.hpp>
 #include <procmap/text_reader.hpp>
 
@@ -123,14 +124,15 @@ template <class T>
     return value;
 }
 
-/// The fast path, in line where it is used: what is not asked for then costs nothing.
+/// The fast path, in line where it is used: what is not asked for then costs nothing. With a build ID it is the raw request, for
+/// callers that know that it may be made.
 [[nodiscard, gnu::always_inline]] inline result<mapping> lookup_ioctl(const handle& from, std::uint64_t address,
                                                                       const find_options& asked, bool next) noexcept {
     uapi::query_flags ask = uapi::to_query_flags(asked.only);
     if (next) ask |= uapi::query_flag::covering_or_next;
     uapi::query<> q{address, ask};
     if (!asked.name.empty()) q.name_into(asked.name);
-    if (!asked.build_id.empty() && from.kernel_build_ids) q.build_id_into(asked.build_id);
+    if (!asked.build_id.empty()) q.build_id_into(asked.build_id);
     const int saved_errno = errno;
     if (::ioctl(from.fd.get(), ioctl_request, &q.raw()) < 0) [[unlikely]]
         return copy_of(retry_ioctl(from, q, saved_errno, asked, next));
@@ -155,6 +157,45 @@ inline void hand_over_name(std::span<char> to, mapping& m) noexcept {
     m.name = {to.data(), name.size()};
 }
 
+/// Whether two answers are about one mapping. Both have their names.
+[[nodiscard]] inline bool same_mapping(const mapping& a, const mapping& b) noexcept {
+    return a.start == b.start && a.end == b.end && a.offset == b.offset && a.inode == b.inode && a.device == b.device &&
+           a.name_status == b.name_status && a.name == b.name;
+}
+
+/// The same with a build ID, by two queries: the first, without one, tells by the name whether the kernel may be asked. It reads
+/// whatever is mapped, and a read takes data out of a socket or blocks.
+///
+/// `scratch`: for the name, where the caller's buffer does not have room for any that the kernel returns.
+[[nodiscard, gnu::noinline]] inline result<mapping> lookup_ioctl_with_id(const handle& from, std::uint64_t address, const find_options& asked,
+                                                                         bool next, std::span<char> scratch) noexcept {
+    constexpr int most_tries = 16;  // each time the mapping was unmapped between the two queries
+    const bool own = asked.name.size() < sizeof(name_buffer);
+    result<mapping> found{mapping{}};
+    for (int tries = 0; tries < most_tries; ++tries) {
+        found = lookup_ioctl(from, address, {.only = asked.only, .name = own ? scratch : asked.name}, next);
+        if (!found) return found;
+        const id_rule rule = id_rule_of(*found);
+        if (rule == id_rule::ask && from.kernel_build_ids) {
+            const std::uint64_t there = address > found->start ? address : found->start;
+            auto with_id = lookup_ioctl(from, there, asked, false);
+            if (!with_id && with_id.error() == errc::not_mapped) continue;
+            // That the kernel found no ID does not say that there is none: it returns none of more than 20 bytes.
+            with_id->build_id_known = !with_id->build_id.empty();
+            return with_id;
+        }
+        found->build_id_known = rule == id_rule::none;
+        break;
+    }
+    if (own && !asked.name.empty()) {
+        hand_over_name(asked.name, *found);
+    } else if (own) {
+        found->name = {};
+        found->name_status = name_state::not_asked;
+    }
+    return found;
+}
+
 [[nodiscard, gnu::noinline]] inline result<mapping> lookup_text(const handle& from, std::uint64_t address, const find_options& asked,
                                                                 bool next) noexcept {
     char own[text_buffer_size];
@@ -171,10 +212,19 @@ inline void hand_over_name(std::span<char> to, mapping& m) noexcept {
     return from.failure(errc::not_mapped, step::query);
 }
 
+/// The rare questions, with room on the stack for a name.
+[[nodiscard, gnu::noinline]] inline result<mapping> lookup_with_id(const handle& from, std::uint64_t address, const find_options& asked,
+                                                                   bool next) noexcept {
+    if (asked.build_id.size() < uapi::build_id_size_max) return from.failure(errc::invalid, step::query);
+    if (from.backend != backend::ioctl) return lookup_text(from, address, asked, next);
+    name_buffer scratch;
+    return lookup_ioctl_with_id(from, address, asked, next, scratch);
+}
+
 [[nodiscard, gnu::always_inline]] inline result<mapping> lookup(const handle& from, std::uint64_t address,
                                                                 const find_options& asked, bool next) noexcept {
-    if (!asked.build_id.empty() && asked.build_id.size() < uapi::build_id_size_max) [[unlikely]]
-        return from.failure(errc::invalid, step::query);
+    if (!asked.build_id.empty()) [[unlikely]]
+        return copy_of(lookup_with_id(from, address, asked, next));
     if (from.backend == backend::ioctl) [[likely]]
         return lookup_ioctl(from, address, asked, next);
     return copy_of(lookup_text(from, address, asked, next));

@@ -1,14 +1,14 @@
-// The very file that is mapped: found, opened and identified, with its path treated as hostile.
+// The file that is mapped: found, opened and proven to be it, with its path treated as hostile.
 //
-// A path in another process's maps is whatever that process made it: reading it may be done by root. It is resolved below that
-// process's root, never through magic links, first without opening (O_PATH), and opened for reading only once it is known to be
-// a regular file and the one that is mapped. A file of FUSE or NFS can still block: nothing here is async-signal-safe.
+// A path in another process's maps is whatever that process made it, and it may be read by root. It is resolved below that process's
+// root, never through magic links, first without opening (O_PATH). It is opened for reading only where build IDs or ELF addresses were
+// asked for, only if it is a regular file of a file system that neither asks a server of users (FUSE, autofs) nor has effects, and only
+// for its ELF headers and notes. What is read of a file that is not proven to be the mapped one is not given out unless its build ID
+// then proves it. A lookup on FUSE or NFS can still block: nothing here is async-signal-safe.
 #pragma once
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -17,16 +17,18 @@
 #include <span>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <procmap/build_id.hpp>
+#include <procmap/detail/file_system.hpp>
+#include <procmap/detail/task.hpp>
 #include <procmap/elf.hpp>
-#include <procmap/lookup.hpp>
 
 namespace procmap::inline PROCMAP_ABI {
 
 /// What is known about the file behind a mapping.
 enum class file_state : unsigned char {
-    unknown,     ///< it was not looked at, or nothing can be known
+    unknown,     ///< it was not looked at, or nothing can be known: what is at its path is not proven to be it, nor to be another
     linked,      ///< found: the file that is mapped, and it still has a name
     deleted,     ///< it has no name any more: by its link count, or (where it cannot be opened) by what the kernel says of it
     replaced,    ///< its path now leads to another file
@@ -44,6 +46,7 @@ struct file_version {
     std::uint64_t size = 0;
     std::uint32_t links = 0;
     bool regular = false;
+    bool device_node = false;
     [[nodiscard]] friend bool operator==(const file_version&, const file_version&) noexcept = default;
 };
 
@@ -58,179 +61,125 @@ inline bool read_version(borrowed_fd fd, file_version& v) noexcept {
          .ctime_nanoseconds = s.stx_ctime.tv_nsec,
          .size = s.stx_size,
          .links = s.stx_nlink,
-         .regular = S_ISREG(s.stx_mode)};
+         .regular = S_ISREG(s.stx_mode),
+         .device_node = S_ISCHR(s.stx_mode) || S_ISBLK(s.stx_mode)};
 #else  // musl before 1.2.5; its fstat has 64 bits everywhere
     struct stat s;
     if (::fstat(fd.get(), &s) != 0) return false;
     v = {.inode = s.st_ino,
-         .device = {static_cast<std::uint32_t>((s.st_dev >> 32 & 0xfffff000) | (s.st_dev >> 8 & 0xfff)),
-                    static_cast<std::uint32_t>((s.st_dev >> 12 & 0xffffff00) | (s.st_dev & 0xff))},
+         .device = device_of(s.st_dev),
          .ctime_seconds = s.st_ctim.tv_sec,
          .ctime_nanoseconds = static_cast<std::uint32_t>(s.st_ctim.tv_nsec),
          .size = static_cast<std::uint64_t>(s.st_size),
          .links = static_cast<std::uint32_t>(s.st_nlink),
-         .regular = S_ISREG(s.st_mode)};
+         .regular = S_ISREG(s.st_mode),
+         .device_node = S_ISCHR(s.st_mode) || S_ISBLK(s.st_mode)};
 #endif
     return true;
 }
 
-/// A path in place, NUL-terminated; empty where it does not fit.
-class path_buffer {
-public:
-    path_buffer& put(std::string_view part) noexcept {
-        if (part.size() >= sizeof text_ - size_ || part.find('\0') != std::string_view::npos) broken_ = true;
-        if (!broken_)
-            for (const char c : part) text_[size_++] = c;
-        text_[size_] = '\0';
-        return *this;
-    }
-    [[nodiscard]] const char* c_str() const noexcept { return broken_ ? "" : text_; }
-    [[nodiscard]] std::string_view view() const noexcept { return broken_ ? std::string_view{} : std::string_view{text_, size_}; }
+/// Opens for reading what an O_PATH descriptor stands for. The descriptor's number is another one's in a thread with descriptors of its
+/// own, so the result is compared.
+[[nodiscard]] inline unique_fd reopen(borrowed_fd fd, const file_version& expected) noexcept {
+    path_buffer path;
+    own_fd_path(fd, "fd", path);
+    unique_fd file{::openat(AT_FDCWD, path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | O_LARGEFILE)};
+    file_version v;
+    if (!file || !read_version(file.borrow(), v) || v.inode != expected.inode || v.device != expected.device || !v.regular) return {};
+    return file;
+}
 
-private:
-    std::size_t size_ = 0;
-    bool broken_ = false;
-    char text_[4096 + 128];
+/// What proves that a file is the mapped one.
+enum class proof : unsigned char {
+    none,        ///< nothing: it is a candidate, which only its build ID can prove
+    number,      ///< device and inode, on a file system where they name one file
+    descriptor,  ///< it is from map_files
 };
 
-/// Where procfs shows an open descriptor of this process.
-inline void own_fd_path(borrowed_fd fd, path_buffer& path) noexcept {
-    char_line<20> digits;
-    digits.put(static_cast<std::uint64_t>(fd.get() < 0 ? 0 : fd.get()), 10);
-    path.put("/proc/self/fd/").put(digits.view());
-}
-
-/// Opens for reading what an O_PATH descriptor stands for.
-[[nodiscard]] inline unique_fd reopen(borrowed_fd fd) noexcept {
-    path_buffer path;
-    own_fd_path(fd, path);
-    return unique_fd{::openat(AT_FDCWD, path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | O_LARGEFILE)};
-}
-
-/// The directory of the process that a maps descriptor belongs to ("/proc/123"), as the descriptor's own link names it.
-inline bool process_directory(borrowed_fd maps, path_buffer& directory) noexcept {
-    path_buffer link;
-    own_fd_path(maps, link);
-    char target[4096];
-    const ssize_t n = ::readlinkat(AT_FDCWD, link.c_str(), target, sizeof target);
-    if (n <= 0 || static_cast<std::size_t>(n) == sizeof target) return false;
-    std::string_view path{target, static_cast<std::size_t>(n)};
-    if (!path.ends_with("/maps")) return false;
-    path.remove_suffix(5);
-    if (const std::size_t task = path.rfind("/task/"); task != std::string_view::npos) path = path.substr(0, task);
-    directory.put(path);
-    return true;
-}
-
-/// Opens a path below a root directory, without opening what it names: O_PATH, no way out of the root, no magic links.
-[[nodiscard]] inline unique_fd open_below(borrowed_fd root, const char* path) noexcept {
-    struct {  // struct open_how, include/uapi/linux/openat2.h, Linux 5.6+
-        std::uint64_t flags = O_PATH | O_CLOEXEC;
-        std::uint64_t mode = 0;
-        std::uint64_t resolve = 0x02 | 0x10;  // RESOLVE_NO_MAGICLINKS | RESOLVE_IN_ROOT
-    } how;
-    constexpr long openat2 = 437;  // on every architecture here
-    long fd = -1;
-    for (int tries = 0; tries < 16; ++tries) {  // EAGAIN: a rename on the way made ".." unsafe to follow
-        fd = ::syscall(openat2, root.get(), path, &how, sizeof how);
-        if (fd >= 0 || (errno != EAGAIN && errno != EINTR)) break;
-    }
-    return unique_fd{static_cast<int>(fd)};
-}
-
-/// What is known of whether a file is the mapped one.
-enum class identity : unsigned char { same, another, unknown };
-
-/// Whether a regular file is the one that a mapping shows. Most file systems: inode and device say so. btrfs and overlayfs show
-/// another device (and inode) in maps than in stat: there one page of the file is mapped, and one's own maps asked about it.
-[[nodiscard]] inline identity is_mapped(borrowed_fd path_fd, const file_version& v, const mapping& m) noexcept {
-    if (v.inode == m.inode && v.device == m.device) return identity::same;
-    const unique_fd file = reopen(path_fd);
-    if (!file) return identity::unknown;
-    constexpr std::size_t one_byte = 1;  // the kernel makes it a page
-    void* const page = ::mmap(nullptr, one_byte, PROT_READ, MAP_PRIVATE, file.get(), 0);
-    if (page == MAP_FAILED) return identity::unknown;
-    auto found = identity::unknown;
-    if (auto opened = open_maps({}); opened) {
-        handle own{.fd = std::move(*opened), .pid = error::this_process};
-        if (!says_absent(any_query(own.fd.borrow()))) own.backend = backend::ioctl;
-        const auto shown = lookup(own, reinterpret_cast<std::uintptr_t>(page), nothing_asked, false);
-        if (shown) found = shown->inode == m.inode && shown->device == m.device ? identity::same : identity::another;
-    }
-    ::munmap(page, one_byte);
-    return found;
-}
-
-/// The file behind a mapping.
+/// A file that may be the one behind a mapping. The mapping must be looked at again, after this was found, before it is believed.
 struct found_file {
-    unique_fd path_fd{};  // O_PATH; none where the file was not found
+    unique_fd path_fd{};  // O_PATH; none where there is no candidate that may be read
     build_id_source way = build_id_source::none;
+    proof by = proof::none;
+    bool remembered = false;   // its change time may be relied on
+    bool never_read = false;   // it is, or may be, no regular file, or one of FUSE: nobody may be asked to read it
     file_state state = file_state::unknown;
     file_version version{};
 };
 
-/// Takes `fd` if it is the mapped file.
-inline identity take(found_file& found, unique_fd fd, build_id_source way, const mapping& m) noexcept {
-    file_version v;
-    if (!fd || !read_version(fd.borrow(), v)) return identity::unknown;
-    const identity is = v.regular ? is_mapped(fd.borrow(), v, m) : identity::another;
-    if (is != identity::same) return is;
-    found = {.path_fd = std::move(fd), .way = way, .state = v.links == 0 ? file_state::deleted : file_state::linked, .version = v};
-    return identity::same;
-}
+/// Looks for the file behind a mapping, in map_files and at its path. `m` needs its name, unless map_files is permitted.
+class file_search {
+public:
+    file_search(task_files& task, const mapping& m) noexcept : task_(&task), m_(&m) {}
 
-/// Finds the file behind a mapping of the process that `maps` belongs to. `m` needs its name, unless map_files is permitted.
-/// Some ten system calls. errno is left as it was.
-[[nodiscard]] inline found_file find_file(borrowed_fd maps, const mapping& m) noexcept {
-    const int saved = errno;
-    found_file found{.state = file_state::unreadable};
-    const auto search = [&] {
-        path_buffer process;
-        if (!process_directory(maps, process)) return;
+    /// Some ten system calls. errno is left as it was.
+    [[nodiscard]] found_file run() noexcept {
+        const int saved = errno;
+        found_.state = task_->proven() ? file_state::unreadable : file_state::unknown;
+        if (judge(task_->open_map_file(*m_), build_id_source::map_files) != verdict::found) by_path();
+        errno = saved;
+        return std::move(found_);
+    }
 
-        path_buffer entry;  // the mapped file itself, for those who may (CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN)
-        char_line<40> range;
-        range.put(m.start, 16);
-        range.put('-');
-        range.put(m.end, 16);
-        entry.put(process.view()).put("/map_files/").put(range.view());
-        if (take(found, unique_fd{::openat(AT_FDCWD, entry.c_str(), O_PATH | O_CLOEXEC)}, build_id_source::map_files, m) == identity::same) return;
+private:
+    enum class verdict : unsigned char { found, candidate, another, nothing };
 
-        constexpr std::string_view deleted = " (deleted)";
-        const bool marked = m.name.ends_with(deleted);
-        if (marked) found.state = file_state::deleted;
-        if (!m.name.starts_with('/')) return;
-        path_buffer process_root;
-        process_root.put(process.view()).put("/root");
-        bool another = false;  // the path leads to a file that is not the mapped one
-        bool unsure = false;   // or to one that could not be looked at
-        const auto try_path = [&](borrowed_fd root, std::string_view name) {
-            path_buffer path;
-            unique_fd fd = open_below(root, path.put(name).c_str());
-            const bool nowhere = !fd && (errno == ENOENT || errno == ENOTDIR);
-            const identity is = take(found, std::move(fd), build_id_source::root_path, m);
-            unsure |= is == identity::unknown && !nowhere;
-            return is;
-        };
-        // A path is printed as this process would reach it, or as the other would where this one cannot.
-        for (const char* root : {process_root.c_str(), "/"}) {
-            const unique_fd at{::openat(AT_FDCWD, root, O_PATH | O_DIRECTORY | O_CLOEXEC)};
-            if (!at) {
-                unsure = true;
-                continue;
-            }
-            identity is = try_path(at.borrow(), m.name);
-            if (is == identity::same) return;
-            if (marked) is = try_path(at.borrow(), m.name.substr(0, m.name.size() - deleted.size()));
-            if (is == identity::same) return;  // unlinked once, and linked there again
-            another |= is == identity::another;
+    /// What a descriptor is to the mapping; it is taken if it is better than what was found before.
+    verdict judge(unique_fd fd, build_id_source way) noexcept {
+        file_version v;
+        if (!fd || !read_version(fd.borrow(), v)) return verdict::nothing;
+        const std::uint32_t type = file_system_of(fd.borrow());
+        const trust level = type == 0 ? trust::untouchable : trust_of(type);
+        const bool same_number = v.inode == m_->inode && v.device == m_->device;
+        if (level == trust::number && !same_number) return verdict::another;
+        const bool from_map_files = way == build_id_source::map_files;
+        if (!v.regular && !v.device_node) return verdict::another;  // a directory, FIFO, socket or link is never mapped by its path
+        if (level == trust::untouchable || !v.regular) {  // the mapped one, for all that can be known
+            found_.never_read = true;
+            return from_map_files || same_number ? verdict::found : verdict::nothing;
         }
-        if (another && !unsure) found.state = file_state::replaced;
-    };
-    search();
-    errno = saved;
-    return found;
-}
+        const proof by = level == trust::number ? proof::number : level == trust::descriptor && from_map_files ? proof::descriptor : proof::none;
+        if (found_.path_fd && by == proof::none) return verdict::candidate;
+        const file_state state = by == proof::none ? file_state::unknown : v.links == 0 ? file_state::deleted : file_state::linked;
+        const bool never_read = found_.never_read;
+        found_ = {.path_fd = std::move(fd), .way = way, .by = by, .remembered = keeps_times(type), .never_read = never_read, .state = state, .version = v};
+        return by == proof::none ? verdict::candidate : verdict::found;
+    }
+
+    void by_path() noexcept {
+        constexpr std::string_view deleted = " (deleted)";
+        const bool marked = m_->name.ends_with(deleted);
+        if (marked && !found_.path_fd) found_.state = file_state::deleted;
+        if (!m_->name.starts_with('/')) return;
+        std::string_view root_path;
+        const borrowed_fd root = task_->root(root_path);
+        if (root.get() < 0) return;
+        // The kernel prints a path as this process sees it: below the other's root, if that is not this one's.
+        std::string_view name = m_->name;
+        if (!root_path.empty()) {
+            if (!name.starts_with(root_path) || name.substr(root_path.size(), 1) != "/") return;
+            name.remove_prefix(root_path.size());
+        }
+        bool another = false;  // a path leads to a file that is not the mapped one
+        bool unsure = false;   // or to one of which that cannot be said
+        const auto try_path = [&](std::string_view path) {
+            path_buffer text;
+            unique_fd fd = open_path(root, text.put(path).c_str(), resolve_no_magiclinks | resolve_in_root);
+            const bool nowhere = !fd && (errno == ENOENT || errno == ENOTDIR);
+            const verdict is = judge(std::move(fd), build_id_source::root_path);
+            another |= is == verdict::another;
+            unsure |= !nowhere && is != verdict::another;
+            return is == verdict::found;
+        };
+        if (try_path(name)) return;
+        if (marked && try_path(name.substr(0, name.size() - deleted.size()))) return;  // unlinked once, and linked there again
+        if (another && !unsure && found_.by == proof::none) found_.state = file_state::replaced;
+    }
+
+    task_files* task_;
+    const mapping* m_;
+    found_file found_;
+};
 
 /// pread with an offset of 64 bits, whatever off_t is here.
 inline ssize_t read_once(borrowed_fd fd, std::span<std::byte> to, std::uint64_t offset) noexcept {
@@ -277,25 +226,53 @@ private:
     std::size_t size_ = 0;
 };
 
-/// The bytes of another process's memory from an address on, as /proc/PID/mem gives them (ptrace access mode ATTACH).
+/// The bytes of another process's memory from an address on, up to the end of the mapping.
 class memory_source {
 public:
-    memory_source(borrowed_fd maps, std::uint64_t base) noexcept : base_(base) {
-        path_buffer path;
-        if (process_directory(maps, path)) mem_.reset(::openat(AT_FDCWD, path.put("/mem").c_str(), O_RDONLY | O_CLOEXEC));
-    }
+    /// `mem`: see task_files::memory.
+    memory_source(borrowed_fd mem, const mapping& m) noexcept : mem_(mem), base_(m.start), size_(m.end - m.start) {}
     bool operator()(std::uint64_t offset, std::span<std::byte> to) const noexcept {
-        const std::uint64_t at = base_ + offset;
-        failed_ |= at < base_ || read_at(mem_.borrow(), to, at, failed_) != to.size();  // nothing ends before what it says of itself
+        const bool inside = offset <= size_ && to.size() <= size_ - offset;  // nothing ends before what it says of itself
+        failed_ |= !inside || read_at(mem_, to, base_ + offset, failed_) != to.size();
         return !failed_;
     }
     [[nodiscard]] bool failed() const noexcept { return failed_; }
 
 private:
-    unique_fd mem_;
+    borrowed_fd mem_;
     std::uint64_t base_;
+    std::uint64_t size_;
     mutable bool failed_ = false;
 };
+
+/// The ELF headers and the build ID of an image, by file or memory.
+struct image_facts {
+    build_id id{};
+    bool id_known = false;  // also when it is known that there is none
+    std::vector<elf::segment> loads{};  // the PT_LOADs that have bytes in the file
+};
+
+/// Reads them. False, and nothing known, where a read failed. What a bound cut off is not known.
+template <class Source>
+bool read_image(const Source& source, build_id_source way, image_facts& facts) {
+    facts.loads.clear();
+    facts.id = {};
+    facts.id_known = false;
+    const elf::image image{source};
+    elf::segment s;
+    for (std::uint32_t i = 0; !image.cut_off() && i < image.segments() && image.segment_at(i, s); ++i)
+        if (s.type == elf::segment::load && s.file_size != 0) facts.loads.push_back(s);
+    std::byte note[build_id::capacity];
+    bool bounded = false;
+    const std::size_t size = image.build_id(note, bounded);
+    if (source.failed()) {
+        facts.loads.clear();
+        return false;
+    }
+    facts.id = build_id{std::span{note}.first(size), way};
+    facts.id_known = size != 0 || !bounded;
+    return true;
+}
 
 }  // namespace detail
 }  // namespace procmap::inline PROCMAP_ABI

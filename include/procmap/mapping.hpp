@@ -113,7 +113,7 @@ struct mapping {
     std::uint64_t end = 0;    ///< first address behind it
     permission_set permissions{};  ///< what it permits
     name_state name_status = name_state::not_asked;  ///< what is known about `name`
-    bool build_id_known = false;  ///< the kernel was asked for the build ID and answered; an empty one then means "has none"
+    bool build_id_known = false;  ///< the build ID was asked for and is known; an empty one then means "has none"
     std::uint64_t offset = 0;     ///< in the file, in bytes; 0 where there is no file
     std::uint64_t page_size = 0;  ///< in bytes; 0: not known (text)
     std::uint64_t inode = 0;      ///< 0: no file, or a file without one (SysV): see file_backed()

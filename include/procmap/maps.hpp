@@ -2,7 +2,8 @@
 #pragma once
 
 #include <fcntl.h>
-#include <sys/syscall.h>
+#include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -18,6 +19,10 @@ namespace procmap::inline PROCMAP_ABI {
 
 template <class Allocator>
 class basic_snapshot;
+
+namespace detail {
+struct handle_of;
+}
 
 /// How a handle is opened.
 struct open_options {
@@ -61,7 +66,8 @@ public:
         return open_target({.proc = how.proc, .pid = pid < 0 ? 0 : pid, .tid = tid == 0 ? -1 : tid}, how);
     }
     /// Opens the maps of the process that a pidfd names, and of no other: the pid could be another's by the time it is used, so the
-    /// pidfd is asked afterwards whether its process still has it. Errors as for open(pid). Three more system calls.
+    /// pidfd is polled afterwards; it is readable once its process has exited (pidfd_open(2)). Errors as for open(pid);
+    /// errc::denied where it cannot be polled (a sandbox). Four more system calls.
     [[nodiscard]] static result<maps> open(borrowed_fd pidfd, const open_options& how = {}) noexcept;
     /// Takes over a descriptor that somebody else opened, after making sure that it is a readable maps file of procfs:
     /// errc::not_maps where it is not (smaps, a regular file, a directory, O_PATH, …), errc::gone where its address space is
@@ -72,7 +78,14 @@ public:
     /// The mapping that holds `address`; errc::not_mapped where none does, or where that one has not all of `options.only`.
     ///
     /// ioctl: one system call (a second one when the name is too long: it then comes without), about 0.4 µs, and 0.15 to 0.3
-    /// more with the name, 2 to 4 with the build ID; 400 bytes of stack. Text: reads on average half the file; 4.5 kB of stack.
+    /// more with the name; 400 bytes of stack. Text: reads on average half the file; 4.5 kB of stack.
+    ///
+    /// With a build ID: two system calls. The kernel reads whatever is mapped, and a read takes data out of a socket or blocks; so the
+    /// name is asked for first, into the caller's buffer if it has 4096 bytes, else into 4 kB of stack, and the kernel is asked only
+    /// about regular files: a path, but not below /dev (except shm and hugepages), /proc or /sys, nor the kernel's own /SYSV...,
+    /// /[aio], /dmabuf:, /secretmem, /anon_hugepage and /drm mm object. Memory without a file, sockets and anonymous inodes are known to
+    /// have none; the rest is not known, nor is a file in which the kernel finds none (it returns 20 bytes at most). What remains
+    /// possible: a process that maps something else between the two calls, a device node outside /dev, a file of FUSE.
     /// No allocation, no lock, errno left as it was, async-signal-safe. Other errors: errc::gone, task_gone and contended (text),
     /// denied (a sandbox), interrupted, malformed (no kernel's answer), invalid (no handle, or a build-ID buffer below 20 bytes).
     /// Source: do_procmap_query() in fs/proc/task_mmu.c.
@@ -103,6 +116,7 @@ public:
 private:
     template <class Allocator>
     friend class basic_snapshot;  // captures by either back-end
+    friend struct detail::handle_of;
 
     explicit maps(detail::handle&& handle) noexcept : handle_(std::move(handle)) {}
 
@@ -117,7 +131,7 @@ private:
                 if (one || one.error() != errc::gone) opened = std::move(one);
                 return opened.has_value();
             };
-            empty.errno_value = t.tid == 0 ? detail::any_thread(t, through) : 0;
+            empty.errno_value = t.tid == 0 ? detail::any_thread(AT_FDCWD, detail::proc_path{t, "/task"}.c_str(), through) : 0;
             empty.code = empty.errno_value == 0 ? detail::why_empty(t) : detail::open_failure(t, empty.errno_value);
             errno = saved;
             if (!opened && opened.error() == errc::gone) return empty;
@@ -131,6 +145,7 @@ private:
         if (!file) return file.error();
         detail::handle h{.fd = std::move(*file), .pid = t.pid, .tid = t.tid};
         const first_answer first = choose(h, how);
+        if (first.other_file) return h.failure(errc::not_maps, step::open);
         if (first.absent != 0 && how.use == procmap::backend::ioctl) return h.failure(errc::unsupported, step::open, first.absent);
         if (first.empty) return h.failure(errc::gone, step::open);
         if (first.failure == 0) return maps{std::move(h)};
@@ -141,6 +156,7 @@ private:
 
     struct first_answer {
         int absent = 0;      // the errno that says that there is no such ioctl
+        bool other_file = false;  // it is a FIFO, a device, ...: no file of text
         bool empty = false;  // there is no address space
         int failure = 0;     // the errno where nobody can say
     };
@@ -152,13 +168,18 @@ private:
             const int answer = detail::any_query(h.fd.borrow());
             if (!detail::says_absent(answer)) {
                 h.backend = procmap::backend::ioctl;
-                h.kernel_build_ids = how.trust_kernel_build_ids || known_hazards(running_kernel()).empty();
+                h.kernel_build_ids = how.trust_kernel_build_ids || safe_to_ask(known_hazards(running_kernel()));
                 first.empty = answer == ESRCH;
                 if (answer != 0 && answer != ENOENT && !first.empty) first.failure = answer;
                 return first;
             }
             first.absent = answer;
         }
+        struct stat file;
+        const int saved = errno;
+        first.other_file = ::fstat(h.fd.get(), &file) == 0 && !S_ISREG(file.st_mode);
+        errno = saved;
+        if (first.other_file) return first;
         char byte = 0;
         const ssize_t n = detail::text_reader::read(h, {&byte, 1}, 0);
         first.empty = n == 0;
@@ -244,16 +265,34 @@ inline result<maps> maps::open(borrowed_fd pidfd, const open_options& how) noexc
     failure.code = scanner.at != scanner.end && *scanner.at == '-' ? errc::gone : errc::unsupported;  // -1: reaped; 0: of another namespace
     if (!scanner.decimal(pid) || pid == 0 || pid > INT32_MAX) return failure;
     auto opened = open(static_cast<pid_t>(pid), how);
-    const int asked = ::syscall(SYS_pidfd_send_signal, pidfd.get(), 0, nullptr, 0) == 0 ? 0 : errno;
+    // A pidfd is readable once its process has exited, and until then the number is its own. Nothing in between could refuse to say so:
+    // a sandbox that forbids signals answers as a process of another user does.
+    pollfd exited{.fd = pidfd.get(), .events = POLLIN, .revents = 0};
+    int answer = -1;
+    for (int tries = 0; tries <= detail::interrupted_tries && answer < 0; ++tries) {
+        answer = ::poll(&exited, 1, 0);
+        if (answer < 0 && errno != EINTR) break;
+    }
+    const int why = answer < 0 ? errno : 0;
     errno = saved;
-    failure.code = errc::gone;
+    if (answer == 0) return opened;
     failure.pid = static_cast<std::int32_t>(pid);
-    if (asked == ESRCH) return failure;
-    if (asked == 0 || asked == EPERM) return opened;
-    char again[512];  // a sandbox or another pid namespace is in the way: is it still the same?
+    failure.code = why == 0 ? errc::gone : why == EINTR ? errc::interrupted : errc::denied;
+    failure.errno_value = why;
+    if (why != 0) return failure;
+    char again[512];  // not yet reaped, it still has its number
     std::string_view same;
-    if (!read(again, same) || same != fields) return failure;
-    return opened;
+    if (!opened && opened.error() == errc::zombie && read(again, same) && same == fields) return opened;
+    failure = {.code = errc::gone, .at = step::open, .pid = static_cast<std::int32_t>(pid)};
+    return failure;
 }
 
+namespace detail {
+
+/// The inside of a handle, for what looks files up.
+struct handle_of {
+    [[nodiscard]] static const handle& get(const maps& m) noexcept { return m.handle_; }
+};
+
+}  // namespace detail
 }  // namespace procmap::inline PROCMAP_ABI

@@ -40,12 +40,14 @@ struct location {
     std::uint64_t elf_address = 0;  ///< as in the file's own headers and symbols; see elf_address_known
     std::uint32_t file = no_file;   ///< index into normalized::files
     procmap::reason reason = reason::none;  ///< why there is no file, or not all of it
-    bool elf_address_known = false;  ///< it was asked for, the file could be read, and one of its segments holds the offset
+    bool elf_address_known = false;  ///< it was asked for, and it is certain which segment of the file is mapped there (elf::load_bias)
 
     [[nodiscard]] constexpr explicit operator bool() const noexcept { return file != no_file; }  ///< whether it has a file
 };
 
-/// A file that some address of the batch lies in. Files are told apart by device and inode, not by path.
+/// A file that some address of the batch lies in. Two mappings are given as one file only where they are proven to be: by device and
+/// inode while a descriptor holds the file, on file systems where these name one file (ext2 to ext4, xfs, f2fs, tmpfs, squashfs,
+/// erofs); elsewhere (btrfs, overlayfs, FUSE, ...) by device, inode, path and build ID together. What is not proven is listed twice.
 struct mapped_file {
     std::string_view path;             ///< the kernel's bytes, " (deleted)" included; empty: not known
     procmap::build_id build_id;        ///< empty: it has none, or see build_id_known
@@ -71,14 +73,20 @@ struct normalizer_options {
     std::size_t most_files = 128;  ///< that are remembered, one at the least; each costs a descriptor
 };
 
-/// Turns addresses into locations. It remembers files between calls, of any number of processes, and believes what it remembers
-/// only while a descriptor holds the inode and the file's change time and size are unchanged; mappings are never remembered.
+/// Turns addresses into locations. It remembers files between calls, of any number of processes. What it remembers is used only while a
+/// descriptor holds the inode and the file's change time and size are unchanged; mappings are never remembered.
 /// (Writing to an ELF file through a shared mapping changes neither at once; build_id_choice::kernel remembers no build ID.)
 ///
-/// Cost: ioctl: one query for each mapping that an address lies in (0.4 µs), one for each file's name, one statx for each
-/// file that is known already. A new file costs some twenty system calls, once. Text: one walk,
-/// and the text once more, up to the mapping, for each new file. Nothing is allocated once
-/// warm. It opens files where build IDs or ELF addresses are asked for: not async-signal-safe. One thread at a time.
+/// What an answer rests on: a file is taken for the mapped one only where its device and inode, a descriptor from map_files, or its
+/// build ID prove it (docs/semantics.md). What cannot be proven is not known. Files are looked for below the process's own directory
+/// of procfs and its root, never below this process's.
+///
+/// Cost: ioctl: one query for each mapping that an address lies in (0.4 µs), one for each file's name, one statx for each file that is
+/// known already; two queries more for a mapping whose ELF address is ambiguous. A new file costs some thirty system calls, once. On a
+/// file system where numbers do not name files, each mapping costs a named query, one for its build ID, and for an ELF address one for
+/// each segment; without a build ID, the process's memory is read (some eighty system calls). Text: one walk, to the end where ELF
+/// addresses are asked for, and the text once more, up to the mapping, for each new file. Nothing is allocated once warm. It opens files
+/// where build IDs or ELF addresses are asked for: not async-signal-safe. One thread at a time.
 class normalizer {
 public:
     /// Opens nothing yet.
@@ -93,8 +101,12 @@ public:
         held_ = nullptr;
         locations_.assign(addresses.size(), location{});
         count_ = 0;
-        by_identity_.clear();
-        return finish(from.backend() == backend::ioctl ? by_queries(from) : by_walk(from));
+        by_number_.clear();
+        detail::task_files task{detail::handle_of::get(from)};
+        task_ = &task;
+        const error broke = from.backend() == backend::ioctl ? by_queries(from) : by_walk(from);
+        task_ = nullptr;
+        return finish(broke);
     }
 
     /// How many files were read for their build ID or ELF headers so far.
@@ -106,11 +118,16 @@ private:
         device_number device;
         std::uint64_t inode = 0;
         std::string path;
-        build_id id;
-        bool id_known = false;
-        file_state state = file_state::unknown;
         bool path_known = false;
-        std::vector<elf::segment> segments;
+        detail::file_answer known;
+        std::uint64_t forgotten = 0;  // by the memory, when this was made
+    };
+
+    /// A mapping that a walk saw, with the number of its name.
+    struct walked {
+        mapping m;
+        std::size_t name;
+        std::size_t first;  // address in it; the number of addresses: none
     };
 
     /// An address, and which one it is in the caller's order.
@@ -148,10 +165,10 @@ private:
             while (guess < hints_.size() && hints_[guess].end <= address) ++guess;
             const bool expected = guess < hints_.size() && hints_[guess].start <= address;
             held_ = nullptr;
-            auto m = expected && find_entry(hints_[guess]) == nullptr ? ask_named(from, address, hints_[guess]) : from.find_from(address);
+            auto m = expected && find_by_number(hints_[guess]) == nullptr ? ask_named(from, address, hints_[guess]) : from.find_from(address);
             // The name tells the kernel's own mappings from other memory without a file; none of those can be written to.
             if (m && m->start <= address && m->name_status == name_state::not_asked &&
-                (m->file_backed() ? find_entry(*m) == nullptr : !m->permissions.has(perm::write)))
+                (m->file_backed() ? find_by_number(*m) == nullptr : !m->permissions.has(perm::write)))
                 m = ask_named(from, address, *m);
             if (!m && m.error() != errc::not_mapped) return mark_rest(i, m.error());
             for (; i < order_.size() && (!m || order_[i].address < m->start); ++i) locations_[order_[i].index].reason = reason::not_mapped;
@@ -163,29 +180,48 @@ private:
         return {};
     }
 
-    /// Asks for the mapping with its name, and with its build ID where that is wanted and not remembered. `expected` tells the file.
+    /// Asks for the mapping with its name. `expected` tells the file, which is recalled before it is asked for.
     [[nodiscard]] result<mapping> ask_named(const maps& from, std::uint64_t address, const mapping& expected) {
-        if (expected.file_backed() && consults_files()) held_ = memory_.recall(expected);
-        const bool kernel_id = options_.build_ids && options_.build_ids_from != build_id_choice::file &&
-                               (held_ == nullptr || !held_->id_known || held_->overlay || options_.build_ids_from == build_id_choice::kernel);
-        return from.find_from(address, {.name = name_, .build_id = kernel_id ? std::span<std::byte>{id_} : std::span<std::byte>{}});
+        if (expected.file_backed() && question().opens_files()) held_ = memory_.recall(expected);
+        return from.find_from(address, {.name = name_});
     }
 
-    [[nodiscard]] bool consults_files() const noexcept {
-        return options_.elf_addresses || (options_.build_ids && options_.build_ids_from != build_id_choice::kernel);
+    [[nodiscard]] detail::file_question question() const noexcept {
+        return {.id = options_.build_ids, .loads = options_.elf_addresses, .ids_from = options_.build_ids_from};
     }
 
+    /// One walk; what it saw is looked at afterwards, when the neighbours of each mapping are known.
     error by_walk(const maps& from) {
+        seen_.clear();
+        name_count_ = 0;
         std::size_t i = 0;
         auto walk = from.walk({.names = true});
         for (const mapping& m : walk) {
             for (; i < order_.size() && order_[i].address < m.start; ++i) locations_[order_[i].index].reason = reason::not_mapped;
-            if (i == order_.size()) return {};
-            if (order_[i].address < m.end) i = locate(from, m, i);
+            const std::size_t first = i;
+            while (i < order_.size() && order_[i].address < m.end) ++i;
+            if (i != first || (options_.elf_addresses && m.file_backed())) keep(m, i != first ? first : order_.size());
+            if (i == order_.size() && !options_.elf_addresses) break;
         }
-        if (!walk.complete()) return mark_rest(i, walk.error());
+        const bool broke = walk.error().code != errc::none;
+        for (const walked& w : seen_) {
+            if (w.first == order_.size()) continue;
+            mapping m = w.m;
+            m.name = names_[w.name];
+            held_ = m.file_backed() && find_by_number(m) == nullptr && question().opens_files() ? memory_.recall(m) : nullptr;
+            (void)locate(from, m, w.first);
+        }
+        if (broke) return mark_rest(i, walk.error());
         for (; i < order_.size(); ++i) locations_[order_[i].index].reason = reason::not_mapped;
         return {};
+    }
+
+    void keep(const mapping& m, std::size_t first) {
+        if (name_count_ == 0 || names_[name_count_ - 1] != m.name) {  // a file's mappings follow one another
+            if (name_count_ == names_.size()) names_.emplace_back();
+            names_[name_count_++].assign(m.name);
+        }
+        seen_.push_back({.m = m, .name = name_count_ - 1, .first = first});
     }
 
     /// Gives the addresses from the i-th on that lie in `m` their location; the number of the first that does not.
@@ -193,11 +229,13 @@ private:
         const mapping_kind kind = kind_of(m);
         location base;
         const entry* file = nullptr;
+        elf::placement at;
         if (m.file_backed() || kind == mapping_kind::vdso) {
-            file = find_entry(m);
-            if (file == nullptr) file = &new_entry(from, m);
+            file = find_by_number(m);
+            if (file == nullptr) file = &entry_of(from, m);
             base.file = static_cast<std::uint32_t>(file - entries_.data());
             if (!file->path_known) base.reason = reason::name_unknown;
+            if (options_.elf_addresses) at = place(from, m, *file);
         } else {
             const bool kernels_own = kind == mapping_kind::vvar || kind == mapping_kind::other;
             const bool unnamed = m.name_status == name_state::too_long || m.name_status == name_state::no_memory;
@@ -208,90 +246,91 @@ private:
             l = base;
             if (file == nullptr) continue;
             l.offset = order_[i].address - m.start + m.offset;
-            if (options_.elf_addresses)
-                l.elf_address_known = elf::address_of(file->segments, l.offset, m.permissions.has(perm::execute), page_size_, l.elf_address);
+            if (at.how == elf::placing::loaded) {
+                l.elf_address_known = elf::in_image(file->known.loads, order_[i].address - at.bias, page_size_);
+                if (l.elf_address_known) l.elf_address = order_[i].address - at.bias;
+            } else if (at.how == elf::placing::data) {
+                l.elf_address_known = elf::address_in_file(file->known.loads, l.offset, l.elf_address);
+            }
         }
         return i;
     }
 
-    /// Where the number of a mapping's file is in by_identity_, or belongs.
+    /// Where `m` belongs in the image of its file.
+    [[nodiscard]] elf::placement place(const maps& from, const mapping& m, const entry& file) {
+        if (file.known.loads.empty()) return {};
+        const auto same_file = [&](const mapping& other) {
+            return other.inode == file.inode && other.device == file.device && (file.known.by_number || other.name == file.path);
+        };
+        const auto next = [&](std::uint64_t address, elf::neighbour& n) {
+            mapping found;
+            if (from.backend() == backend::ioctl) {
+                const std::span<char> name = file.known.by_number ? std::span<char>{} : std::span<char>{neighbour_name_};
+                const auto other = from.find_from(address, {.only = file_backed, .name = name});
+                if (!other) return false;
+                found = *other;
+            } else {
+                const auto other = std::upper_bound(seen_.begin(), seen_.end(), address, [](std::uint64_t a, const walked& w) { return a < w.m.end; });
+                if (other == seen_.end()) return false;
+                found = other->m;
+                found.name = names_[other->name];
+            }
+            n = {.start = found.start, .end = found.end, .offset = found.offset, .same_file = same_file(found)};
+            return true;
+        };
+        const elf::placement at = elf::load_bias(file.known.loads, m.start, m.end, m.offset, page_size_, next);
+        if (!file.known.if_agreed) return at;
+        return at.how == elf::placing::loaded && elf::agrees(file.known.loads, at.bias, page_size_, next) ? at : elf::placement{};
+    }
+
+    /// Where the numbers of the entries of a mapping's device and inode begin in by_number_, or belong.
     [[nodiscard]] auto place_of(const mapping& m) const noexcept {
-        return std::lower_bound(by_identity_.begin(), by_identity_.end(), m, [this](std::size_t i, const mapping& file) {
+        return std::lower_bound(by_number_.begin(), by_number_.end(), m, [this](std::size_t i, const mapping& file) {
             const entry& e = entries_[i];
             return e.inode != file.inode ? e.inode < file.inode : e.device < file.device;
         });
     }
 
-    [[nodiscard]] const entry* find_entry(const mapping& m) const noexcept {
-        const auto at = place_of(m);
-        if (at == by_identity_.end()) return nullptr;
-        const entry& e = entries_[*at];
-        return e.inode == m.inode && e.device == m.device ? &e : nullptr;
+    /// The entry that has a property, of those of a mapping's device and inode.
+    template <class Property>
+    [[nodiscard]] const entry* find_entry(const mapping& m, Property property) const noexcept {
+        for (auto at = place_of(m); at != by_number_.end(); ++at) {
+            const entry& e = entries_[*at];
+            if (e.inode != m.inode || e.device != m.device) break;
+            if (property(e)) return &e;
+        }
+        return nullptr;
     }
 
-    /// The entry of a file that this call sees for the first time; `m` has its name.
-    const entry& new_entry(const maps& from, const mapping& m) {
+    /// The entry of a file that is held by a descriptor, so that its number is enough.
+    [[nodiscard]] const entry* find_by_number(const mapping& m) const noexcept {
+        return find_entry(m, [&](const entry& e) { return e.known.by_number && memory_.still_holds(m, e.forgotten); });
+    }
+
+    /// The entry of a mapping's file, whose name is known: a new one, or that of another mapping which is proven to be of the same file.
+    const entry& entry_of(const maps& from, const mapping& m) {
+        const detail::file_question q = question();
+        if (!q.id && !q.loads && m.file_backed())  // nothing but the path is said of it
+            if (const entry* same = find_entry(m, [&](const entry& e) { return e.path == m.name && !m.name.empty(); }); same != nullptr) return *same;
         if (count_ == entries_.size()) entries_.emplace_back();
-        by_identity_.insert(place_of(m), count_);
-        entry& e = entries_[count_++];
+        entry& e = entries_[count_];
         e.device = m.device;
         e.inode = m.inode;
         e.path.assign(m.name);
         e.path_known = !m.name.empty();
-        take_kernels_id(m, e);
-        e.state = file_state::unknown;
-        e.segments.clear();
         if (!m.file_backed())
-            read_image(from, m, e);
-        else if (consults_files())
-            consult_file(from, m, e);
-        return e;
-    }
-
-    /// That the kernel knows of none says nothing where the file may be asked: it may have a longer one.
-    void take_kernels_id(const mapping& m, entry& e) const noexcept {
-        e.id = m.build_id_known ? build_id{m.build_id.bytes(), build_id_source::kernel} : build_id{};
-        e.id_known = m.build_id_known && (!e.id.empty() || options_.build_ids_from == build_id_choice::kernel);
-    }
-
-    /// The vDSO: an ELF image in memory.
-    void read_image(const maps& from, const mapping& m, entry& e) {
-        if (!options_.build_ids && !options_.elf_addresses) return;
-        const int saved = errno;
-        const detail::memory_source source{from.fd(), m.start};
-        const elf::image image{source};
-        std::byte note[build_id::capacity];
-        e.id = build_id{std::span{note}.first(image.build_id(note)), build_id_source::memory};
-        elf::segment s;
-        for (std::uint32_t i = 0; i < image.segments() && image.segment_at(i, s); ++i) e.segments.push_back(s);
-        e.id_known = image.valid() && !source.failed();
-        errno = saved;
-    }
-
-    /// Takes what is remembered of a file, or finds the file and reads it.
-    void consult_file(const maps& from, const mapping& m, entry& e) {
-        const bool same = held_ != nullptr && held_->inode == m.inode && held_->device == m.device;
-        detail::known_file* known = same ? held_ : memory_.recall(m);
-        bool asked_later = same;  // than the file's version was looked at
-        if (known == nullptr) {
-            known = memory_.learn(from.fd(), m, e.state);
-            if (known == nullptr) return;
-            // The file was not held when `m` was asked for and may not be the mapped one any more: now that it is, look again.
-            const bool kernel_id = options_.build_ids && options_.build_ids_from != build_id_choice::file;
-            const auto again = from.find(m.start, {.name = again_name_, .build_id = kernel_id ? std::span<std::byte>{id_} : std::span<std::byte>{}});
-            if (!again || again->inode != m.inode || again->device != m.device || again->name != e.path) {
-                e.state = file_state::unknown;
-                return;
-            }
-            take_kernels_id(*again, e);
-            asked_later = true;
+            memory_.ask_memory(*task_, m, q, e.known);
+        else
+            (void)memory_.ask(from, *task_, m, q, held_, e.known);
+        e.forgotten = memory_.forgotten();
+        if (!e.known.by_number && !e.known.id.empty()) {
+            const entry* const same = find_entry(m, [&](const entry& other) {
+                return !other.known.by_number && other.path == e.path && other.known.id == e.known.id && other.known.loads.empty() == e.known.loads.empty();
+            });
+            if (same != nullptr) return *same;
         }
-        // What the kernel said is kept only if the file's version was looked at first, and holds for all mappings of the file.
-        if (asked_later && e.id_known && !known->id_known && !known->overlay) known->id = e.id, known->id_known = true;
-        if (options_.elf_addresses || (!e.id_known && !known->id_known)) memory_.read(*known);
-        e.state = known->state;
-        if (options_.elf_addresses) e.segments.assign(known->segments.begin(), known->segments.end());
-        if (!e.id_known && options_.build_ids_from != build_id_choice::kernel && known->id_known) e.id = known->id, e.id_known = true;
+        by_number_.insert(place_of(m), count_);
+        return entries_[count_++];
     }
 
     error mark_rest(std::size_t i, const error& broke) {
@@ -306,8 +345,8 @@ private:
         files_.clear();
         for (std::size_t i = 0; i < count_; ++i) {
             const entry& e = entries_[i];
-            files_.push_back({.path = e.path, .build_id = options_.build_ids ? e.id : build_id{}, .device = e.device, .inode = e.inode,
-                              .state = e.state, .build_id_known = options_.build_ids && e.id_known});
+            files_.push_back({.path = e.path, .build_id = e.known.id, .device = e.device, .inode = e.inode, .state = e.known.state,
+                              .build_id_known = e.known.id_known});
         }
         const bool any = std::any_of(locations_.begin(), locations_.end(), [](const location& l) {
             return l || l.reason == reason::not_mapped || l.reason == reason::not_file_backed || l.reason == reason::special;
@@ -327,11 +366,14 @@ private:
     std::vector<location> locations_;
     std::vector<entry> entries_;  // the first count_ are this call's; the rest keep their memory
     std::size_t count_ = 0;
-    std::vector<std::size_t> by_identity_;  // the numbers of those, by inode and device
+    std::vector<std::size_t> by_number_;  // the numbers of those, by inode and device
     std::vector<mapped_file> files_;
+    std::vector<walked> seen_;         // by text: the mappings that addresses lie in, and for ELF addresses all of files
+    std::vector<std::string> names_;   // of those; the first name_count_ are this call's
+    std::size_t name_count_ = 0;
+    detail::task_files* task_ = nullptr;  // of this call
     name_buffer name_;
-    name_buffer again_name_;
-    build_id_buffer id_;
+    name_buffer neighbour_name_;
 };
 
 }  // namespace procmap::inline PROCMAP_ABI

@@ -96,7 +96,8 @@ inline errc open_failure(const target& t, int code) noexcept {
     return there || errno == EPERM ? errc::denied : errc::gone;
 }
 
-/// Opens a maps file, close-on-exec. One system call; up to two more to tell why it failed. errno is left as it was.
+/// Opens a maps file, close-on-exec, by its whole path (an emulator looks at that). One system call; up to two more to tell why it
+/// failed. It does not block, whatever is there instead of a procfs. errno is left as it was.
 [[nodiscard]] inline result<unique_fd> open_maps(const target& t) noexcept {
     error failure{.code = errc::invalid, .at = step::open, .pid = t.pid, .tid = t.tid};
     const proc_path path{t, "/maps"};
@@ -106,9 +107,9 @@ inline errc open_failure(const target& t, int code) noexcept {
         return failure;
     }
     const int saved = errno;
-    int fd = ::openat(AT_FDCWD, path.c_str(), O_RDONLY | O_CLOEXEC);
-    for (int tries = 0; fd < 0 && errno == EINTR && tries < 100; ++tries)
-        fd = ::openat(AT_FDCWD, path.c_str(), O_RDONLY | O_CLOEXEC);
+    constexpr int how = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+    int fd = ::openat(AT_FDCWD, path.c_str(), how);
+    for (int tries = 0; fd < 0 && errno == EINTR && tries < 100; ++tries) fd = ::openat(AT_FDCWD, path.c_str(), how);
     if (fd >= 0) {
         errno = saved;
         return unique_fd{fd};
@@ -142,24 +143,25 @@ inline errc open_failure(const target& t, int code) noexcept {
     return number.decimal(flags) && (flags & pf_kthread) != 0 ? errc::kernel_thread : errc::gone;
 }
 
-/// Calls `visit(tid)` for each thread of a process, until it says true. The errno where they could not be listed, else 0. No allocation.
+/// Calls `visit(tid)` for each thread whose directory is in `task`, relative to `at`, until it says true. The errno where they could
+/// not be listed, else 0. No allocation.
 template <class Visit>
-int any_thread(const target& process, Visit visit) noexcept {
-    const unique_fd directory{::openat(AT_FDCWD, proc_path{process, "/task"}.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+int any_thread(int at, const char* task, Visit visit) noexcept {
+    const unique_fd directory{::openat(at, task, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
     alignas(8) char entries[1024];  // struct linux_dirent64: inode, offset, record length, type, name
     constexpr std::size_t name_offset = 19;
     if (!directory) return errno;
     for (;;) {
         const long n = ::syscall(SYS_getdents64, directory.get(), entries, sizeof entries);
         if (n <= 0) return n == 0 ? 0 : errno;
-        for (long at = 0; at < n;) {
-            const char* const entry = entries + at;
+        for (long done = 0; done < n;) {
+            const char* const entry = entries + done;
             std::uint16_t size = 0;
             __builtin_memcpy(&size, entry + 16, sizeof size);
             line_scanner name{entry + name_offset, entry + size};
             std::uint64_t tid = 0;
             if (name.decimal(tid) && tid <= INT32_MAX && visit(static_cast<std::int32_t>(tid))) return 0;
-            at += size;
+            done += size;
         }
     }
 }

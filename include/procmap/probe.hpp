@@ -47,16 +47,22 @@ struct kernel_release {
     }
 };
 
-/// Bugs of released kernels that a build-ID request can run into, by their CVE.
+/// What a build-ID request can do on released kernels: bugs, by their CVE, and one thing that no release is free of.
 enum class hazard : std::uint32_t {
     cve_2026_23002 = 0x01,  ///< oops when the file's first page is not cached; fixed in 6.12.69, 6.18.9, 6.19
     cve_2026_43178 = 0x02,  ///< crash when the buffer is smaller than the ID; fixed in 6.12.75, 6.18.16, 6.19.6, 7.0
     cve_2026_23199 = 0x04,  ///< deadlock of the same family; not known to be fixed before the release above
+    /// The kernel reads whatever is mapped: data is taken out of a mapped socket or packet ring, or the caller blocks while it is empty;
+    /// a device is read. Every kernel with the fix of CVE-2026-23002 does so. The library asks about regular files only, see maps::find.
+    reads_what_is_mapped = 0x08,
 };
 /// A set of them.
 using hazards = flags<hazard>;
 /// Both.
 [[nodiscard]] constexpr hazards operator|(hazard a, hazard b) noexcept { return hazards{a} | b; }
+
+/// The hazards for which a kernel is not asked at all, unless open_options::trust_kernel_build_ids says so.
+inline constexpr hazards fatal_hazards = hazard::cve_2026_23002 | hazard::cve_2026_43178 | hazard::cve_2026_23199;
 
 /// The hazards of a release. Only what is known to be fixed is left out, so an unknown release has them all.
 [[nodiscard]] constexpr hazards known_hazards(const kernel_release& r) noexcept {
@@ -64,12 +70,15 @@ using hazards = flags<hazard>;
         return r.major == 6 && r.minor == minor && r.patch >= patch;
     };
     hazards found;
-    if (r.candidate || r.major == 0) return hazards::from_bits(0x07);
-    if (r.major >= 7) return found;
-    if (!at_least(12, 69) && !at_least(18, 9) && !at_least(19, 0)) found |= hazard::cve_2026_23002;
+    if (r.candidate || r.major == 0) return fatal_hazards | hazard::reads_what_is_mapped;
+    if (r.major >= 7) return hazard::reads_what_is_mapped;
+    found |= !at_least(12, 69) && !at_least(18, 9) && !at_least(19, 0) ? hazard::cve_2026_23002 : hazard::reads_what_is_mapped;
     if (!at_least(12, 75) && !at_least(18, 16) && !at_least(19, 6)) found |= hazard::cve_2026_43178 | hazard::cve_2026_23199;
     return found;
 }
+
+/// Whether a kernel with these hazards may be asked for the build IDs of regular files.
+[[nodiscard]] constexpr bool safe_to_ask(hazards known) noexcept { return (known & fatal_hazards).empty(); }
 
 /// The running kernel's release, as it calls itself; unknown where a personality (UNAME26) hides it. One system call.
 [[nodiscard]] inline kernel_release running_kernel() noexcept {

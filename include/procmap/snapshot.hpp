@@ -74,8 +74,8 @@ public:
     /// otherwise of one by the ioctl. The result is the same. A handle that was adopted, received
     /// or inherited by fork is not read as text: others may be reading it.
     ///
-    /// Build IDs that the kernel is not asked for (it has only text, or see open_options::trust_kernel_build_ids) are read from the
-    /// files, as a normalizer does it: some twenty system calls for each file. Those that cannot be had are not known.
+    /// Build IDs that the kernel does not know or is not asked for (it has only text, or see open_options::trust_kernel_build_ids) are
+    /// read from the files, as a normalizer does it: some thirty system calls for each file. Those that cannot be had are not known.
     [[nodiscard]] static result<basic_snapshot> capture(const maps& from, const capture_options& options = {}, const Allocator& allocator = {});
 
     /// Reads recorded maps text, or smaps, or what a snapshot was written to. Names are decoded; what is no mapping (`[vsyscall]`, and
@@ -300,7 +300,8 @@ private:
         std::vector<record*> unknown;
         std::vector<std::uint64_t> addresses;
         for (record& r : made_.records_) {
-            if (r.build_id_known || (r.inode == 0 && r.device == device_number{})) continue;
+            const bool file = r.inode != 0 || r.device != device_number{};
+            if (r.build_id_known || (!file && made_.name(r.name) != "[vdso]")) continue;
             unknown.push_back(&r);
             addresses.push_back(r.start);
         }
@@ -312,7 +313,10 @@ private:
             const location& at = found->locations[i];
             if (!at) continue;
             const mapped_file& file = found->files[at.file];
-            if (!file.build_id_known || file.inode != unknown[i]->inode || file.device != unknown[i]->device) continue;
+            // Something else may have been mapped there since.
+            const record& r = *unknown[i];
+            if (!file.build_id_known || file.inode != r.inode || file.device != r.device || at.offset != r.offset) continue;
+            if (r.name_status == name_state::exact && file.path != made_.name(r.name)) continue;
             unknown[i]->id = number_of_id(file.build_id.bytes());
             unknown[i]->build_id_known = true;
         }
