@@ -69,8 +69,8 @@ struct reference {
                 const bool is_gnu = gnu == (big ? 0x474e'5500u : 0x0055'4e47u);
                 if (read(note + 8, 4) == 3u && name == 4 && is_gnu && size != 0 && size <= 64 && s.offset + content + size <= file.size()) {
                     const auto first = file.begin() + static_cast<std::ptrdiff_t>(s.offset + content);
-                    id.assign(first, first + static_cast<std::ptrdiff_t>(size));
-                    return;
+                    if (size <= 20 || id.empty()) id.assign(first, first + static_cast<std::ptrdiff_t>(size));
+                    if (size <= 20) return;
                 }
                 at = content + size;
                 while (at % align != 0) ++at;
@@ -82,6 +82,43 @@ struct reference {
 bool same(const procmap::elf::segment& a, const procmap::elf::segment& b) {
     return a.type == b.type && a.flags == b.flags && a.offset == b.offset && a.address == b.address && a.file_size == b.file_size &&
            a.alignment == b.alignment;
+}
+
+/// Maps each segment as a loader does, the later over the earlier, and asks where a mapping of it belongs: a bias other than the
+/// loader's is never given.
+void map_and_ask(std::span<const procmap::elf::segment> loads) {
+    constexpr std::uint64_t page = 4096, bias = 0x7f00'0000'0000;
+    namespace elf = procmap::elf;
+    if (!elf::loadable(loads, page) || loads.back().address > (std::uint64_t{1} << 40) || loads.size() > 64) return;
+    std::vector<elf::neighbour> mapped;  // ascending, page by page where segments overlap: a loader's later mapping replaces the earlier
+    for (std::size_t i = 0; i < loads.size(); ++i) {
+        const auto& s = loads[i];
+        if (s.file_size > (1u << 20)) return;
+        elf::neighbour n{.start = bias + s.address / page * page, .end = bias + (s.address + s.file_size + page - 1) / page * page,
+                         .offset = s.offset / page * page, .same_file = true};
+        while (!mapped.empty() && mapped.back().end > n.start) {
+            if (mapped.back().end > n.end) return;  // it would be split
+            mapped.back().end = n.start;
+            if (mapped.back().end <= mapped.back().start) mapped.pop_back();
+        }
+        mapped.push_back(n);
+    }
+    std::size_t asked = 0;
+    const auto next = [&](std::uint64_t address, elf::neighbour& n) {
+        ++asked;
+        for (const auto& m : mapped)
+            if (m.end > address) return n = m, true;
+        return false;
+    };
+    for (const auto& m : mapped) {
+        asked = 0;
+        const auto at = elf::load_bias(loads, m.start, m.end, m.offset, page, next);
+        fuzz::require(at.how != elf::placing::loaded || at.bias == bias, "the loader's bias");
+        fuzz::require(asked <= 2 * elf::most_neighbours, "questions are bounded");
+        if (at.how == elf::placing::loaded) (void)elf::agrees(loads, at.bias, page, next);
+        std::uint64_t address = 0;
+        if (elf::address_in_file(loads, m.offset, address)) fuzz::require(elf::in_image(loads, address, page), "an address of the image");
+    }
 }
 
 }  // namespace
@@ -107,18 +144,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     for (std::uint32_t i = 0; i < image.segments() && image.segment_at(i, s); ++i) segments.push_back(s);
     fuzz::require(std::ranges::equal(segments, right.segments, same), "the segments");
 
-    for (const auto& segment : segments) {
-        if (segment.type != procmap::elf::segment::load || segment.file_size == 0) continue;
-        if (segment.offset + segment.file_size - 1 < segment.offset) continue;
-        std::uint64_t address = 0;
-        const bool executable = (segment.flags & procmap::elf::segment::executable) != 0;
-        fuzz::require(procmap::elf::address_of(segments, segment.offset, executable, 4096, address), "a segment holds its first byte");
-        const auto holds = [&](const procmap::elf::segment& other) {
-            const std::uint64_t distance = segment.offset - other.offset;
-            return other.type == procmap::elf::segment::load && distance < other.file_size && address == other.address + distance &&
-                   ((other.flags & procmap::elf::segment::executable) != 0) == executable;
-        };
-        fuzz::require(std::ranges::any_of(segments, holds), "at an address of a segment that holds it");
-    }
+    std::erase_if(segments, [](const auto& segment) { return segment.type != procmap::elf::segment::load || segment.file_size == 0; });
+    map_and_ask(segments);
     return 0;
 }

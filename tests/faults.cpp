@@ -5,6 +5,7 @@
 #include <dlfcn.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <sys/auxv.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -68,11 +69,11 @@ namespace {
 
 /// The functions through which the library makes system calls that can fail; those of syscall(2) each by its number.
 enum call : unsigned char {
-    ioctl_, openat_, openat2_, pread_, close_, fcntl_, fstatfs_, faccessat_, kill_, tgkill_, pidfd_send_signal_, getdents_,
-    readlinkat_, statx_, mmap_, munmap_, uname_, clock_gettime_, sendmsg_, recvmsg_, calls
+    ioctl_, openat_, openat2_, pread_, close_, fcntl_, fstatfs_, faccessat_, kill_, tgkill_, poll_, getdents_,
+    readlinkat_, statx_, fstat_, fstatat_, uname_, clock_gettime_, sendmsg_, recvmsg_, calls
 };
 constexpr const char* call_names[] = {"ioctl", "openat", "openat2", "pread", "close", "fcntl", "fstatfs", "faccessat", "kill",
-                                      "tgkill", "pidfd_send_signal", "getdents64", "readlinkat", "statx", "mmap", "munmap", "uname",
+                                      "tgkill", "poll", "getdents64", "readlinkat", "statx", "fstat", "fstatat", "uname",
                                       "clock_gettime", "sendmsg", "recvmsg"};
 static_assert(std::size(call_names) == calls);
 
@@ -98,13 +99,11 @@ std::span<const int> ways(call which) {
     static constexpr int accesses[] = {EACCES, EBADF,  EFAULT,  EINVAL, EIO,   ELOOP,   ENAMETOOLONG,
                                        ENOENT, ENOMEM, ENOTDIR, EPERM,  EROFS, ETXTBSY, ENOSYS};
     static constexpr int kills[] = {EINVAL, EPERM, ESRCH, EAGAIN};
-    static constexpr int pidfds[] = {EBADF, EINVAL, EPERM, ESRCH, ENOSYS};
+    static constexpr int polls[] = {EFAULT, EINTR, EINVAL, ENOMEM, EPERM, EACCES, ENOSYS};
     static constexpr int directories[] = {EBADF, EFAULT, EINVAL, ENOENT, ENOTDIR, EIO, ENOSYS};
     static constexpr int links[] = {EACCES, EBADF, EINVAL, EIO, ELOOP, ENAMETOOLONG, ENOENT, ENOMEM, ENOTDIR, EFAULT};
     static constexpr int stats[] = {EACCES, EBADF,  EFAULT,  EINVAL, ELOOP, ENAMETOOLONG,
                                     ENOENT, ENOMEM, ENOTDIR, ENOSYS, EPERM, EIO};
-    static constexpr int maps_[] = {EACCES, EAGAIN, EBADF, EEXIST, EINVAL, ENFILE, ENODEV, ENOMEM, EOVERFLOW, EPERM, ETXTBSY};
-    static constexpr int unmaps[] = {EINVAL, ENOMEM};
     static constexpr int unames[] = {EFAULT, ENOSYS, EPERM};
     static constexpr int clocks[] = {EFAULT, EINVAL, EPERM, ENOSYS};
     static constexpr int sends[] = {EACCES, EAGAIN, EALREADY, EBADF, ECONNRESET, EDESTADDRREQ, EFAULT, EINTR, EINVAL, EISCONN,
@@ -112,8 +111,8 @@ std::span<const int> ways(call which) {
     static constexpr int receives[] = {EAGAIN, EBADF, ECONNREFUSED, ECONNRESET, EFAULT, EINTR, EINVAL, ENOMEM, ENOTCONN, ENOTSOCK,
                                        end_of_file, cut_off};
     static constexpr std::span<const int> all[calls] = {ioctls, opens,  opens2, preads,      closes, fcntls, statfs,
-                                                        accesses, kills, kills, pidfds, directories, links, stats,
-                                                        maps_, unmaps, unames, clocks, sends, receives};
+                                                        accesses, kills, kills, polls, directories, links, stats,
+                                                        stats, stats, unames, clocks, sends, receives};
     return all[which];
 }
 
@@ -128,6 +127,8 @@ struct {
     call log[4096];         // what was called
     bool no_map_files = false;  // as for those without the capability
     bool other_device = false;  // stat shows another device than maps, as on btrfs
+    bool no_mount_ids = false;  // of statx: before Linux 5.8
+    bool no_statx = false;      // a sandbox, or before Linux 4.11
 } faults;
 
 /// What a call has to answer instead of calling the kernel; 0: nothing.
@@ -159,7 +160,7 @@ ssize_t read_or_fail(int fd, void* to, size_t size, std::uint64_t position) {
 
 int open_or_fail(int at, const char* path, int flags, mode_t mode) {
     if (fault(openat_) != 0) return -1;
-    if (faults.no_map_files && std::strstr(path, "/map_files/") != nullptr) return errno = EPERM, -1;
+    if (faults.no_map_files && std::strstr(path, "map_files/") != nullptr) return errno = EPERM, -1;
     static const auto next = next_of<int (*)(int, const char*, int, ...)>("openat64");
     return next(at, path, flags, mode);
 }
@@ -217,20 +218,27 @@ ssize_t readlinkat(int at, const char* path, char* to, size_t size) noexcept {
 }
 int statx(int at, const char* path, int flags, unsigned mask, struct statx* to) noexcept {
     if (fault(statx_) != 0) return -1;
+    if (faults.no_statx) return errno = ENOSYS, -1;
     static const auto next = next_of<int (*)(int, const char*, int, unsigned, struct statx*)>("statx");
     const int done = next(at, path, flags, mask, to);
+    if (faults.no_mount_ids && done == 0) to->stx_mask &= ~0x1000u;
     if (faults.other_device && done == 0) to->stx_dev_minor ^= 0x40;
     return done;
 }
-void* mmap(void* at, size_t size, int protection, int flags, int fd, off_t offset) noexcept {
-    if (fault(mmap_) != 0) return MAP_FAILED;
-    NEXT(mmap);
-    return next(at, size, protection, flags, fd, offset);
+int fstat(int fd, struct stat* to) noexcept {
+    if (fault(fstat_) != 0) return -1;
+    NEXT(fstat);
+    return next(fd, to);
 }
-int munmap(void* at, size_t size) noexcept {
-    NEXT(munmap);
-    const int done = next(at, size);
-    return fault(munmap_) != 0 ? -1 : done;
+int fstatat(int at, const char* path, struct stat* to, int flags) noexcept {
+    if (fault(fstatat_) != 0) return -1;
+    NEXT(fstatat);
+    return next(at, path, to, flags);
+}
+int poll(pollfd* fds, nfds_t count, int timeout) {
+    if (fault(poll_) != 0) return -1;
+    NEXT(poll);
+    return next(fds, count, timeout);
 }
 int uname(utsname* names) noexcept {
     if (fault(uname_) != 0) return -1;
@@ -266,7 +274,6 @@ long syscall(long number, ...) noexcept {
     const call which = number == openat2_number            ? openat2_
                        : number == SYS_kill                ? kill_
                        : number == SYS_tgkill              ? tgkill_
-                       : number == SYS_pidfd_send_signal   ? pidfd_send_signal_
                        : number == SYS_getdents64          ? getdents_
                                                            : calls;
     if (which == calls && faults.armed) std::abort();  // one that is not known here
@@ -437,8 +444,7 @@ bool may_say(errc code, call which, int way) {
         case faccessat_: return one_of({errc::gone, errc::denied, errc::unsupported});
         case kill_:
         case tgkill_: return one_of({errc::gone, errc::denied});
-        case pidfd_send_signal_:
-            return one_of({way == ESRCH ? errc::gone : way == ENOSYS ? errc::unsupported : errc::invalid});
+        case poll_: return one_of({way == EINTR ? errc::interrupted : errc::denied});
         case sendmsg_: return one_of({way == EINTR ? errc::interrupted : errc::failed});
         case recvmsg_:
             return one_of({way == EINTR         ? errc::interrupted
@@ -695,9 +701,15 @@ TEST_CASE("normalizing and caching, whatever fails") {
             }
         const with unprivileged{faults.no_map_files};
         ask(from, {.build_ids = true, .build_ids_from = build_id_choice::file}, false, "through the root");
-        const with btrfs{faults.other_device};
-        ask(from, {.build_ids = true, .build_ids_from = build_id_choice::file}, false, "by one's own mapping");
-        ask_cache(from, build_id_choice::file, false);
+        {
+            const with btrfs{faults.other_device};
+            ask(from, {.build_ids = true, .elf_addresses = true, .build_ids_from = build_id_choice::file}, false, "out of memory");
+            ask_cache(from, build_id_choice::file, false);
+        }
+        const with old{faults.no_mount_ids};
+        ask(from, {.build_ids = true, .build_ids_from = build_id_choice::file}, false, "by fdinfo");
+        const with older{faults.no_statx};
+        ask(from, {.build_ids = true, .build_ids_from = build_id_choice::file}, false, "without statx");
     }
     ::munmap(heap, page);
 }

@@ -122,7 +122,7 @@ private:
     bool ask(detail::task_files& task, const mapping& m, detail::file_answer& file) {
         const detail::file_question q{.id = true, .ids_from = options_.build_ids_from};
         if (kind_of(m) == mapping_kind::vdso) return memory_.ask_memory(task, m, q, file), true;
-        return memory_.ask(*from_, task, m, q, m.file_backed() && q.opens_files() ? memory_.recall(m) : nullptr, file);
+        return memory_.ask(*from_, task, m, q, file);
     }
 
     static bool equal(const record& r, const mapping& m, const build_id& id, bool id_known) noexcept {

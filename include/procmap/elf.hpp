@@ -333,7 +333,8 @@ template <class Next>
 [[nodiscard]] constexpr bool address_in_file(std::span<const segment> loads, std::uint64_t offset, std::uint64_t& address) noexcept {
     bool found = false;
     for (const segment& s : loads) {
-        if (s.type != segment::load || offset < s.offset || offset - s.offset >= s.file_size) continue;
+        const bool lies = s.offset + s.file_size < s.offset;
+        if (s.type != segment::load || lies || offset < s.offset || offset - s.offset >= s.file_size) continue;
         if (found) return false;
         found = true;
         address = s.address + (offset - s.offset);

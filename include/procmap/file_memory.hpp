@@ -84,20 +84,12 @@ class file_memory {
 public:
     explicit file_memory(std::size_t capacity) noexcept : capacity_(capacity) {}
 
-    /// The file of a mapping, if its number is enough to tell that it is remembered; brought up to date by one system call. The mapping
-    /// must have been seen, or be seen again, after the file was remembered. Valid until the next call.
-    [[nodiscard]] known_file* recall(const mapping& m) {
-        for (known_file& f : files_)
-            if (f.by == key::number && f.inode == m.inode && f.device == m.device) return refreshed(f);
-        return nullptr;
-    }
-
-    /// Finds out about the file of `m`, whose name is known. `held`: what recall() gave for it before `m` was asked for, or null.
-    /// False: something else is mapped there by now, and nothing is known.
-    [[nodiscard]] bool ask(const maps& from, task_files& task, const mapping& m, const file_question& q, known_file* held, file_answer& a) {
+    /// Finds out about the file of `m`, whose name is known. False: something else is mapped there by now, and nothing is known.
+    [[nodiscard]] bool ask(const maps& from, task_files& task, const mapping& m, const file_question& q, file_answer& a) {
         const int saved = errno;
         a.clear();
         const id_rule rule = id_rule_of(m);
+        known_file* const held = q.opens_files() && rule != id_rule::none ? recall(m) : nullptr;
         const bool still = rule == id_rule::none ? (a.id_known = q.id, true)
                            : !q.opens_files()    ? ask_by_name(from, m, q, rule, a)
                            : held != nullptr     ? ask_held(from, m, q, *held, a)
@@ -139,6 +131,14 @@ private:
         return age > 20;
     }
 
+    /// The file of a mapping, if its number is enough to tell that it is remembered: the descriptor is older than the mapping was seen.
+    known_file* recall(const mapping& m) {
+        for (known_file& f : files_)
+            if (f.by == key::number && f.inode == m.inode && f.device == m.device) return refreshed(f);
+        return nullptr;
+    }
+
+    /// Brings it up to date, by one system call.
     known_file* refreshed(known_file& f) {
         f.used = ++clock_;
         if (f.by == key::build_id) return &f;

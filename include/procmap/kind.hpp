@@ -79,6 +79,7 @@ enum class id_rule : unsigned char {
 /// The rule for a mapping whose name was asked for. A device node outside /dev and a file of FUSE have names of regular files.
 [[nodiscard]] constexpr id_rule id_rule_of(const mapping& m) noexcept {
     const std::string_view name = m.name;
+    if (m.name_status != name_state::exact && m.name_status != name_state::ambiguous) return id_rule::unknown;
     if (!m.file_backed()) return name == "[vdso]" ? id_rule::unknown : id_rule::none;
     if (name.starts_with("socket:[") || name.starts_with("anon_inode:")) return id_rule::none;
     if (!name.starts_with('/')) return id_rule::unknown;

@@ -160,20 +160,13 @@ private:
             if (!name.starts_with(root_path) || name.substr(root_path.size(), 1) != "/") return;
             name.remove_prefix(root_path.size());
         }
-        bool another = false;  // a path leads to a file that is not the mapped one
-        bool unsure = false;   // or to one of which that cannot be said
         const auto try_path = [&](std::string_view path) {
             path_buffer text;
-            unique_fd fd = open_path(root, text.put(path).c_str(), resolve_no_magiclinks | resolve_in_root);
-            const bool nowhere = !fd && (errno == ENOENT || errno == ENOTDIR);
-            const verdict is = judge(std::move(fd), build_id_source::root_path);
-            another |= is == verdict::another;
-            unsure |= !nowhere && is != verdict::another;
-            return is == verdict::found;
+            return judge(open_path(root, text.put(path).c_str(), resolve_no_magiclinks | resolve_in_root), build_id_source::root_path);
         };
-        if (try_path(name)) return;
-        if (marked && try_path(name.substr(0, name.size() - deleted.size()))) return;  // unlinked once, and linked there again
-        if (another && !unsure && found_.by == proof::none) found_.state = file_state::replaced;
+        verdict is = try_path(name);
+        if (marked && is != verdict::found) is = try_path(name.substr(0, name.size() - deleted.size()));  // unlinked once, and linked there again
+        if (is == verdict::another && found_.by == proof::none) found_.state = file_state::replaced;
     }
 
     task_files* task_;

@@ -98,7 +98,6 @@ public:
         order_.resize(addresses.size());
         for (std::size_t i = 0; i < order_.size(); ++i) order_[i] = {addresses[i], i};
         if (!std::is_sorted(addresses.begin(), addresses.end())) sort();
-        held_ = nullptr;
         locations_.assign(addresses.size(), location{});
         count_ = 0;
         by_number_.clear();
@@ -164,12 +163,11 @@ private:
             const std::uint64_t address = order_[i].address;
             while (guess < hints_.size() && hints_[guess].end <= address) ++guess;
             const bool expected = guess < hints_.size() && hints_[guess].start <= address;
-            held_ = nullptr;
-            auto m = expected && find_by_number(hints_[guess]) == nullptr ? ask_named(from, address, hints_[guess]) : from.find_from(address);
+            auto m = expected && find_by_number(hints_[guess]) == nullptr ? from.find_from(address, {.name = name_}) : from.find_from(address);
             // The name tells the kernel's own mappings from other memory without a file; none of those can be written to.
             if (m && m->start <= address && m->name_status == name_state::not_asked &&
                 (m->file_backed() ? find_by_number(*m) == nullptr : !m->permissions.has(perm::write)))
-                m = ask_named(from, address, *m);
+                m = from.find_from(address, {.name = name_});
             if (!m && m.error() != errc::not_mapped) return mark_rest(i, m.error());
             for (; i < order_.size() && (!m || order_[i].address < m->start); ++i) locations_[order_[i].index].reason = reason::not_mapped;
             if (!m || i == order_.size() || order_[i].address != address) continue;
@@ -178,12 +176,6 @@ private:
         }
         hints_.swap(next_hints_);
         return {};
-    }
-
-    /// Asks for the mapping with its name. `expected` tells the file, which is recalled before it is asked for.
-    [[nodiscard]] result<mapping> ask_named(const maps& from, std::uint64_t address, const mapping& expected) {
-        if (expected.file_backed() && question().opens_files()) held_ = memory_.recall(expected);
-        return from.find_from(address, {.name = name_});
     }
 
     [[nodiscard]] detail::file_question question() const noexcept {
@@ -208,7 +200,6 @@ private:
             if (w.first == order_.size()) continue;
             mapping m = w.m;
             m.name = names_[w.name];
-            held_ = m.file_backed() && find_by_number(m) == nullptr && question().opens_files() ? memory_.recall(m) : nullptr;
             (void)locate(from, m, w.first);
         }
         if (broke) return mark_rest(i, walk.error());
@@ -321,7 +312,7 @@ private:
         if (!m.file_backed())
             memory_.ask_memory(*task_, m, q, e.known);
         else
-            (void)memory_.ask(from, *task_, m, q, held_, e.known);
+            (void)memory_.ask(from, *task_, m, q, e.known);
         e.forgotten = memory_.forgotten();
         if (!e.known.by_number && !e.known.id.empty()) {
             const entry* const same = find_entry(m, [&](const entry& other) {
@@ -362,7 +353,6 @@ private:
     std::vector<sought> scratch_;
     std::vector<mapping> hints_;      // the file mappings that the last call saw, without names: a guess, never an answer
     std::vector<mapping> next_hints_;
-    detail::known_file* held_ = nullptr;  // the file that the last named query was expected to find
     std::vector<location> locations_;
     std::vector<entry> entries_;  // the first count_ are this call's; the rest keep their memory
     std::size_t count_ = 0;
