@@ -450,29 +450,6 @@ procmap::snapshot load(const char* file) {
     std::exit(failed);
 }
 
-/// The same mappings with their build IDs: as the kernel knows them where it may be asked, otherwise as their files do.
-procmap::result<procmap::snapshot> with_build_ids(const procmap::maps& process, const procmap::snapshot& taken) {
-    std::vector<std::uint64_t> starts;
-    for (const procmap::mapping& m : taken) starts.push_back(m.start);
-    procmap::normalizer normalizer({.build_ids = true});
-    const auto found = normalizer.normalize(process, starts);
-    procmap::snapshot::builder identified;
-    for (std::size_t i = 0; i < taken.size(); ++i) {
-        procmap::mapping m = taken[i];
-        if (const procmap::location at = found ? found->locations[i] : procmap::location{}) {
-            const procmap::mapped_file& file = found->files[at.file];
-            // Something else may have been mapped there since.
-            const bool same = file.inode == m.inode && file.device == m.device && file.path == m.name && at.offset == m.offset;
-            if (file.build_id_known && same) {
-                m.build_id = file.build_id;
-                m.build_id_known = true;
-            }
-        }
-        (void)identified.add(m);
-    }
-    return {identified.build(), found ? found->error : found.error()};
-}
-
 /// How many mappings there are of each kind, and how large they are.
 class summary {
 public:
@@ -565,18 +542,17 @@ int list(const arguments& a) {
         status = recorded.status;
     } else {
         const procmap::maps process = open_target(a, "list", target);
-        auto walk = process.walk({.only = a.only, .names = true, .buffer = name_storage});
         procmap::error broke;
         if (a.build_ids) {
-            procmap::snapshot::builder taken;
-            for (const procmap::mapping& m : walk) (void)taken.add(m);
-            const auto identified = with_build_ids(process, taken.build());
-            for (const procmap::mapping& m : *identified) take({m});
-            broke = identified.error();
+            const auto taken = procmap::snapshot::capture(process, {.build_ids = true});
+            for (const procmap::mapping& m : *taken)  // what was seen, also where it broke off
+                if (m.passes(a.only)) take({m});
+            broke = taken.error();
         } else {
+            auto walk = process.walk({.only = a.only, .names = true, .buffer = name_storage});
             for (const procmap::mapping& m : walk) take({m});
+            broke = walk.error();
         }
-        if (!walk.complete()) broke = walk.error();
         if (broke.code != procmap::errc::none) {
             complain(broke);
             status = failed;
@@ -876,18 +852,8 @@ int snapshot(const arguments& a) {
         complain("no page sizes: the text back-end has none");
         return failed;
     }
-    const procmap::snapshot taken = capture(process, {.page_sizes = a.page_sizes});
-    if (!a.build_ids) {
-        procmap::print(put, taken);
-        return done;
-    }
-    const auto identified = with_build_ids(process, taken);
-    if (identified) {
-        procmap::print(put, *identified);
-        return done;
-    }
-    complain(identified.error());
-    return failed;
+    procmap::print(put, capture(process, {.build_ids = a.build_ids, .page_sizes = a.page_sizes}));
+    return done;
 }
 
 /// A or B of `procmap diff`.

@@ -27,6 +27,7 @@ export namespace procmap::inline PROCMAP_ABI {
 
 // flags.hpp
 using procmap::executable;
+using procmap::fatal_hazards;
 using procmap::file_backed;
 using procmap::filter;
 using procmap::filters;
@@ -34,6 +35,7 @@ using procmap::flags;
 using procmap::perm;
 using procmap::permission_set;
 using procmap::readable;
+using procmap::safe_to_ask;
 using procmap::shared;
 using procmap::writable;
 using procmap::operator|;
@@ -89,11 +91,21 @@ using procmap::backend;
 
 // elf.hpp
 namespace elf {
+using procmap::elf::address_in_file;
 using procmap::elf::address_of;
+using procmap::elf::agrees;
 using procmap::elf::bytes_source;
 using procmap::elf::image;
+using procmap::elf::in_image;
+using procmap::elf::load_bias;
+using procmap::elf::loadable;
+using procmap::elf::most_biases;
+using procmap::elf::most_neighbours;
 using procmap::elf::most_notes;
 using procmap::elf::most_segments;
+using procmap::elf::neighbour;
+using procmap::elf::placement;
+using procmap::elf::placing;
 using procmap::elf::segment;
 }
 

@@ -233,7 +233,9 @@ TEST_CASE("snapshots of every process are what a walk gives, and print and read 
                 std::vector<record> got = records_of(*taken);
                 for (std::size_t i = 0; i < std::min(got.size(), before.size()); ++i)  // a walk opens no files
                     if (!before[i].build_id_known) got[i].build_id_known = false, got[i].build_id.clear();
-                const std::string different = differs(before, got);
+                std::vector<record> expected = before;  // of memory without a file only one back-end says that it has none
+                for (record& r : expected) r.build_id_known = r.build_id_known && (r.inode != 0 || r.device != procmap::device_number{});
+                const std::string different = differs(expected, got);
                 if (different.empty()) ++compared;
                 if (!different.empty() && pid == strange.held.pid()) FAIL_CHECK(different);
                 if (!different.empty()) ++restless;

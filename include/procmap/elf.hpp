@@ -186,15 +186,16 @@ struct neighbour {
 
 /// How the bytes of a mapping relate to the segments of its file.
 enum class placing : unsigned char {
-    unknown,  ///< several load biases are possible and none is confirmed, or the segments cannot be used
-    loaded,   ///< the mapping is part of a loaded image; its load bias is known
-    data,     ///< no segment holds the whole mapping: the file was mapped as data, or parts of it as a loader would not
+    unknown,   ///< several load biases are possible and not just one is confirmed, or the segments cannot be used
+    possible,  ///< one load bias is possible: it holds for the bytes that the segment has in the file, whether loaded or mapped as data
+    loaded,    ///< the mapping is part of a loaded image, whose neighbours confirm the load bias
+    data,      ///< no segment holds the whole mapping: the file was mapped as data, or parts of it as a loader would not
 };
 
 /// The place of a mapping in its file's image.
 struct placement {
     placing how = placing::unknown;  ///< whether there is a load bias
-    std::uint64_t bias = 0;          ///< `loaded`: what is added to an ELF address to get an address in memory, modulo 2^64
+    std::uint64_t bias = 0;          ///< what is added to an ELF address to get an address in memory, modulo 2^64
 };
 
 /// Bounds of load_bias(). Where one is exceeded the answer is `placing::unknown`.
@@ -208,6 +209,11 @@ namespace detail {
 /// Where a segment's pages begin: the kernel and the dynamic linker map whole pages of the system, whatever p_align says.
 [[nodiscard]] constexpr std::uint64_t page_of(std::uint64_t value, std::uint64_t page_size) noexcept { return value - value % page_size; }
 
+/// The end of a segment's pages in the file, as a file offset (exclusive).
+[[nodiscard]] constexpr std::uint64_t end_of(const segment& s, std::uint64_t page_size) noexcept {
+    return page_of(s.offset + s.file_size - 1, page_size) + page_size;
+}
+
 /// The load biases at which segments can have put a mapping there.
 class biases {
 public:
@@ -218,7 +224,8 @@ public:
         for (std::size_t k = 0; k < loads.size(); ++k) {
             const segment& s = loads[k];
             const std::uint64_t first = page_of(s.offset, page_size);
-            std::uint64_t last = page_of(s.offset + s.file_size - 1, page_size) + page_size;  // past the segment's last page
+            const std::uint64_t own_end = end_of(s, page_size);
+            std::uint64_t last = own_end;
             if (k + 1 < loads.size()) {
                 const std::uint64_t reach = page_of(loads[k + 1].address, page_size) - page_of(s.address, page_size);
                 if (reach > last - first) last = reach > UINT64_MAX - first ? UINT64_MAX : first + reach;
@@ -226,38 +233,59 @@ public:
             const std::uint64_t bias = start - offset - (s.address - s.offset);
             std::size_t i = 0;
             while (i < count_ && all_[i] != bias) ++i;
-            const std::uint64_t held = i < count_ ? held_[i] : offset;
-            if (first > held || last <= held) continue;
-            if (i == most_biases) {
+            const bool known = i < count_;
+            if (first > (known ? held_[i] : offset) || last <= (known ? held_[i] : offset)) continue;
+            if (!known && count_ == most_biases) {
                 overflow_ = true;
                 return;
             }
-            all_[i] = bias;
+            if (!known) {
+                all_[count_] = bias;
+                own_[count_++] = offset;
+            }
+            if (first <= own_[i] && own_end > own_[i]) own_[i] = own_end;
             held_[i] = last;
-            count_ += i == count_;
         }
         std::size_t kept = 0;
-        for (std::size_t i = 0; i < count_; ++i)
-            if (held_[i] - offset >= end - start) all_[kept++] = all_[i];
+        for (std::size_t i = 0; i < count_; ++i) {
+            if (held_[i] - offset < end - start) continue;
+            by_pages_ |= own_[i] - offset >= end - start;
+            all_[kept++] = all_[i];
+        }
         count_ = kept;
     }
 
-    [[nodiscard]] constexpr std::span<const std::uint64_t> all() const noexcept { return {all_, count_}; }
-    [[nodiscard]] constexpr bool overflow() const noexcept { return overflow_; }
+    [[nodiscard]] constexpr std::span<const std::uint64_t> all() const noexcept { return {all_, count_}; }  ///< none: mapped as data
+    [[nodiscard]] constexpr bool by_pages() const noexcept { return by_pages_; }  ///< the pages of one's segments hold the mapping
+    [[nodiscard]] constexpr bool overflow() const noexcept { return overflow_; }  ///< there are more
 
 private:
     std::uint64_t all_[most_biases] = {};
     std::uint64_t held_[most_biases] = {};  // file offset up to which the segments of that bias hold the mapping
+    std::uint64_t own_[most_biases] = {};   // the same, by their own pages alone
     std::size_t count_ = 0;
+    bool by_pages_ = false;
     bool overflow_ = false;
 };
 
-/// Whether a segment's first page is mapped where a bias puts it.
+/// Whether a segment's first and last page are mapped where a bias puts them, and a mapping begins there: a page that two segments share
+/// is also the last one of the segment below. Only segments that follow one another in the file and in memory can have become one mapping,
+/// and those as far from their offsets as the first one with what a loader left of it in the hole below them.
 template <class Next>
-[[nodiscard]] constexpr bool is_at(const segment& s, std::uint64_t bias, std::uint64_t page_size, Next& next) {
+[[nodiscard]] constexpr bool is_at(std::span<const segment> loads, std::size_t k, std::uint64_t bias, std::uint64_t page_size, Next& next) {
+    const segment& s = loads[k];
     const std::uint64_t address = bias + page_of(s.address, page_size);
     neighbour n;
-    return next(address, n) && n.same_file && n.start <= address && address < n.end && n.offset + (address - n.start) == page_of(s.offset, page_size);
+    if (!next(address, n) || !n.same_file || n.start > address || n.offset + (address - n.start) != page_of(s.offset, page_size)) return false;
+    const std::uint64_t distance = s.address - s.offset;
+    const bool follows = k != 0 && loads[k - 1].address - loads[k - 1].offset == distance &&
+                         end_of(loads[k - 1], page_size) == page_of(s.offset, page_size);
+    const bool in_first = k != 0 && loads[0].address - loads[0].offset == distance;  // a loader mapped the whole image at first
+    if (n.start != address && !follows && !in_first) return false;
+    const std::uint64_t last_offset = end_of(s, page_size) - page_size;
+    const std::uint64_t last = address + (last_offset - page_of(s.offset, page_size));
+    if (n.end > last) return true;
+    return next(last, n) && n.same_file && n.start <= last && n.offset + (last - n.start) == last_offset;
 }
 
 }  // namespace detail
@@ -274,24 +302,38 @@ template <class Next>
     return !loads.empty();
 }
 
+/// Whether every segment is mapped where a load bias puts it. One call of `next` a segment, two where it is several mappings; see
+/// load_bias().
+template <class Next>
+[[nodiscard]] constexpr bool agrees(std::span<const segment> loads, std::uint64_t bias, std::uint64_t page_size, Next next) {
+    for (std::size_t k = 0; k < loads.size(); ++k)
+        if (!detail::is_at(loads, k, bias, page_size, next)) return false;
+    return !loads.empty();
+}
+
 /// The load bias of the image that a mapping is part of.
 ///
 /// Linkers that pack segments (lld, mold) let two segments share a page of the file. That page is then mapped twice, and the file
-/// offset alone does not say which segment a mapping belongs to. The bias is taken only where one is possible, or where the first
-/// segment is found mapped at one of the possible ones and the last segment confirms it. Permissions are not looked at.
+/// offset alone does not say which segment a mapping belongs to. Where several biases are possible, the one is taken at which a mapping
+/// begins with the first segment's page and each other segment begins where it should; another mapping of the file's first page, such as
+/// a symbolizer's, may lie directly below. Permissions are not looked at.
 ///
 /// `loads`: the file's PT_LOADs that have bytes in the file; `next(address, neighbour&)`: gives the mapping that holds the address,
-/// or else the next above it; false where there is none. It is called only where several biases are possible: twice, and once more
-/// for each mapping of another file that lies between.
+/// or else the next above it; false where there is none. It is called only where several biases are possible or `confirm` asks for
+/// more than `placing::possible`: once for each mapping from the lowest possible image's beginning to that of the highest (one, mostly),
+/// and once or twice for each segment.
 template <class Next>
 [[nodiscard]] constexpr placement load_bias(std::span<const segment> loads, std::uint64_t start, std::uint64_t end, std::uint64_t offset,
-                                            std::uint64_t page_size, Next next) {
+                                            std::uint64_t page_size, Next next, bool confirm = false) {
     if (start >= end || !loadable(loads, page_size)) return {};
     const detail::biases possible{loads, start, end, offset, page_size};
     const auto all = possible.all();
     if (possible.overflow()) return {};
     if (all.empty()) return {.how = placing::data};
-    if (all.size() == 1) return {.how = placing::loaded, .bias = all[0]};
+    const placement otherwise = !possible.by_pages() ? placement{.how = placing::data}
+                                : all.size() == 1    ? placement{.how = placing::possible, .bias = all[0]}
+                                                     : placement{};
+    if (otherwise.how == placing::possible && !confirm) return otherwise;
 
     const std::uint64_t first_page = detail::page_of(loads.front().address, page_size);
     const std::uint64_t first_offset = detail::page_of(loads.front().offset, page_size);
@@ -302,21 +344,19 @@ template <class Next>
         if (begin < address) address = begin;
         if (begin > highest) highest = begin;
     }
+    placement found = otherwise;
     neighbour n;
-    for (std::size_t seen = 0; seen < most_neighbours && next(address, n) && n.start <= highest && n.end > address; ++seen, address = n.end) {
+    std::size_t seen = 0;
+    for (; address <= highest && next(address, n) && n.start <= highest; address = n.end) {
+        if (++seen > most_neighbours || n.end <= address) return {};
         if (!n.same_file || n.offset != first_offset) continue;
-        for (const std::uint64_t bias : all)
-            if (bias + first_page == n.start && detail::is_at(loads.back(), bias, page_size, next)) return {.how = placing::loaded, .bias = bias};
+        for (const std::uint64_t bias : all) {
+            if (bias + first_page != n.start || !agrees(loads, bias, page_size, next)) continue;
+            if (found.how == placing::loaded) return {};  // two images, each of which the mapping could be of
+            found = {.how = placing::loaded, .bias = bias};
+        }
     }
-    return {};
-}
-
-/// Whether every segment is mapped where a load bias puts it: the file's layout is the one that is mapped. One call of `next` a segment.
-template <class Next>
-[[nodiscard]] constexpr bool agrees(std::span<const segment> loads, std::uint64_t bias, std::uint64_t page_size, Next next) {
-    for (const segment& s : loads)
-        if (!detail::is_at(s, bias, page_size, next)) return false;
-    return !loads.empty();
+    return found;
 }
 
 /// Whether an ELF address lies in the pages of a segment: not in a hole between two, nor past the last.
@@ -340,6 +380,21 @@ template <class Next>
         address = s.address + (offset - s.offset);
     }
     return found;
+}
+
+/// The ELF address of a byte at `address`, which is at `offset` in the file, by where its mapping is placed. False where it is not known;
+/// of a mapping whose place is `possible`, load_bias() may know more when it is told to confirm.
+[[nodiscard]] constexpr bool address_of(std::span<const segment> loads, const placement& at, std::uint64_t address, std::uint64_t offset,
+                                        std::uint64_t page_size, std::uint64_t& elf_address) noexcept {
+    if (at.how == placing::data) return address_in_file(loads, offset, elf_address);
+    if (at.how == placing::possible) {  // what a segment has in the file has one address, however the file is mapped
+        std::uint64_t in_file = 0;
+        if (!address_in_file(loads, offset, in_file) || in_file != address - at.bias) return false;
+    } else if (at.how != placing::loaded || !in_image(loads, address - at.bias, page_size)) {
+        return false;
+    }
+    elf_address = address - at.bias;
+    return true;
 }
 
 }  // namespace procmap::inline PROCMAP_ABI::elf

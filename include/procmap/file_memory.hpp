@@ -282,27 +282,31 @@ private:
         a.state = found.state;
         const bool file_by_name = rule == id_rule::ask && !found.never_read;
         if (!ask_again(from, m, may_ask(from, {.id = q.id || q.loads, .ids_from = q.ids_from}, file_by_name), a)) return false;
-        if (q.loads && a.id_known) {
-            if (const known_file* known = recall_id(m, a.id); known != nullptr) {
-                a.loads.assign(known->facts.loads.begin(), known->facts.loads.end());
-            } else if (image_facts facts; found.path_fd && !found.never_read && read_file(found.path_fd.borrow(), found.version, found.way, facts) &&
-                                          facts.id == a.id) {
-                a.loads.assign(facts.loads.begin(), facts.loads.end());
-                (void)remember({.by = key::build_id, .device = m.device, .inode = m.inode, .name = std::string{m.name}, .facts = std::move(facts), .read = true});
-            }
-        }
-        if (file_by_name && q.ids_from != build_id_choice::kernel && ((q.id && !a.id_known) || (q.loads && a.loads.empty()))) {
+        if (const known_file* known = q.loads && a.id_known ? recall_id(m, a.id) : nullptr; known != nullptr)
+            a.loads.assign(known->facts.loads.begin(), known->facts.loads.end());
+        const auto missing = [&] { return (q.id && !a.id_known && q.ids_from != build_id_choice::kernel) || (q.loads && a.loads.empty()); };
+        if (missing() && file_by_name) {
             mapping header;
             name_buffer header_name;
             image_facts facts;
-            if (find_header(from, m, header_name, header) && from_memory(task, header, facts) && belongs(header, m, facts.loads)) {
-                if (!a.id_known) a.id = facts.id, a.id_known = facts.id_known;
-                if (a.loads.empty() && q.loads) a.loads.swap(facts.loads);
-            }
+            if (find_header(from, m, header_name, header) && from_memory(task, header, facts) && belongs(header, m, facts.loads)) take(q, facts, m, a);
         }
+        // Of a file of that build ID the segments may be others than the mapped ones, which the mappings show.
+        if (image_facts facts; missing() && a.id_known && found.path_fd && !found.never_read &&
+                               read_file(found.path_fd.borrow(), found.version, found.way, facts) && facts.id == a.id)
+            take(q, facts, m, a);
         a.if_agreed = true;
         if (!q.id) a.id = {}, a.id_known = false;
         return true;
+    }
+
+    /// Takes what is still missing, and remembers the segments of an image that its build ID tells again.
+    void take(const file_question& q, image_facts& facts, const mapping& m, file_answer& a) {
+        if (!a.id_known && q.ids_from != build_id_choice::kernel) a.id = facts.id, a.id_known = facts.id_known;
+        if (!q.loads || !a.loads.empty()) return;
+        a.loads.assign(facts.loads.begin(), facts.loads.end());
+        if (a.id_known && !a.id.empty() && facts.id == a.id)
+            (void)remember({.by = key::build_id, .device = m.device, .inode = m.inode, .name = std::string{m.name}, .facts = std::move(facts), .read = true});
     }
 
     known_file* recall_id(const mapping& m, const build_id& id) {
@@ -311,15 +315,24 @@ private:
         return nullptr;
     }
 
-    /// The mapping of the first page of the image that `m` is part of: `m`, or one that leads down to it without a gap.
+    /// The mapping of the first page of the image that `m` may be part of (see belongs()): `m`, one that leads down to it without a gap,
+    /// or the nearest of that file and name below it.
     static bool find_header(const maps& from, const mapping& m, name_buffer& name, mapping& header) {
         constexpr int most_steps = 8;
+        const auto same_file = [&m](const mapping& other) { return other.inode == m.inode && other.device == m.device && other.name == m.name; };
         header = m;
-        for (int steps = 0; header.offset != 0 && steps < most_steps; ++steps) {
+        bool gap = false;
+        for (int steps = 0; header.offset != 0 && steps < most_steps && !gap; ++steps) {
             const auto below = header.start == 0 ? result<mapping>{mapping{}} : from.find(header.start - 1, {.name = name});
-            if (!below || below->inode != m.inode || below->device != m.device || below->name != m.name) return false;
-            header = *below;
+            gap = !below || !same_file(*below);
+            if (!gap) header = *below;
         }
+        if (!gap) return header.offset == 0;
+        for (const mapping& below : from.walk({.only = file_backed, .names = true})) {
+            if (below.start >= m.start) break;
+            if (below.offset == 0 && same_file(below)) header = below;
+        }
+        header.name = m.name;  // the walk's own is gone
         return header.offset == 0;
     }
 

@@ -165,8 +165,14 @@ private:
             return judge(open_path(root, text.put(path).c_str(), resolve_no_magiclinks | resolve_in_root), build_id_source::root_path);
         };
         verdict is = try_path(name);
-        if (marked && is != verdict::found) is = try_path(name.substr(0, name.size() - deleted.size()));  // unlinked once, and linked there again
-        if (is == verdict::another && found_.by == proof::none) found_.state = file_state::replaced;
+        bool nowhere = is == verdict::nothing;
+        if (marked && is != verdict::found) {  // unlinked once, and linked there again
+            is = try_path(name.substr(0, name.size() - deleted.size()));
+            nowhere = nowhere && is == verdict::nothing;
+        }
+        if (found_.by != proof::none) return;
+        if (is == verdict::another) found_.state = file_state::replaced;
+        if (marked && nowhere) found_.state = file_state::deleted;  // whatever map_files led to
     }
 
     task_files* task_;

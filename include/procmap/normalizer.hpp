@@ -82,7 +82,7 @@ struct normalizer_options {
 /// of procfs and its root, never below this process's.
 ///
 /// Cost: ioctl: one query for each mapping that an address lies in (0.4 µs), one for each file's name, one statx for each file that is
-/// known already; two queries more for a mapping whose ELF address is ambiguous. A new file costs some thirty system calls, once. On a
+/// known already; and for a mapping whose ELF address is ambiguous one for each segment and one more. A new file costs some thirty system calls, once. On a
 /// file system where numbers do not name files, each mapping costs a named query, one for its build ID, and for an ELF address one for
 /// each segment; without a build ID, the process's memory is read (some eighty system calls). Text: one walk, to the end where ELF
 /// addresses are asked for, and the text once more, up to the mapping, for each new file. Nothing is allocated once warm. It opens files
@@ -146,11 +146,11 @@ private:
         for (unsigned shift = 0; shift < 64; shift += 8) {
             const auto byte = [shift](const sought& s) { return static_cast<unsigned char>(s.address >> shift); };
             if (static_cast<unsigned char>(differ >> shift) == 0) continue;
-            std::size_t place[256] = {};  // of the next one with that byte
-            for (const sought& s : order_) ++place[byte(s)];
+            std::size_t slots[256] = {};  // of the next one with that byte
+            for (const sought& s : order_) ++slots[byte(s)];
             std::size_t sum = 0;
-            for (std::size_t& p : place) sum += std::exchange(p, sum);
-            for (const sought& s : order_) scratch_[place[byte(s)]++] = s;
+            for (std::size_t& p : slots) sum += std::exchange(p, sum);
+            for (const sought& s : order_) scratch_[slots[byte(s)]++] = s;
             order_.swap(scratch_);
         }
     }
@@ -221,6 +221,7 @@ private:
         location base;
         const entry* file = nullptr;
         elf::placement at;
+        bool confirmed = false;
         if (m.file_backed() || kind == mapping_kind::vdso) {
             file = find_by_number(m);
             if (file == nullptr) file = &entry_of(from, m);
@@ -237,18 +238,20 @@ private:
             l = base;
             if (file == nullptr) continue;
             l.offset = order_[i].address - m.start + m.offset;
-            if (at.how == elf::placing::loaded) {
-                l.elf_address_known = elf::in_image(file->known.loads, order_[i].address - at.bias, page_size_);
-                if (l.elf_address_known) l.elf_address = order_[i].address - at.bias;
-            } else if (at.how == elf::placing::data) {
-                l.elf_address_known = elf::address_in_file(file->known.loads, l.offset, l.elf_address);
-            }
+            if (at.how == elf::placing::unknown) continue;
+            const auto know = [&] { return elf::address_of(file->known.loads, at, order_[i].address, l.offset, page_size_, l.elf_address); };
+            l.elf_address_known = know();
+            if (l.elf_address_known || at.how != elf::placing::possible || confirmed) continue;
+            // In the padding of the segment's last page, such as .bss.
+            const elf::placement more = place(from, m, *file, true);
+            confirmed = true;
+            if (more.how == elf::placing::loaded) at = more, l.elf_address_known = know();
         }
         return i;
     }
 
     /// Where `m` belongs in the image of its file.
-    [[nodiscard]] elf::placement place(const maps& from, const mapping& m, const entry& file) {
+    [[nodiscard]] elf::placement place(const maps& from, const mapping& m, const entry& file, bool confirm = false) {
         if (file.known.loads.empty()) return {};
         const auto same_file = [&](const mapping& other) {
             return other.inode == file.inode && other.device == file.device && (file.known.by_number || other.name == file.path);
@@ -269,9 +272,8 @@ private:
             n = {.start = found.start, .end = found.end, .offset = found.offset, .same_file = same_file(found)};
             return true;
         };
-        const elf::placement at = elf::load_bias(file.known.loads, m.start, m.end, m.offset, page_size_, next);
-        if (!file.known.if_agreed) return at;
-        return at.how == elf::placing::loaded && elf::agrees(file.known.loads, at.bias, page_size_, next) ? at : elf::placement{};
+        const elf::placement at = elf::load_bias(file.known.loads, m.start, m.end, m.offset, page_size_, next, confirm || file.known.if_agreed);
+        return file.known.if_agreed && at.how != elf::placing::loaded ? elf::placement{} : at;
     }
 
     /// Where the numbers of the entries of a mapping's device and inode begin in by_number_, or belong.

@@ -316,7 +316,11 @@ private:
             // Something else may have been mapped there since.
             const record& r = *unknown[i];
             if (!file.build_id_known || file.inode != r.inode || file.device != r.device || at.offset != r.offset) continue;
-            if (r.name_status == name_state::exact && file.path != made_.name(r.name)) continue;
+            if (r.name_status == name_state::exact && file.path != made_.name(r.name)) {  // or it is of one file with a mapping by another path
+                name_buffer name;
+                const auto now = from.find(r.start, {.name = name});
+                if (!now || now->name != made_.name(r.name) || now->inode != r.inode || now->device != r.device || now->offset != r.offset) continue;
+            }
             unknown[i]->id = number_of_id(file.build_id.bytes());
             unknown[i]->build_id_known = true;
         }
@@ -374,6 +378,7 @@ auto basic_snapshot<Allocator>::capture(const maps& from, const capture_options&
     const auto keep = [&](mapping m) {
         above = m.end;
         if (!options.page_sizes) m.page_size = 0;
+        if (!m.file_backed()) m.build_id_known = false;  // that memory without a file has none only one back-end says
         name_buffer name;
         // Where the text does not give a name as the kernel has it, the ioctl does, if the mapping is still there.
         if (from.backend() == backend::ioctl && (m.name_status == name_state::ambiguous || m.name_status == name_state::too_long)) {

@@ -25,7 +25,7 @@ namespaces=$(cat "$source"/include/procmap/*.hpp |
 "$clang" -std=c++20 -fsyntax-only -I"$source/include" -Xclang -ast-list "$work/all.cpp" >"$work/list"
 # shellcheck disable=SC2086  # one word for each namespace
 public=$(printf '%s|' $namespaces)
-grep -E "^procmap::((${public%|})::)?[a-zA-Z_0-9]+\$" "$work/list" | grep -vxE "procmap::(v[0-9]+_[0-9]+|detail|${public%|})" >"$work/names"
+grep -E "^procmap::((${public%|})::)?[a-zA-Z_0-9]+\$" "$work/list" | grep -vxE "procmap::(v[0-9]+_[0-9]+|detail|${public%|})|procmap::.*::detail" >"$work/names"
 # Of operators only those that are no friends, which a class brings along; they stand in the first column.
 for header in "$source"/include/procmap/*.hpp; do
     awk '/^namespace procmap::inline PROCMAP_ABI::[a-z]* {/ { split($0, at, "::"); sub(/ {/, "", at[3]); space = at[3] "::" }
