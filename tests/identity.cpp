@@ -1,15 +1,13 @@
 // Which file is mapped, and which build ID it has: real files, processes, mount namespaces and attempts to mislead, compared
 // with readelf, eu-addr2line, and what a fresh query of the kernel says.
 #define DOCTEST_CONFIG_IMPLEMENT
+#include "elf_files.hpp"
 #include "support.hpp"
 
 #include <dlfcn.h>
-#include <elf.h>
 #include <linux/bpf.h>
-#include <sched.h>
 #include <sys/auxv.h>
 #include <sys/inotify.h>
-#include <sys/mount.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
@@ -120,76 +118,10 @@ std::string map_files_path(pid_t pid, const record& r) {
     return "/proc/" + std::to_string(pid) + name;
 }
 
-// ---- ELF files
-
-build_id id_of(std::string_view bytes) { return build_id{std::as_bytes(std::span{bytes.data(), bytes.size()})}; }
-
-std::string hex_of(const build_id& id) {
-    std::string text;
-    print([&text](std::string_view digits) { text += digits; }, id);
-    return text;
-}
-
-constexpr std::uint64_t elf_base = 0x400000;
-constexpr off_t id_offset = sizeof(Elf64_Ehdr) + 2 * sizeof(Elf64_Phdr) + sizeof(Elf64_Nhdr) + 4;
-
-/// A small ELF file in this machine's byte order: one segment to load, and a build-ID note.
-std::string small_elf(std::string_view id) {
-    Elf64_Ehdr head{};
-    std::memcpy(head.e_ident, ELFMAG, SELFMAG);
-    head.e_ident[EI_CLASS] = ELFCLASS64;
-    const std::uint16_t one = 1;
-    head.e_ident[EI_DATA] = *reinterpret_cast<const unsigned char*>(&one) == 1 ? ELFDATA2LSB : ELFDATA2MSB;
-    head.e_ident[EI_VERSION] = EV_CURRENT;
-    head.e_type = ET_DYN;
-    head.e_version = EV_CURRENT;
-    head.e_phoff = sizeof head;
-    head.e_ehsize = sizeof head;
-    head.e_phentsize = sizeof(Elf64_Phdr);
-    head.e_phnum = 2;
-    Elf64_Phdr load{}, note{};
-    load.p_type = PT_LOAD;
-    load.p_flags = PF_R | PF_X;
-    load.p_vaddr = elf_base;
-    load.p_filesz = load.p_memsz = 2 * page;
-    load.p_align = page;
-    note.p_type = PT_NOTE;
-    note.p_offset = sizeof head + 2 * sizeof note;
-    note.p_filesz = note.p_memsz = sizeof(Elf64_Nhdr) + 4 + id.size();
-    note.p_align = 4;
-    Elf64_Nhdr words{};
-    words.n_namesz = 4;
-    words.n_descsz = static_cast<Elf64_Word>(id.size());
-    words.n_type = NT_GNU_BUILD_ID;
-    std::string file;
-    const auto put = [&file](const auto& part) { file.append(reinterpret_cast<const char*>(&part), sizeof part); };
-    put(head), put(load), put(note), put(words);
-    file.append("GNU\0", 4).append(id);
-    file.resize(2 * page);
-    return file;
-}
-
-std::string twenty(char c) { return std::string(20, c); }
-
 /// Writes a new file and gives it the name of an old one.
 void replace(const temporary_directory& in, const std::string& name, std::string_view text) {
     in.write(name + ".new", text);
     REQUIRE(::rename((in / (name + ".new")).c_str(), (in / name).c_str()) == 0);
-}
-
-constexpr std::size_t file_pages = 2;
-
-/// Maps a file; null where that fails.
-char* map_fd(int fd, void* at = nullptr, int protection = PROT_READ | PROT_EXEC) {
-    void* const memory = ::mmap(at, file_pages * page, protection, MAP_PRIVATE | (at != nullptr ? MAP_FIXED : 0), fd, 0);
-    return memory == MAP_FAILED ? nullptr : static_cast<char*>(memory);
-}
-
-char* map_file(const std::string& path, void* at = nullptr, int protection = PROT_READ | PROT_EXEC) {
-    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    char* const memory = fd < 0 ? nullptr : map_fd(fd, at, protection);
-    ::close(fd);
-    return memory;
 }
 
 /// A file that is mapped as long as this lives.
@@ -645,18 +577,6 @@ TEST_CASE("a path over PATH_MAX among good ones is name_unknown, and fails no ot
 }
 
 // ---- other roots
-
-/// In a child: a mount namespace of its own. Mount points of others stay as they are.
-bool own_namespace() {
-    return ::unshare(CLONE_NEWNS) == 0 && ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
-}
-
-/// In a child: writes a file.
-void write_file(const std::string& path, std::string_view text) {
-    const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    ensure(::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()), path.c_str());
-    ::close(fd);
-}
 
 /// A process of an ordinary user that maps `path` after `prepare`, which may say that it cannot.
 template <class Prepare>

@@ -88,7 +88,8 @@ extern "C" int ioctl(int fd, std::remove_const_t<decltype(procmap::detail::ioctl
     const int answer = static_cast<int>(syscall(SYS_ioctl, fd, request, argument));
     if (with_id) {
         const bool inside = counted->start <= address && address < counted->end;
-        if (inside || (answer == 0 && query->vma_start == counted->start)) ++counted->id_queries_of_it;
+        const bool answered = answer == 0 && counted->end != 0 && query->vma_start == counted->start;
+        if (inside || answered) ++counted->id_queries_of_it;
         counted->asking = 0;
     }
     return answer;
@@ -448,9 +449,9 @@ void ask_everyhow(const kind& k) {
     CAPTURE(k.name);
     row line{.kind = k.name};
     int hung = 0;
-    std::uint64_t end = 0;
+    std::uint64_t start = 0, end = 0;
     for (const raw_line& raw : raw_lines(slurp(maps_path(::getpid())).value()))
-        if (raw.start <= k.at && k.at < raw.end) end = raw.end;
+        if (raw.start <= k.at && k.at < raw.end) start = raw.start, end = raw.end;
     REQUIRE(end != 0);
     for (const back_end& b : back_ends()) {
         for (const way& w : ways) {
@@ -459,7 +460,7 @@ void ask_everyhow(const kind& k) {
             const bool asks = may_ask(k, b, w);
             if (k.never_by_name && asks) continue;
             report& r = *new (shared_report()) report{};
-            r.start = k.at;
+            r.start = start;
             r.end = end;
             if (k.before) k.before();
             (void)events_of(k);

@@ -1,5 +1,6 @@
-// Which ELF address a byte of a mapped file has. Real programs and libraries of four linkers are run, patched, torn apart and mapped as
-// data, and compared with nm; where an image lies is known from the process itself. load_bias() alone is given invented layouts.
+// Which ELF address a byte of a mapped file has. Real programs and libraries of four linkers are run, patched, torn apart and
+// mapped as data, and compared with nm; where an image lies is known from the process itself. load_bias() alone is given
+// invented layouts.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include "support.hpp"
 
@@ -29,11 +30,11 @@ namespace elf = procmap::elf;
     } while (false)
 
 // For a test case that builds programs and looks at them with other tools.
-#define NEEDS_TOOLS()                                                                                                            \
-    do {                                                                                                                         \
-        NEEDS_LIVE_MAPS();                                                                                                       \
-        if (!succeeds("command -v cc && command -v nm && command -v readelf")) SKIP("needs a C compiler, nm and readelf");       \
-        if (shop().object(tiny, "-fPIC").empty()) SKIP("the C compiler does not work");                                          \
+#define NEEDS_TOOLS()                                                                                                      \
+    do {                                                                                                                   \
+        NEEDS_LIVE_MAPS();                                                                                                 \
+        if (!succeeds("command -v cc && command -v nm && command -v readelf")) SKIP("needs a C compiler, nm and readelf"); \
+        if (agent_program().empty()) SKIP("the C compiler does not work");                                                 \
     } while (false)
 
 namespace {
@@ -50,17 +51,19 @@ std::string output_of(const std::string& command) {
     return text;
 }
 
-bool succeeds(const std::string& command) { return ::system(("{ " + command + "; } >/dev/null 2>&1").c_str()) == 0; }
+bool succeeds(const std::string& command) {
+    return ::system(("{ " + command + "; } >/dev/null 2>&1").c_str()) == 0;
+}
 
 /// A PT_LOAD by readelf.
 struct load {
     std::uint64_t offset, address, file_size, memory_size;
     int protection;
-    std::uint64_t first() const { return address - address % page; }                                         // page in memory
-    std::uint64_t first_offset() const { return offset - offset % page; }                                    // page in the file
-    std::uint64_t end() const { return (address + file_size + page - 1) / page * page; }                     // of the file's pages
-    std::uint64_t memory_end() const { return (address + memory_size + page - 1) / page * page; }            // with .bss
-    bool holds(std::uint64_t value) const { return value >= first() && value < end(); }                      // in its pages
+    std::uint64_t first() const { return address - address % page; }                               // page in memory
+    std::uint64_t first_offset() const { return offset - offset % page; }                          // page in the file
+    std::uint64_t end() const { return (address + file_size + page - 1) / page * page; }           // of the file's pages
+    std::uint64_t memory_end() const { return (address + memory_size + page - 1) / page * page; }  // with .bss
+    bool holds(std::uint64_t value) const { return value >= first() && value < end(); }            // in its pages
     bool has_byte_at(std::uint64_t at) const { return at >= offset && at - offset < file_size; }
 };
 
@@ -71,8 +74,9 @@ struct symbol {
 
 /// What readelf and nm say of a file.
 struct described {
-    std::vector<load> loads;      // the PT_LOADs that have bytes in the file
-    std::vector<symbol> symbols;  // those that have an address: neither undefined nor absolute, and no offset in thread-local storage
+    std::vector<load> loads;  // the PT_LOADs that have bytes in the file
+    std::vector<symbol>
+        symbols;  // those that have an address: neither undefined nor absolute, and no offset in thread-local storage
 };
 std::map<std::string, described> all_described;
 
@@ -88,13 +92,17 @@ void describe(const std::vector<std::string>& files, bool dynamic = false) {
         if (line.starts_with("File: ")) of = &all_described[line.substr(6)];  // printed of more than one
         unsigned long long offset = 0, address = 0, file_size = 0, memory_size = 0;
         int flags = 0;
-        if (std::sscanf(line.c_str(), " LOAD %llx %llx %*x %llx %llx %n", &offset, &address, &file_size, &memory_size, &flags) < 4) continue;
+        if (std::sscanf(line.c_str(), " LOAD %llx %llx %*x %llx %llx %n", &offset, &address, &file_size, &memory_size, &flags) <
+            4)
+            continue;
         const std::string letters = line.substr(static_cast<std::size_t>(flags), 3);
         const auto has = [&](char c, int protection) { return letters.find(c) != std::string::npos ? protection : 0; };
         const int protection = has('R', PROT_READ) | has('W', PROT_WRITE) | has('E', PROT_EXEC);
         if (file_size != 0) of->loads.push_back({offset, address, file_size, memory_size, protection});
     }
-    for (std::istringstream lines{output_of("nm --format=sysv --defined-only "s + (dynamic ? "-D" : "") + names + " 2>/dev/null")}; std::getline(lines, line);) {
+    for (std::istringstream lines{
+             output_of("nm --format=sysv --defined-only "s + (dynamic ? "-D" : "") + names + " 2>/dev/null")};
+         std::getline(lines, line);) {
         constexpr std::string_view head = "Symbols from ";
         if (line.starts_with(head)) of = &all_described[line.substr(head.size(), line.size() - head.size() - 1)];
         std::vector<std::string> fields;
@@ -103,13 +111,20 @@ void describe(const std::vector<std::string>& files, bool dynamic = false) {
             const auto begin = std::min(cell.find_first_not_of(' '), cell.size());
             fields.push_back(cell.substr(begin, cell.find_last_not_of(' ') + 1 - begin));
         }
-        if (fields.size() < 7 || fields[2].size() != 1 || fields[3] == "TLS" || "aANnUw?-"s.find(fields[2]) != std::string::npos) continue;
-        of->symbols.push_back({fields[0], std::strtoull(fields[1].c_str(), nullptr, 16), std::strtoull(fields[4].c_str(), nullptr, 16)});
+        if (fields.size() < 7 || fields[2].size() != 1 || fields[3] == "TLS" ||
+            "aANnUw?-"s.find(fields[2]) != std::string::npos)
+            continue;
+        of->symbols.push_back(
+            {fields[0], std::strtoull(fields[1].c_str(), nullptr, 16), std::strtoull(fields[4].c_str(), nullptr, 16)});
     }
 }
 
-const std::vector<load>& loads_of(const std::string& file) { return describe({file}), all_described[file].loads; }
-const std::vector<symbol>& symbols_of(const std::string& file) { return describe({file}), all_described[file].symbols; }
+const std::vector<load>& loads_of(const std::string& file) {
+    return describe({file}), all_described[file].loads;
+}
+const std::vector<symbol>& symbols_of(const std::string& file) {
+    return describe({file}), all_described[file].symbols;
+}
 
 std::uint64_t value_of(const std::string& file, const std::string& name) {
     for (const symbol& s : symbols_of(file))
@@ -133,8 +148,9 @@ constexpr source medium{"medium", 60, 3000, 5000, 300, 2000, 1000};
 constexpr source large{"large", 60, 100'000, 50'000, 9000, 300'000, 1'000'000};
 constexpr source many_sections{"many_sections", 100, 0, 0, 0, 0, 0, true};
 constexpr source sizes[] = {
-    {"sizes1", 8, 9000, 100, 100, 100, 100},   {"sizes2", 8, 100, 9000, 1000, 5000, 9000}, {"sizes3", 8, 5000, 5000, 100, 9000, 100},
-    {"sizes4", 8, 100, 100, 2000, 13000, 100}, {"sizes5", 8, 20000, 100, 600, 100, 20000}, {"sizes6", 8, 4096, 4096, 512, 4096, 4096},
+    {"sizes1", 8, 9000, 100, 100, 100, 100},    {"sizes2", 8, 100, 9000, 1000, 5000, 9000},
+    {"sizes3", 8, 5000, 5000, 100, 9000, 100},  {"sizes4", 8, 100, 100, 2000, 13000, 100},
+    {"sizes5", 8, 20000, 100, 600, 100, 20000}, {"sizes6", 8, 4096, 4096, 512, 4096, 4096},
 };
 
 /// A C source with functions and objects in all kinds of sections.
@@ -143,7 +159,8 @@ std::string text_of(const source& s) {
     c << "int anchor = 1;\n";
     for (int i = 0; i < s.count; ++i) {
         const auto in = [&](const char* kind) {
-            return s.own_sections ? "__attribute__((section(\"" + std::string{kind} + '_' + std::to_string(i) + "\"))) " : std::string{};
+            return s.own_sections ? "__attribute__((section(\"" + std::string{kind} + '_' + std::to_string(i) + "\"))) "
+                                  : std::string{};
         };
         c << in("data") << "int d" << i << " = " << i + 1 << ";\n"
           << "static __attribute__((used)) long e" << i << "[2] = {1, 2};\n"
@@ -197,7 +214,9 @@ int main(void) {
             case 'b': result = (unsigned long)&anchor; break;
 #ifndef ALONE
             case 'o': result = anchor_in(dlopen(path, RTLD_NOW)); break;
+#ifdef LM_ID_NEWLM
             case 'n': result = anchor_in(dlmopen(LM_ID_NEWLM, path, RTLD_NOW)); break;
+#endif
             case 'l': dl_iterate_phdr(show, 0); break;
 #endif
             case 'm':
@@ -292,7 +311,7 @@ constexpr layout layouts[] = {
     {"-Wl,--rosegment,-z,max-page-size=65536", "gold"},
     {"-Wl,--no-rosegment", "lld mold"},
     {"-Wl,--no-rosegment,-z,max-page-size=65536", "lld"},
-    {"-Wl,--image-base=0x7fffffe00000", "lld"},          // above where it is loaded: the load bias is negative
+    {"-Wl,--image-base=0x7fffffe00000", "lld"},  // above where it is loaded: the load bias is negative
     {"-Wl,-Ttext-segment=0x7fffffe00000", "bfd gold"},
 };
 
@@ -302,7 +321,8 @@ struct library {
 };
 
 /// Libraries of a source by each linker with each layout. What is missing is reported.
-std::vector<library> libraries(std::span<const source> sources, std::span<const layout> of, const std::string& machine = "", bool say = true) {
+std::vector<library> libraries(std::span<const source> sources, std::span<const layout> of, const std::string& machine = "",
+                               bool say = true) {
     std::vector<library> all;
     std::vector<std::string> commands;
     for (const std::string linker : linkers) {
@@ -315,7 +335,8 @@ std::vector<library> libraries(std::span<const source> sources, std::span<const 
             if (!machine.empty() && std::string{l.options}.find("0x7fffffe00000") != std::string::npos) continue;
             for (const source& s : sources) {
                 all.push_back({"", linker + ' ' + l.options + ' ' + machine + ' ' + s.name, &s});
-                commands.push_back(machine + " -shared -fuse-ld=" + linker + ' ' + l.options + ' ' + shop().object(s, machine + " -fPIC"));
+                commands.push_back(machine + " -shared -fuse-ld=" + linker + ' ' + l.options + ' ' +
+                                   shop().object(s, machine + " -fPIC"));
             }
         }
     }
@@ -335,12 +356,15 @@ std::vector<library> libraries(std::span<const source> sources, std::span<const 
 
 class agent : public process {
 public:
-    explicit agent(const std::string& program, channel_ends ends = {}) : process(start(program, ends)), fd_(ends.parent) { ::close(ends.child); }
+    explicit agent(const std::string& program, channel_ends ends = {}) : process(start(program, ends)), fd_(ends.parent) {
+        ::close(ends.child);
+    }
     ~agent() { ::close(fd_); }
 
     std::string answer(const std::string& command) {
         const std::string line = command + '\n';
-        if (::send(fd_, line.data(), line.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(line.size())) FAIL("the program is gone");
+        if (::send(fd_, line.data(), line.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(line.size()))
+            FAIL("the program is gone");
         std::string text;
         char piece[65536];
         while (text.empty() || text.back() != '\n') {
@@ -358,16 +382,20 @@ public:
         char piece[64];
         ssize_t n = -1;
         for (char last = 0; last != '\n'; last = n > 0 ? piece[n - 1] : '\n')
-            while ((n = ::recv(fd_, piece, sizeof piece, 0)) < 0 && errno == EINTR) {}
+            while ((n = ::recv(fd_, piece, sizeof piece, 0)) < 0 && errno == EINTR) {
+            }
         return n > 0;
     }
     std::uint64_t anchor() { return ask('b'); }
     std::uint64_t open(const std::string& library) { return ask('o', 0, 0, 0, 0, library); }
     std::uint64_t open_apart(const std::string& library) { return ask('n', 0, 0, 0, 0, library); }
-    std::uint64_t map(std::uint64_t at, std::uint64_t length, const std::string& file, std::uint64_t offset, int protection = PROT_READ) {
+    std::uint64_t map(std::uint64_t at, std::uint64_t length, const std::string& file, std::uint64_t offset,
+                      int protection = PROT_READ) {
         return done(ask('m', at, length, offset, protection, file));
     }
-    std::uint64_t anonymous(std::uint64_t at, std::uint64_t length, int protection = PROT_NONE) { return done(ask('a', at, length, 0, protection)); }
+    std::uint64_t anonymous(std::uint64_t at, std::uint64_t length, int protection = PROT_NONE) {
+        return done(ask('a', at, length, 0, protection));
+    }
     void unmap(std::uint64_t at, std::uint64_t length) { done(ask('u', at, length)); }
     void protect(std::uint64_t at, std::uint64_t length, int protection) { done(ask('p', at, length, 0, protection)); }
 
@@ -383,9 +411,11 @@ private:
         ::execl(program.c_str(), program.c_str(), static_cast<char*>(nullptr));
         ::_exit(127);
     }
-    std::uint64_t ask(char what, std::uint64_t at = 0, std::uint64_t length = 0, std::uint64_t offset = 0, int protection = 0, const std::string& path = {}) {
+    std::uint64_t ask(char what, std::uint64_t at = 0, std::uint64_t length = 0, std::uint64_t offset = 0, int protection = 0,
+                      const std::string& path = {}) {
         std::ostringstream command;
-        command << what << std::hex << ' ' << at << ' ' << length << ' ' << offset << ' ' << std::dec << protection << ' ' << path;
+        command << what << std::hex << ' ' << at << ' ' << length << ' ' << offset << ' ' << std::dec << protection << ' '
+                << path;
         return std::strtoull(answer(command.str()).c_str(), nullptr, 16);
     }
     static std::uint64_t done(std::uint64_t result) {
@@ -395,7 +425,9 @@ private:
     int fd_;
 };
 
-std::string agent_program() { return shop().link("-pie " + shop().agent("-fPIE") + ' ' + shop().object(tiny, "-fPIE") + " -ldl", ""); }
+std::string agent_program() {
+    return shop().link("-pie " + shop().agent("-fPIE") + ' ' + shop().object(tiny, "-fPIE") + " -ldl", "");
+}
 
 /// A mapping, by the text of maps.
 struct vma {
@@ -467,7 +499,8 @@ tally ask_about(pid_t pid, const std::vector<sample>& samples, expect how) {
                 sum.unknown += !l.elf_address_known;
                 if ((!wrong && (l.elf_address_known || how == expect::right_if_any)) || complained++ >= 5) continue;
                 std::ostringstream text;
-                text << std::hex << samples[i].address << ": " << *samples[i].what << " of " << *samples[i].where << " is at ELF address " << samples[i].elf_address << ", not ";
+                text << std::hex << samples[i].address << ": " << *samples[i].what << " of " << *samples[i].where
+                     << " is at ELF address " << samples[i].elf_address << ", not ";
                 l.elf_address_known ? text << l.elf_address : text << "unknown";
                 complaints += text.str() + (b == backend::text ? " (text)\n" : " (ioctl)\n");
             }
@@ -480,7 +513,13 @@ tally ask_about(pid_t pid, const std::vector<sample>& samples, expect how) {
     return sum;
 }
 
-void report(const tally& t) { std::printf("%s: %ld symbols compared, %ld answers, %ld wrong, %ld not known\n", test_name(), t.symbols, t.answers, t.wrong, t.unknown); }
+int reports = 0;
+
+void report(const tally& t) {
+    ++reports;
+    std::printf("%s: %ld symbols compared, %ld answers, %ld wrong, %ld not known\n", test_name(), t.symbols, t.answers, t.wrong,
+                t.unknown);
+}
 
 /// A file that is loaded, and what is added to its ELF addresses.
 struct image {
@@ -489,8 +528,8 @@ struct image {
     std::string what;
 };
 
-/// The symbols of images, and the first and last byte of each segment and of each of its pages: those that are still mapped from the
-/// file, where the image has them.
+/// The symbols of images, and the first and last byte of each segment and of each of its pages: those that are still mapped
+/// from the file, where the image has them.
 std::vector<sample> samples_of(pid_t pid, const std::vector<image>& images) {
     const auto all = vmas_of(pid);
     std::vector<sample> samples;
@@ -500,7 +539,9 @@ std::vector<sample> samples_of(pid_t pid, const std::vector<image>& images) {
             const auto in = std::find_if(loads.begin(), loads.end(), [&](const load& l) { return l.holds(value); });
             if (in == loads.end()) return;
             const vma* const v = find(all, i.bias + value);
-            if (v == nullptr || v->file != i.file || v->offset + (i.bias + value - v->start) - in->first_offset() != value - in->first()) return;
+            if (v == nullptr || v->file != i.file ||
+                v->offset + (i.bias + value - v->start) - in->first_offset() != value - in->first())
+                return;
             samples.push_back({i.bias + value, value, is_symbol, &what, &i.what});
         };
         for (const symbol& s : symbols_of(i.file)) {
@@ -510,13 +551,16 @@ std::vector<sample> samples_of(pid_t pid, const std::vector<image>& images) {
         for (const load& l : loads) {
             add(l.address, false, i.what);
             add(l.address + l.file_size - 1, false, i.what);
-            for (std::uint64_t at = l.first() + page; at < l.end(); at += page) add(at, false, i.what), add(at - 1, false, i.what);
+            for (std::uint64_t at = l.first() + page; at < l.end(); at += page)
+                add(at, false, i.what), add(at - 1, false, i.what);
         }
     }
     return samples;
 }
 
-tally compare(const process& of, const std::vector<image>& images, expect how) { return ask_about(of.pid(), samples_of(of.pid(), images), how); }
+tally compare(const process& of, const std::vector<image>& images, expect how) {
+    return ask_about(of.pid(), samples_of(of.pid(), images), how);
+}
 
 // ---- programs
 
@@ -533,7 +577,7 @@ constexpr program_kind program_kinds[] = {
 
 tally compare_programs(const source& s, std::span<const char* const> options, const std::string& machine = "") {
     tally sum;
-    std::vector<std::string> how;
+    std::vector<std::string> commands, how;
     for (const std::string linker : linkers) {
         if (!has_linker(linker)) {
             not_included("no linker " + linker);
@@ -542,10 +586,11 @@ tally compare_programs(const source& s, std::span<const char* const> options, co
         for (const program_kind& kind : program_kinds)
             for (const char* const option : options) {
                 const std::string compile = machine + ' ' + kind.compile;
-                how.push_back(machine + ' ' + kind.link + " -fuse-ld=" + linker + ' ' + option + ' ' + shop().agent(compile) + ' ' + shop().object(s, compile));
+                how.push_back(machine + ' ' + kind.link + " -fuse-ld=" + linker + ' ' + option);
+                commands.push_back(how.back() + ' ' + shop().agent(compile) + ' ' + shop().object(s, compile));
             }
     }
-    const auto files = shop().link_all(how, "");
+    const auto files = shop().link_all(commands, "");
     std::vector<std::string> there;
     std::copy_if(files.begin(), files.end(), std::back_inserter(there), [](const std::string& file) { return !file.empty(); });
     describe(there);
@@ -589,14 +634,18 @@ TEST_CASE("programs of 32 bits") {
 
 TEST_CASE("programs with copies of a library's constants") {
     NEEDS_TOOLS();
-    const std::string object = shop().compile("constants", "extern const int there[]; const int there[700] = {1, 2}; int anchor;", "-fPIC");
-    const std::string program = shop().compile("copies", "extern const int there[700]; int elsewhere(int i) { return there[i]; }", "-fno-pie");
+    const std::string object =
+        shop().compile("constants", "extern const int there[]; const int there[700] = {1, 2}; int anchor;", "-fPIC");
+    const std::string program =
+        shop().compile("copies", "extern const int there[700]; int elsewhere(int i) { return there[i]; }", "-fno-pie");
     tally sum;
     for (const std::string linker : linkers) {
         if (!has_linker(linker)) continue;
         const std::string of = shop().link("-shared -fuse-ld=" + linker + ' ' + object, ".so");
-        const std::string how = "-no-pie -fuse-ld=" + linker + ' ' + shop().agent("-fno-pie") + ' ' + program + ' ' + shop().object(sizes[0], "-fno-pie");
-        const std::string file = of.empty() ? "" : shop().link(how + ' ' + of, "");
+        const std::string how = "-no-pie -fuse-ld=" + linker;
+        const std::string objects =
+            ' ' + shop().agent("-fno-pie") + ' ' + program + ' ' + shop().object(sizes[0], "-fno-pie") + ' ';
+        const std::string file = of.empty() ? "" : shop().link(how + objects + of, "");
         if (file.empty()) {
             not_included("does not link: " + how);
             continue;
@@ -633,13 +682,15 @@ TEST_CASE("libraries: by each linker with each layout of segments") {
 TEST_CASE("libraries with large data, with many sections, and of sizes that leave segments one page or several") {
     NEEDS_TOOLS();
     agent a{agent_program()};
-    const auto all = libraries(std::array{large, many_sections, sizes[1], sizes[2], sizes[4], sizes[5]}, std::span{layouts}.first(2));
+    const auto all =
+        libraries(std::array{large, many_sections, sizes[1], sizes[2], sizes[4], sizes[5]}, std::span{layouts}.first(2));
     report(compare(a, open_all(a, all), expect::known));
 }
 
 TEST_CASE("libraries of 32 bits") {
     NEEDS_TOOLS();
-    const std::string program = shop().link("-m32 -pie " + shop().agent("-m32 -fPIE") + ' ' + shop().object(tiny, "-m32 -fPIE") + " -ldl", "");
+    const std::string program =
+        shop().link("-m32 -pie " + shop().agent("-m32 -fPIE") + ' ' + shop().object(tiny, "-m32 -fPIE") + " -ldl", "");
     if (program.empty()) return not_included("no C library of 32 bits");
     agent a{program};
     report(compare(a, open_all(a, libraries(std::array{sizes[0], tiny}, layouts, "-m32", false)), expect::known));
@@ -648,7 +699,8 @@ TEST_CASE("libraries of 32 bits") {
 TEST_CASE("libraries of this system, by their dynamic symbols") {
     NEEDS_TOOLS();
     agent a{agent_program()};
-    for (const char* name : {"libm.so.6", "libstdc++.so.6", "libcrypto.so.3", "libssl.so.3", "libz.so.1", "libpython3.11.so.1.0"})
+    for (const char* name :
+         {"libm.so.6", "libstdc++.so.6", "libcrypto.so.3", "libssl.so.3", "libz.so.1", "libpython3.11.so.1.0"})
         (void)a.open(name);  // has no anchor
     std::istringstream loaded{a.answer("l 0 0 0 0")};
     std::vector<image> images;
@@ -668,22 +720,29 @@ TEST_CASE("libraries of this system, by their dynamic symbols") {
 }
 
 /// Some libraries of each linker with each layout: few symbols, segments of one page and of several.
-std::vector<library> some_libraries() { return libraries(std::array{tiny, sizes[0], sizes[3]}, layouts, "", false); }
+std::vector<library> some_libraries() {
+    return libraries(std::array{tiny, sizes[0], sizes[3]}, layouts, "", false);
+}
 
-std::uint64_t first_page(const library& l) { return loads_of(l.file).front().first(); }
+std::uint64_t first_page(const library& l) {
+    return loads_of(l.file).front().first();
+}
 
 TEST_CASE("code that is patched, and data that is executable: permissions say nothing") {
     NEEDS_TOOLS();
     agent a{agent_program()};
     const auto images = open_all(a, some_libraries());
-    constexpr int protections[] = {PROT_READ | PROT_WRITE | PROT_EXEC, PROT_READ | PROT_WRITE, PROT_NONE, PROT_READ, PROT_READ | PROT_EXEC};
+    constexpr int protections[] = {PROT_READ | PROT_WRITE | PROT_EXEC, PROT_READ | PROT_WRITE, PROT_NONE, PROT_READ,
+                                   PROT_READ | PROT_EXEC};
     std::size_t next = 0;
     for (const image& i : images)
-        for (const load& l : loads_of(i.file)) a.protect(i.bias + l.first(), l.end() - l.first(), PROT_READ | PROT_WRITE | PROT_EXEC);
+        for (const load& l : loads_of(i.file))
+            a.protect(i.bias + l.first(), l.end() - l.first(), PROT_READ | PROT_WRITE | PROT_EXEC);
     tally sum = compare(a, images, expect::known);
     for (const image& i : images)
         for (const load& l : loads_of(i.file))
-            for (std::uint64_t at = l.first(); at < l.end(); at += page) a.protect(i.bias + at, page, protections[next++ % std::size(protections)]);
+            for (std::uint64_t at = l.first(); at < l.end(); at += page)
+                a.protect(i.bias + at, page, protections[next++ % std::size(protections)]);
     sum += compare(a, images, expect::known);
     report(sum);
 }
@@ -707,7 +766,8 @@ TEST_CASE("a library that is loaded twice, under one name, two names of one file
         add(copy, a.open(copy));
         add(l.file, a.open_apart(l.file));
         add(other, a.open_apart(other));
-        CHECK(images.size() == 4);
+        CHECK(images.size() >= 2);
+        if (images.size() < 4) not_included("no other namespace of the dynamic linker");
         sum += compare(a, images, expect::known);
     }
     report(sum);
@@ -718,7 +778,9 @@ TEST_CASE("a library that is loaded twice, under one name, two names of one file
 /// What a loader that maps the whole image at first leaves in the holes between segments.
 enum class holes { empty, readable, protected_pages };
 
-std::uint64_t span_of(const library& l) { return loads_of(l.file).back().memory_end() - first_page(l); }
+std::uint64_t span_of(const library& l) {
+    return loads_of(l.file).back().memory_end() - first_page(l);
+}
 
 /// Loads a library so that its first page is `at`.
 image load_at(agent& a, const library& l, std::uint64_t at, holes h = holes::empty) {
@@ -730,7 +792,8 @@ image load_at(agent& a, const library& l, std::uint64_t at, holes h = holes::emp
             if (loads[k].memory_end() < loads[k + 1].first())
                 a.protect(bias + loads[k].memory_end(), loads[k + 1].first() - loads[k].memory_end(), PROT_NONE);
     for (const load& s : loads) {
-        if (h == holes::empty || &s != &loads.front()) a.map(bias + s.first(), s.end() - s.first(), l.file, s.first_offset(), s.protection);
+        if (h == holes::empty || &s != &loads.front())
+            a.map(bias + s.first(), s.end() - s.first(), l.file, s.first_offset(), s.protection);
         if (s.memory_end() > s.end()) a.anonymous(bias + s.end(), s.memory_end() - s.end(), s.protection);
     }
     return {l.file, bias, l.what};
@@ -771,7 +834,8 @@ TEST_CASE("in the holes of an image, no byte has an address that is not its own"
         const image i = load_at(a, l, a.anonymous(0, span_of(l) + 2 * room) + room, holes::readable);
         const auto& loads = loads_of(l.file);
         for (std::size_t k = 0; k + 1 < loads.size(); ++k)
-            for (std::uint64_t at = loads[k].memory_end(); at < loads[k + 1].first(); at += std::max<std::uint64_t>(page, (loads[k + 1].first() - loads[k].memory_end()) / 16 / page * page)) {
+            for (std::uint64_t at = loads[k].memory_end(); at < loads[k + 1].first();
+                 at += std::max<std::uint64_t>(page, (loads[k + 1].first() - loads[k].memory_end()) / 16 / page * page)) {
                 const std::uint64_t offset = at - loads[0].first() + loads[0].first_offset() + 99;
                 sample s{i.bias + at + 99, UINT64_MAX, false, &l.what, &l.what};
                 for (const load& o : loads)
@@ -840,7 +904,8 @@ TEST_CASE("the first page of the file mapped as data where another image would b
                 if (which >= shifts.size()) return;
                 const std::uint64_t at = i.bias + first_page(l) + (above ? shifts[which] : -shifts[which]);
                 const auto vmas = vmas_of(a.pid());
-                if (const vma* v = find(vmas, at); v == nullptr || v->file.empty()) a.map(at, page, l.file, loads_of(l.file)[0].first_offset());
+                if (const vma* v = find(vmas, at); v == nullptr || v->file.empty())
+                    a.map(at, page, l.file, loads_of(l.file)[0].first_offset());
             });
     report(sum);
 }
@@ -856,7 +921,8 @@ TEST_CASE("the first page of the file mapped as data below an image that lacks i
                                        if (which >= shifts.size()) return;
                                        const load& s = last ? loads_of(l.file).back() : loads_of(l.file).front();
                                        a.unmap(i.bias + s.first(), s.end() - s.first());
-                                       a.map(i.bias + first_page(l) - shifts[which], page, l.file, loads_of(l.file)[0].first_offset());
+                                       a.map(i.bias + first_page(l) - shifts[which], page, l.file,
+                                             loads_of(l.file)[0].first_offset());
                                    });
     report(sum);
 }
@@ -939,7 +1005,7 @@ TEST_CASE("any pages of a file that are mapped as data") {
     agent a{agent_program()};
     tally sum;
     const auto all = some_libraries();
-    for (const std::uint64_t pages : {1, 2, 3}) {
+    for (const std::uint64_t pages : {1u, 2u, 3u}) {
         std::vector<sample> samples;
         for (const library& l : all) {
             const std::uint64_t size = (std::filesystem::file_size(l.file) + page - 1) / page * page;
@@ -956,6 +1022,13 @@ TEST_CASE("any pages of a file that are mapped as data") {
         sum += t;
     }
     report(sum);
+}
+
+TEST_CASE("of all, more than ten thousand symbols were compared") {
+    NEEDS_TOOLS();
+    if (reports < 17) return not_included("not all test cases were run");
+    CHECK(total.symbols > 10'000);
+    CHECK(total.wrong == 0);
 }
 
 // ---- load_bias() alone, in invented address spaces
@@ -975,8 +1048,8 @@ constexpr std::array packed{segment_of(0, 0, 0x1800), segment_of(0x1800, 0x2800,
 constexpr std::array in_one_page{segment_of(0, 0, 0x300), segment_of(0x300, 0x1300, 0x300), segment_of(0x600, 0x2600, 0x300),
                                  segment_of(0x900, 0x3900, 0x300)};
 /// The same with pages of 64 kB, the last segment longer.
-constexpr std::array wide_apart{segment_of(0, 0, 0x1800), segment_of(0x1800, 0x11800, 0x1900), segment_of(0x3100, 0x23100, 0x900),
-                                segment_of(0x3a00, 0x33a00, 0x1000)};
+constexpr std::array wide_apart{segment_of(0, 0, 0x1800), segment_of(0x1800, 0x11800, 0x1900),
+                                segment_of(0x3100, 0x23100, 0x900), segment_of(0x3a00, 0x33a00, 0x1000)};
 
 /// Mappings, ascending.
 struct space {
@@ -990,7 +1063,8 @@ struct space {
         mapped[i] = {.start = start, .end = start + pages * kb4, .offset = offset, .same_file = same_file};
         return *this;
     }
-    constexpr space& load(std::span<const elf::segment> loads, std::uint64_t bias, std::size_t first = 0, std::size_t last = SIZE_MAX) {
+    constexpr space& load(std::span<const elf::segment> loads, std::uint64_t bias, std::size_t first = 0,
+                          std::size_t last = SIZE_MAX) {
         for (std::size_t k = first; k < loads.size() && k <= last; ++k) {
             const auto& s = loads[k];
             const std::uint64_t begin = s.offset / kb4 * kb4;
@@ -1006,8 +1080,8 @@ struct space {
 };
 
 /// What is found of a mapping at `start`, which has `pages` and begins at `offset` in the file.
-constexpr elf::placement placed(std::span<const elf::segment> loads, const space& s, std::uint64_t start, std::uint64_t pages, std::uint64_t offset,
-                                bool confirm = false, int* asked = nullptr) {
+constexpr elf::placement placed(std::span<const elf::segment> loads, const space& s, std::uint64_t start, std::uint64_t pages,
+                                std::uint64_t offset, bool confirm = false, int* asked = nullptr) {
     return elf::load_bias(
         loads, start, start + pages * kb4, offset, kb4,
         [&](std::uint64_t address, elf::neighbour& n) {
@@ -1017,22 +1091,26 @@ constexpr elf::placement placed(std::span<const elf::segment> loads, const space
         confirm);
 }
 /// The same of a mapping of the space, which must be there.
-constexpr elf::placement placed(std::span<const elf::segment> loads, const space& s, std::uint64_t start, bool confirm = false) {
+constexpr elf::placement placed(std::span<const elf::segment> loads, const space& s, std::uint64_t start,
+                                bool confirm = false) {
     for (std::size_t i = 0; i < s.count; ++i)
-        if (s.mapped[i].start == start) return placed(loads, s, start, (s.mapped[i].end - start) / kb4, s.mapped[i].offset, confirm);
+        if (s.mapped[i].start == start)
+            return placed(loads, s, start, (s.mapped[i].end - start) / kb4, s.mapped[i].offset, confirm);
     return {.how = elf::placing::data, .bias = 1};
 }
 
-constexpr bool is(const elf::placement& p, elf::placing how, std::uint64_t bias = 0) { return p.how == how && p.bias == bias; }
+constexpr bool is(const elf::placement& p, elf::placing how, std::uint64_t bias = 0) {
+    return p.how == how && p.bias == bias;
+}
 using enum elf::placing;
 
 TEST_CASE("of two segments that share a page, each mapping of it has the bias of its own") {
     CHECK_TWICE([] {
         const space s = space{}.load(packed, base);
-        return is(placed(packed, s, base + 0x5000), loaded, base)          // the page alone: segment 2, or the head of 3
+        return is(placed(packed, s, base + 0x5000), loaded, base)           // the page alone: segment 2, or the head of 3
                && is(placed(packed, s, base + 0x6000, true), loaded, base)  // two pages: segment 3
-               && is(placed(packed, s, base + 0x6000, 1, 0x3000), loaded, base)
-               && is(placed(packed, s, base + 0x1000, 1, 0x1000), loaded, base)   // the tail of 0
+               && is(placed(packed, s, base + 0x6000, 1, 0x3000), loaded, base) &&
+               is(placed(packed, s, base + 0x1000, 1, 0x1000), loaded, base)      // the tail of 0
                && is(placed(packed, s, base + 0x2000, 1, 0x1000), loaded, base);  // the head of 1
     });
 }
@@ -1062,7 +1140,7 @@ TEST_CASE("the file's first page directly below an image does not move it, nor d
     CHECK_TWICE([] {
         for (const std::uint64_t at : {base - kb4, base - 2 * kb4, base + 8 * kb4}) {
             const space s = space{}.load(packed, base).add(at, 1, 0);
-            for (const std::uint64_t k : {5, 2, 1, 6})
+            for (const std::uint64_t k : {5u, 2u, 1u, 6u})
                 if (!is(placed(packed, s, base + k * kb4, 1, k == 1 || k == 2 ? 0x1000 : 0x3000), loaded, base)) return false;
         }
         return true;
@@ -1074,7 +1152,8 @@ TEST_CASE("the first page below, and each page of the image a mapping of its own
         for (std::size_t without = 0; without <= 4; ++without) {
             space s = space{}.add(base - kb4, 1, 0);
             for (std::size_t k = 0; k < 4; ++k)
-                for (std::uint64_t p = packed[k].offset / kb4; k != without && p * kb4 < packed[k].offset + packed[k].file_size; ++p)
+                for (std::uint64_t p = packed[k].offset / kb4; k != without && p * kb4 < packed[k].offset + packed[k].file_size;
+                     ++p)
                     s.add(base + (packed[k].address - packed[k].offset) + p * kb4, 1, p * kb4);
             for (std::size_t i = 1; i < s.count; ++i)
                 if (const auto p = placed(packed, s, s.mapped[i].start); p.how == loaded && p.bias != base) return false;
@@ -1168,7 +1247,9 @@ TEST_CASE("no more mappings than the bound are looked at between possible images
             return placed(far_apart, s, base, 1, 0);  // segment 0, or 1 of an image 2 MB lower
         };
         for (const bool same_file : {false, true})
-            if (!is(among(elf::most_neighbours - 1, same_file), loaded, base) || is(among(elf::most_neighbours + 1, same_file), data)) return false;
+            if (!is(among(elf::most_neighbours - 1, same_file), loaded, base) ||
+                is(among(elf::most_neighbours + 1, same_file), data))
+                return false;
         return true;
     });
 }
@@ -1183,11 +1264,12 @@ TEST_CASE("segments that cannot be used leave everything unknown") {
                    is(placed(loads, s, base, 2, 0), unknown) && is(placed(loads, s, base, 100, 0), unknown);
         };
         const space s = space{}.load(packed, base);
-        return elf::loadable(packed, kb4) && bad([](auto& l) { std::swap(l[0], l[1]); })       // not ascending
-               && bad([](auto& l) { l[2].address += 16; })                                     // not congruent
+        return elf::loadable(packed, kb4) && bad([](auto& l) { std::swap(l[0], l[1]); })  // not ascending
+               && bad([](auto& l) { l[2].address += 16; })                                // not congruent
                && bad([](auto& l) { l[1].file_size = 0; }) && bad([](auto& l) { l[3].type = elf::segment::note; }) &&
-               bad([](auto& l) { l[3].file_size = UINT64_MAX - 100; }) && bad([](auto& l) { l[3].file_size = UINT64_MAX - 0x3900 - kb4 + 1; }) &&
-               is(placed({}, s, base, 2, 0), unknown) && is(placed(packed, s, base, 0, 0), unknown) && !elf::loadable({}, kb4) &&
+               bad([](auto& l) { l[3].file_size = UINT64_MAX - 100; }) &&
+               bad([](auto& l) { l[3].file_size = UINT64_MAX - 0x3900 - kb4 + 1; }) && is(placed({}, s, base, 2, 0), unknown) &&
+               is(placed(packed, s, base, 0, 0), unknown) && !elf::loadable({}, kb4) &&
                !elf::loadable(packed, 0x10000);  // linked for smaller pages
     });
 }
@@ -1202,15 +1284,19 @@ TEST_CASE("a load bias is modulo 2^64: addresses in the file above those in memo
         for (const auto& loads : {high, top}) {
             const std::uint64_t bias = base - loads[0].address;
             const space s = space{}.load(loads, bias);
-            if (!is(placed(loads, s, base + 0x5000), loaded, bias) || !is(placed(loads, s, base, true), loaded, bias)) return false;
+            if (!is(placed(loads, s, base + 0x5000), loaded, bias) || !is(placed(loads, s, base, true), loaded, bias))
+                return false;
             const auto p = placed(loads, s, base + 0x5000);
             if (!elf::address_of(loads, p, base + 0x5010, 0x3010, kb4, found) || found != loads[2].address + 0x10) return false;
-            if (!elf::in_image(loads, loads[3].address + 0x16ff, kb4) || elf::in_image(loads, loads[0].address - 1, kb4)) return false;
+            if (!elf::in_image(loads, loads[3].address + 0x16ff, kb4) || elf::in_image(loads, loads[0].address - 1, kb4))
+                return false;
         }
         // An image at the end of the address space, and one at its beginning: a possible image would wrap.
         const space last = space{}.load(packed, UINT64_MAX - 0x7fff), first = space{}.load(packed, 0);
         return is(placed(packed, last, UINT64_MAX - 0x2fff, 1, 0x3000), loaded, UINT64_MAX - 0x7fff) &&
-               is(placed(packed, first, 0x1000, 1, 0x1000).how == loaded ? placed(packed, first, 0x1000, 1, 0x1000) : elf::placement{loaded, 0}, loaded, 0);
+               is(placed(packed, first, 0x1000, 1, 0x1000).how == loaded ? placed(packed, first, 0x1000, 1, 0x1000)
+                                                                         : elf::placement{loaded, 0},
+                  loaded, 0);
     });
 }
 
@@ -1226,19 +1312,20 @@ TEST_CASE("more of the file in the hole after the first segment belongs to the i
         return image && is(nowhere, data)  // a whole file that is mapped as data
                && elf::address_of(wide_apart, nowhere, base + 0x1900, 0x1900, kb4, found) && found == 0x11900 &&
                !elf::address_of(wide_apart, nowhere, base + 0x5000, 0x5000, kb4, found) &&
-               is(placed(wide_apart, s, base, 17, 0), loaded, base) && is(placed(wide_apart, s, base, 18, 0), data);  // over the next segment
+               is(placed(wide_apart, s, base, 17, 0), loaded, base) &&
+               is(placed(wide_apart, s, base, 18, 0), data);  // over the next segment
     });
 }
 
 TEST_CASE("segments of one distance are one mapping with what lies between them") {
     CHECK_TWICE([] {
         // As bfd links for pages of 64 kB: the first three segments lie in the file as in memory.
-        constexpr std::array loads{segment_of(0, 0, 0x500), segment_of(0x10000, 0x10000, 0x100), segment_of(0x20000, 0x20000, 0x100),
-                                   segment_of(0x2fe00, 0x3fe00, 0x400)};
+        constexpr std::array loads{segment_of(0, 0, 0x500), segment_of(0x10000, 0x10000, 0x100),
+                                   segment_of(0x20000, 0x20000, 0x100), segment_of(0x2fe00, 0x3fe00, 0x400)};
         const space apart = space{}.load(loads, base);
-        const space whole = space{}.add(base, 47, 0).load(loads, base, 3);       // one mapping from 0 to 2, and the rest of its hole
+        const space whole = space{}.add(base, 47, 0).load(loads, base, 3);  // one mapping from 0 to 2, and the rest of its hole
         space some = space{}.load(loads, base, 1, 1).load(loads, base, 3);
-        some.add(base, 16, 0).add(base + 0x11000, 0x1e, 0x11000);                // 2 begins in the middle of a mapping
+        some.add(base, 16, 0).add(base + 0x11000, 0x1e, 0x11000);  // 2 begins in the middle of a mapping
         for (const space& s : {apart, whole, some})
             if (!is(placed(loads, s, base + 0x3f000), loaded, base)) return false;
         return is(placed(loads, whole, base), loaded, base) && is(placed(loads, some, base + 0x11000), loaded, base);
@@ -1247,8 +1334,15 @@ TEST_CASE("segments of one distance are one mapping with what lies between them"
 
 TEST_CASE("an address is in the image where a page of a segment is, and not in a hole") {
     CHECK_TWICE([] {
-        for (const auto [address, inside] : {std::pair{0x0u, true}, {0x1fffu, true}, {0x2000u, true}, {0x3fffu, true}, {0x4000u, false},
-                                             {0x4fffu, false}, {0x5000u, true}, {0x7fffu, true}, {0x8000u, false}})
+        for (const auto [address, inside] : {std::pair{0x0u, true},
+                                             {0x1fffu, true},
+                                             {0x2000u, true},
+                                             {0x3fffu, true},
+                                             {0x4000u, false},
+                                             {0x4fffu, false},
+                                             {0x5000u, true},
+                                             {0x7fffu, true},
+                                             {0x8000u, false}})
             if (elf::in_image(packed, address, kb4) != inside) return false;
         return !elf::in_image({}, 0, kb4) && elf::in_image(packed, 0xffff, 0x10000);
     });
@@ -1257,14 +1351,17 @@ TEST_CASE("an address is in the image where a page of a segment is, and not in a
 TEST_CASE("a byte of a file that is mapped as data has the address of the one segment that has it") {
     CHECK_TWICE([] {
         std::uint64_t a = 0;
-        const auto at = [&a](std::uint64_t offset, std::uint64_t address) { return a = 0, elf::address_in_file(packed, offset, a) && a == address; };
+        const auto at = [&a](std::uint64_t offset, std::uint64_t address) {
+            return a = 0, elf::address_in_file(packed, offset, a) && a == address;
+        };
         auto two = packed;
         two[2].offset = 0x2fff, two[2].address = 0x4fff;  // its first byte is also the last of segment 1
         auto other = packed;
         for (auto& s : other) s.type = elf::segment::note;
-        return at(0, 0) && at(0x17ff, 0x17ff) && at(0x1800, 0x2800) && at(0x2fff, 0x3fff) && at(0x3000, 0x5000) && at(0x38ff, 0x58ff) &&
-               at(0x3900, 0x6900) && at(0x48ff, 0x78ff) && !elf::address_in_file(packed, 0x4900, a) && !elf::address_in_file(two, 0x2fff, a) &&
-               elf::address_in_file(two, 0x2ffe, a) && !elf::address_in_file(other, 0, a) && !elf::address_in_file({}, 0, a);
+        return at(0, 0) && at(0x17ff, 0x17ff) && at(0x1800, 0x2800) && at(0x2fff, 0x3fff) && at(0x3000, 0x5000) &&
+               at(0x38ff, 0x58ff) && at(0x3900, 0x6900) && at(0x48ff, 0x78ff) && !elf::address_in_file(packed, 0x4900, a) &&
+               !elf::address_in_file(two, 0x2fff, a) && elf::address_in_file(two, 0x2ffe, a) &&
+               !elf::address_in_file(other, 0, a) && !elf::address_in_file({}, 0, a);
     });
 }
 
@@ -1276,9 +1373,11 @@ TEST_CASE("a mapping that is only possibly an image gives the addresses that it 
             return elf::address_of(packed, p, base + value, offset, kb4, a) && a == value;
         };
         // In the page that segments 0 and 1 share, mapped with 0: the last byte of 0 and the first of 1.
-        return knows(maybe, 0x17ff, 0x17ff) && !knows(maybe, 0x1800, 0x1800) && knows(certain, 0x1800, 0x1800) && knows(certain, 0x17ff, 0x17ff) &&
-               !knows(maybe, 0x7900, 0x4900) && knows(certain, 0x7900, 0x4900) &&  // padding of the last page
-               !knows(certain, 0x4000, 0x4000) && !knows(none, 0, 0) && elf::address_of(packed, file, 0, 0x1800, kb4, a) && a == 0x2800;
+        return knows(maybe, 0x17ff, 0x17ff) && !knows(maybe, 0x1800, 0x1800) && knows(certain, 0x1800, 0x1800) &&
+               knows(certain, 0x17ff, 0x17ff) && !knows(maybe, 0x7900, 0x4900) &&
+               knows(certain, 0x7900, 0x4900) &&  // padding of the last page
+               !knows(certain, 0x4000, 0x4000) && !knows(none, 0, 0) && elf::address_of(packed, file, 0, 0x1800, kb4, a) &&
+               a == 0x2800;
     });
 }
 
@@ -1378,7 +1477,8 @@ public:
             std::uint64_t at = w.bias + w.loads[0].address + (below(2) == 0 ? -kb4 * (1 + below(3)) : (below(80) - 40) * kb4);
             const int kind = w.kinds++;
             const bool same_file = below(5) != 0;
-            for (std::uint64_t p = 0; p < count; ++p, at += kb4) w.pages.try_emplace(at, world::shown{(first + p) * kb4, kind, same_file, false});
+            for (std::uint64_t p = 0; p < count; ++p, at += kb4)
+                w.pages.try_emplace(at, world::shown{(first + p) * kb4, kind, same_file, false});
         }
     }
     void take_away(world& w) {
@@ -1403,7 +1503,8 @@ outcome judge(const world& w) {
     outcome sum;
     const auto all = w.mappings();
     const auto next = [&](std::uint64_t address, elf::neighbour& n) {
-        const auto at = std::upper_bound(all.begin(), all.end(), address, [](std::uint64_t a, const auto& m) { return a < m.first.end; });
+        const auto at =
+            std::upper_bound(all.begin(), all.end(), address, [](std::uint64_t a, const auto& m) { return a < m.first.end; });
         if (at == all.end()) return false;
         n = at->first;
         return true;
@@ -1452,7 +1553,8 @@ TEST_CASE("random images with data of the same file around them, or with pages m
             const outcome o = judge(w);
             sum.right += o.right, sum.wrong += o.wrong, sum.unknown += o.unknown;
         }
-        std::printf("random images with %s: %ld right, %ld wrong, %ld not known\n", missing ? "pages missing" : "data around them", sum.right, sum.wrong, sum.unknown);
+        std::printf("random images with %s: %ld right, %ld wrong, %ld not known\n",
+                    missing ? "pages missing" : "data around them", sum.right, sum.wrong, sum.unknown);
         CHECK(sum.wrong == 0);
         CHECK(sum.right > sum.unknown);
     }
@@ -1463,6 +1565,7 @@ TEST_CASE("random images with data of the same file around them, or with pages m
 int main(int argc, char** argv) {
     const int status = support::run(argc, argv);
     the_shop.reset();
-    std::printf("%ld symbols compared, %ld answers, %ld wrong, %ld not known\n", total.symbols, total.answers, total.wrong, total.unknown);
+    std::printf("%ld symbols compared, %ld answers, %ld wrong, %ld not known\n", total.symbols, total.answers, total.wrong,
+                total.unknown);
     return status;
 }

@@ -184,7 +184,7 @@ private:
     void read(known_file& f) {
         if (f.read) return;
         image_facts facts;
-        if (!read_file(f.pin.borrow(), f.version, f.way, facts)) return;  // nothing is known, and it is tried again the next time
+        if (!read_file(f.pin.borrow(), f.way, facts)) return;  // nothing is known, and it is tried again the next time
         f.read = true;
         f.facts.loads.swap(facts.loads);
         if (f.facts.id_known && !f.facts.id.empty()) return;
@@ -192,8 +192,8 @@ private:
         f.facts.id_known = facts.id_known;
     }
 
-    bool read_file(borrowed_fd path_fd, const file_version& version, build_id_source way, image_facts& facts) {
-        const unique_fd file = reopen(path_fd, version);
+    bool read_file(borrowed_fd path_fd, build_id_source way, image_facts& facts) {
+        const unique_fd file = reopen(path_fd);
         if (!file) return false;  // not permitted, or no descriptor free
         ++reads_;
         return read_image(file_source{file.borrow()}, way, facts);
@@ -293,7 +293,7 @@ private:
         }
         // Of a file of that build ID the segments may be others than the mapped ones, which the mappings show.
         if (image_facts facts; missing() && a.id_known && found.path_fd && !found.never_read &&
-                               read_file(found.path_fd.borrow(), found.version, found.way, facts) && facts.id == a.id)
+                               read_file(found.path_fd.borrow(), found.way, facts) && facts.id == a.id)
             take(q, facts, m, a);
         a.if_agreed = true;
         if (!q.id) a.id = {}, a.id_known = false;

@@ -78,15 +78,11 @@ inline bool read_version(borrowed_fd fd, file_version& v) noexcept {
     return true;
 }
 
-/// Opens for reading what an O_PATH descriptor stands for. The descriptor's number is another one's in a thread with descriptors of its
-/// own, so the result is compared.
-[[nodiscard]] inline unique_fd reopen(borrowed_fd fd, const file_version& expected) noexcept {
+/// Opens for reading what an O_PATH descriptor stands for.
+[[nodiscard]] inline unique_fd reopen(borrowed_fd fd) noexcept {
     path_buffer path;
     own_fd_path(fd, "fd", path);
-    unique_fd file{::openat(AT_FDCWD, path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | O_LARGEFILE)};
-    file_version v;
-    if (!file || !read_version(file.borrow(), v) || v.inode != expected.inode || v.device != expected.device || !v.regular) return {};
-    return file;
+    return unique_fd{::openat(AT_FDCWD, path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | O_LARGEFILE)};
 }
 
 /// What proves that a file is the mapped one.

@@ -5,8 +5,11 @@
 #include <elf.h>
 #include <fcntl.h>
 #include <link.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -146,6 +149,43 @@ std::string ask_kernel(std::uint64_t at, std::uint32_t room, int expected) {
     return "answers " + std::to_string(WEXITSTATUS(status)) + ", not " + std::to_string(expected);
 }
 
+// ---- a socket with data
+
+/// Two ends of a connection, one of them mapped, with bytes waiting in it.
+struct mapped_socket {
+    int here = -1;
+    void* memory = MAP_FAILED;
+    ssize_t sent = 0;
+
+    mapped_socket() {
+        sockaddr_in address{};
+        address.sin_family = AF_INET;
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        socklen_t size = sizeof address;
+        auto* const generic = reinterpret_cast<sockaddr*>(&address);
+        const int listening = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        const int there = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        ifreq lo{};
+        std::strcpy(lo.ifr_name, "lo");
+        if (::ioctl(there, SIOCGIFFLAGS, &lo) == 0 && (lo.ifr_flags & IFF_UP) == 0) {  // nobody else sets it up in a guest
+            lo.ifr_flags |= IFF_UP;
+            ::ioctl(there, SIOCSIFFLAGS, &lo);
+        }
+        if (::bind(listening, generic, size) != 0 || ::listen(listening, 1) != 0 || ::getsockname(listening, generic, &size) != 0 ||
+            ::connect(there, generic, size) != 0 || (here = ::accept(listening, nullptr, nullptr)) < 0)
+            std::perror("a TCP connection"), std::exit(1);
+        memory = ::mmap(nullptr, page, PROT_READ, MAP_SHARED, here, 0);
+        const std::string data(1000, 'x');
+        sent = ::send(there, data.data(), data.size(), 0);
+        for (int tries = 0; waiting() != sent && tries < 1000; ++tries) ::usleep(1000);
+        if (memory == MAP_FAILED || waiting() != sent) std::perror("a mapped socket"), std::exit(1);
+    }
+    ssize_t waiting() const {
+        char bytes[2000];
+        return ::recv(here, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
+    }
+};
+
 /// The flags that this kernel accepts in a query: all others are EINVAL.
 std::uint64_t accepted_flags() {
     const int fd = ::open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
@@ -178,6 +218,7 @@ int main(int argc, char** argv) {
     if (can.build_id_hazards.has(procmap::hazard::cve_2026_23002)) std::printf(" CVE-2026-23002");
     if (can.build_id_hazards.has(procmap::hazard::cve_2026_43178)) std::printf(" CVE-2026-43178");
     if (can.build_id_hazards.has(procmap::hazard::cve_2026_23199)) std::printf(" CVE-2026-23199");
+    if (can.build_id_hazards.has(procmap::hazard::reads_what_is_mapped)) std::printf(" reads-what-is-mapped");
     std::printf("\n");
 
     const procmap::build_id own = own_build_id();
@@ -197,6 +238,12 @@ int main(int argc, char** argv) {
     // The situations are mapped afresh: the library's defaults read files, and so have filled a cache.
     for (const auto& s : nothing_cached())
         expected &= report(s.name, ask_kernel(address_of(s.memory), 20, 0), can.build_id_hazards.has(procmap::hazard::cve_2026_23002));
+    const mapped_socket socket;
+    std::string became = ask_kernel(address_of(socket.memory), 20, 0);
+    if (socket.waiting() != socket.sent) became = "reads it";
+    const bool reads = can.build_id_hazards.has(procmap::hazard::reads_what_is_mapped);
+    expected &= report("a socket with data", became, became == "reads it" ? reads : can.build_id_hazards.has(procmap::hazard::cve_2026_23002));
+    if (reads && became != "reads it") expected = false, std::printf("wrong: a hazard is said of this kernel that it does not have\n");
     expected &= report("a buffer shorter than the ID", ask_kernel(code, 8, ENAMETOOLONG), can.build_id_hazards.has(procmap::hazard::cve_2026_43178));
     return !expected;
 }

@@ -142,7 +142,7 @@ struct proc_file {
     proc_file itself, below, opened;
     std::uint64_t mount = 0, mount_below = 0, any = 0;
     if (!on_procfs(directory, unclear) || !look_at(directory.get(), "", itself, mount) || !look_at(directory.get(), "maps", below, mount_below) ||
-        !look_at(maps.get(), "", opened, any) || below != opened || itself.device != opened.device)
+        !look_at(maps.get(), "", opened, any) || below != opened)
         return false;
     if (mount == 0 || mount_below == 0) {
         const unique_fd entry{::openat(directory.get(), "maps", O_PATH | O_NOFOLLOW | O_CLOEXEC)};
