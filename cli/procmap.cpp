@@ -71,8 +71,8 @@ shown as recorded.
 
   --executable, --exec, --readable, --writable, --shared, --file-backed
                    only the mappings that are all of this
-  --build-ids      behind a mapping, the build ID of its file, as `procmap snapshot` writes it (empty: it has none). Where
-                   the kernel cannot be asked for it, the file is read
+  --build-ids      after a mapping, the build ID of its file, as `procmap snapshot` writes it (empty: it has none). The kernel
+                   is asked about regular files only; where it finds none, the file or the process's memory is read
   --summary        instead: how many mappings there are of each kind, and how much of the address space they take, which
                    is not how much memory is used
   --json           one JSON object a line: a mapping, with page size and, with --build-ids, build ID (null: not asked for, not
@@ -96,7 +96,8 @@ constexpr char normalize_help[] = R"(usage: procmap normalize [TARGET] [ADDRESS.
 Where each address is in the file that is mapped there: the file and the offset in it, the address in the terms of its ELF
 headers and symbols ("elf", for addr2line and the like), and its build ID; - where there is none, or where it is not known. An
 address without a file comes with the reason. A file that is not the one at its path any more is marked as deleted or
-replaced. Files are read for ELF addresses, and for build IDs where the kernel cannot be asked.
+replaced. Files are read for ELF addresses, and for build IDs where the kernel cannot be asked. What cannot be proven to be of
+the mapped file is not known.
 
 ADDRESS is hexadecimal, with or without 0x; without any, they are read from standard input, separated by blanks or newlines,
 and answered as they come. The first argument is the TARGET if it is self, PID/TID or decimal digits alone, unless there is

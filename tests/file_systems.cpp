@@ -94,17 +94,18 @@ std::string elf_of(const program& p) {
 }
 
 /// Maps a file's segments as a loader does, at an address or anywhere; the address, or an errno below zero. No page is touched.
-std::int64_t load(const char* path, bool apart, std::uint64_t at) {
+/// `only`: bits of the segments that are mapped, over what is there; 0: all of them.
+std::int64_t load(const char* path, bool apart, std::uint64_t at, std::uint64_t only = 0) {
     const program layout{.apart = apart};
-    const std::size_t size = (segments + 1) * page;
     const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
     void* const wanted = reinterpret_cast<void*>(static_cast<std::uintptr_t>(at));
-    char* const memory = map_pages(segments + 1, PROT_NONE, MAP_PRIVATE | (at != 0 ? MAP_FIXED : 0), wanted);
+    char* const memory =
+        only != 0 ? static_cast<char*>(wanted) : map_pages(segments + 1, PROT_NONE, MAP_PRIVATE | (at != 0 ? MAP_FIXED : 0), wanted);
     if (fd < 0 || memory == nullptr) return -errno;
     for (std::size_t i = 0; i < segments; ++i)
-        if (::mmap(memory + layout.place(i), page, protections[i], MAP_PRIVATE | MAP_FIXED, fd, static_cast<off_t>(i * page)) == MAP_FAILED) {
+        if ((only == 0 || (only >> i & 1) != 0) &&
+            ::mmap(memory + layout.place(i), page, protections[i], MAP_PRIVATE | MAP_FIXED, fd, static_cast<off_t>(i * page)) == MAP_FAILED) {
             const int failure = errno;
-            ::munmap(memory, size);
             ::close(fd);
             return -failure;
         }
@@ -254,7 +255,7 @@ fuse_attr attributes_of(std::uint64_t node) {
 
 // ---- those who map
 
-enum class deed : int { run, mount, image, fuse, unshare, nobody, write, load, reserve, unmap, touch, ring, exec_sharing, join };
+enum class deed : int { run, mount, image, fuse, unshare, nobody, write, load, reserve, unmap, touch, hide, ring, exec_sharing, join };
 
 struct order {
     deed what = deed::run;
@@ -388,7 +389,8 @@ std::int64_t obey(const order& o) {
             ::close(fd);
             return written ? static_cast<std::int64_t>(info.st_ino & INT64_MAX) : -failure;
         }
-        case deed::load: return load(o.text[0], o.content.apart, o.number[0]);
+        case deed::load: return load(o.text[0], o.content.apart, o.number[0], o.number[1]);
+        case deed::hide: return answer_or_errno(::mprotect(number(0), page, PROT_NONE));
         case deed::reserve: return static_cast<std::int64_t>(support::address_of(map_pages(o.number[0], PROT_NONE)));
         case deed::unmap: return answer_or_errno(::munmap(number(0), o.number[1]));
         case deed::touch: return *static_cast<volatile char*>(number(0));
@@ -423,14 +425,16 @@ public:
     void become_nobody() { REQUIRE(tell({.what = deed::nobody}) == 0); }
     /// Writes a program to a file, which is cut short first; its inode number.
     std::int64_t write(const std::string& path, const program& p) { return tell({.what = deed::write, .content = p}, {path}); }
-    std::uint64_t map(const std::string& path, const program& p, std::uint64_t at = 0) {
-        const std::int64_t address = tell({.what = deed::load, .number = {at}, .content = p}, {path});
+    std::uint64_t map(const std::string& path, const program& p, std::uint64_t at = 0, std::uint64_t only = 0) {
+        const std::int64_t address = tell({.what = deed::load, .number = {at, only}, .content = p}, {path});
         INFO(path);
         REQUIRE(address > 0);
         return static_cast<std::uint64_t>(address);
     }
     std::uint64_t reserve(std::size_t pages) { return static_cast<std::uint64_t>(tell({.what = deed::reserve, .number = {pages}})); }
     void unmap(std::uint64_t address) { REQUIRE(tell({.what = deed::unmap, .number = {address, (segments + 1) * page}}) == 0); }
+    /// Makes a page one that cannot be read.
+    void hide(std::uint64_t address) { REQUIRE(tell({.what = deed::hide, .number = {address}}) == 0); }
     void touch(std::uint64_t address) { (void)tell({.what = deed::touch, .number = {address}}); }
     std::int64_t ring(char kind) { return tell({.what = deed::ring, .number = {static_cast<std::uint64_t>(kind)}}); }
     std::int64_t share_memory(const std::string& from, const std::string& to, const std::string& path) {
@@ -1008,12 +1012,20 @@ TEST_CASE("a build ID that is still that of the file, whose layout is another by
     const auto user = t.user();
     const auto before = truths_of(user->map(path, old), path, old, 0);
     REQUIRE(t.stage.write(path, apart) > 0);
-    // By the kernel's build ID the file at the path is it, and then its segments disagree: memory is not asked any more.
-    constexpr evidence disagreeing{.way = build_id_source::memory, .at_path = false, .elf = false};
-    t.both(user->pid(), before, disagreeing, disagreeing);
+    t.both(user->pid(), before, by_memory_only, by_memory_only);
     const auto after = truths_of(user->map(path, apart), path, apart, 0);
-    t.both(user->pid(), after, by_memory, by_memory);
-    t.both(user->pid(), before, disagreeing, disagreeing);
+    // Who remembers segments by the build ID finds that they disagree, and asks no more.
+    constexpr evidence remembered{.way = build_id_source::memory, .at_path = false, .elf = false};
+    t.both(user->pid(), after, remembered, remembered);
+    observer newcomers[]{observer{false}, observer{true}}, others[]{observer{false}, observer{true}};
+    for (observer& who : newcomers) check(who, user->pid(), after, by_memory);
+    // Where the headers cannot be read in memory, the file at the path has the build ID, and only the mappings tell its segments.
+    user->hide(before[0].address - 64);
+    user->hide(after[0].address - 64);
+    for (observer& who : others) {
+        check(who, user->pid(), {before[1], before[2]}, {.at_path = false});
+        check(who, user->pid(), {after[1], after[2]}, {});
+    }
 }
 
 /// A file system with two subvolumes, of which one is a snapshot of the other; then lib.so of the one is rewritten.
@@ -1024,6 +1036,57 @@ bool make_subvolumes(theatre& t, const program& a, const program& b) {
            t.stage.write(at + "/a/none.so", {.letter = 'm', .id_size = 0}) > 0 &&
            t.stage.run("btrfs subvolume snapshot " + at + "/a " + at + "/b && chmod 755 " + at + "/a " + at + "/b") == 0 &&
            t.stage.write(at + "/b/lib.so", b) > 0 && t.stage.write(at + "/b/none.so", {.letter = 'n', .id_size = 0}) > 0;
+}
+
+TEST_CASE("a mapping is not taken for a part of the image below it") {
+    NEEDS_STAGE(t);
+    const program a{.letter = 'a'}, b{.letter = 'b'};
+    constexpr std::uint64_t header = 1, code = 2, rest = 6;
+    const auto user = t.user();
+    const std::uint64_t arena = user->reserve(4 * (segments + 1));
+    const auto only_by_kernel = [&](const std::string& path, std::uint64_t at) {
+        t.both(user->pid(), {truths_of(at, path, b, 0)[1]}, by_kernel_only, by_kernel_only);
+    };
+    REQUIRE(t.tmpfs("layers"));
+    const std::string lower = t.dir / "layers/l", upper = t.dir / "layers/u", work = t.dir / "layers/w", at = t.dir / "merged";
+    REQUIRE(t.stage.run("mkdir " + lower + ' ' + upper + ' ' + work) == 0);
+    for (const char* name : {"/lib.so", "/mixed.so"}) REQUIRE(t.stage.write(lower + name, a) > 0);
+    REQUIRE(t.stage.write(lower + "/other.so", b) > 0);
+    if (t.overlay("merged", lower, upper, work)) {
+        // Of another file, where a part of the image would be.
+        user->map(at + "/lib.so", a, arena, header);
+        user->map(at + "/other.so", b, arena, code);
+        only_by_kernel(at + "/other.so", arena);
+        // Of the new contents, above the old ones.
+        const std::uint64_t old = arena + (segments + 1) * page;
+        user->map(at + "/lib.so", a, old);
+        user->map(at + "/mixed.so", a, arena + 2 * (segments + 1) * page, header);
+        REQUIRE(t.stage.write(at + "/lib.so", b) >= 0);
+        REQUIRE(t.stage.write(at + "/mixed.so", b) >= 0);
+        user->map(at + "/lib.so", b, old + 2 * page, code);
+        only_by_kernel(at + "/lib.so", old + 2 * page);
+        // Of the new contents, where a part of the old image would be. Without the kernel nothing shows it.
+        const std::uint64_t mixed = arena + 2 * (segments + 1) * page;
+        user->map(at + "/mixed.so", b, mixed, rest);
+        const std::vector<truth> one{truths_of(mixed, at + "/mixed.so", b, 0)[1]};
+        for (observer* who : {&t.root, &t.nobody}) {
+            auto reports = who->look(user->pid(), addresses_of(one));
+            std::erase_if(reports, [](const report& r) { return r.how.use == backend::text || r.how.from == build_id_choice::file; });
+            if (kernel_ids()) judge(who->name(), reports, one, by_kernel_only);
+        }
+    } else {
+        not_included("overlayfs");
+    }
+    if (make_subvolumes(t, a, b)) {
+        const std::string first = t.dir / "btrfs/a/lib.so", second = t.dir / "btrfs/b/lib.so";
+        const std::uint64_t place = arena + 3 * (segments + 1) * page;
+        user->map(first, a, place, header);
+        user->map(second, b, place, code);
+        check(t.root, user->pid(), {truths_of(place, second, b, 0)[1]}, {.way = build_id_source::map_files, .state = file_state::linked, .elf = false});
+        check(t.nobody, user->pid(), {truths_of(place, second, b, 0)[1]}, by_kernel_only);
+    } else {
+        not_included("btrfs");
+    }
 }
 
 TEST_CASE("files of two subvolumes of btrfs with one inode number stay two, in one process and in two") {

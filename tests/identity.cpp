@@ -873,8 +873,12 @@ void check_equal(const procmap::normalized& a, const procmap::normalized& b) {
     bool same = true;
     for (std::size_t i = 0; i < a.locations.size(); ++i) {
         const procmap::location &l = a.locations[i], &r = b.locations[i];
-        same = same && l.offset == r.offset && l.elf_address == r.elf_address && l.elf_address_known == r.elf_address_known &&
-               l.file == r.file && l.reason == r.reason;
+        const bool equal = l.offset == r.offset && l.elf_address == r.elf_address && l.elf_address_known == r.elf_address_known &&
+                           l.file == r.file && l.reason == r.reason;
+        if (!equal && same)
+            MESSAGE("address ", i, ": ", l.file, '+', l.offset, " elf ", l.elf_address_known, ' ', l.elf_address, ", and ", r.file, '+', r.offset, " elf ",
+                    r.elf_address_known, ' ', r.elf_address, l ? a.files[l.file].path : std::string_view{});
+        same = same && equal;
     }
     CHECK(same);
     for (std::size_t i = 0; i < a.files.size(); ++i) {

@@ -289,7 +289,10 @@ private:
             mapping header;
             name_buffer header_name;
             image_facts facts;
-            if (find_header(from, m, header_name, header) && from_memory(task, header, facts) && belongs(header, m, facts.loads)) take(q, facts, m, a);
+            // The kernel's word is of `m` itself; the header below it can be that of other contents.
+            if (find_header(from, m, header_name, header) && from_memory(task, header, facts) && belongs(header, m, facts.loads) &&
+                (!a.id_known || facts.id == a.id))
+                take(q, facts, m, a);
         }
         // Of a file of that build ID the segments may be others than the mapped ones, which the mappings show.
         if (image_facts facts; missing() && a.id_known && found.path_fd && !found.never_read &&

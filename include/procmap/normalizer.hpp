@@ -258,7 +258,10 @@ private:
         };
         const auto next = [&](std::uint64_t address, elf::neighbour& n) {
             mapping found;
-            if (from.backend() == backend::ioctl) {
+            if (!m.file_backed()) {  // the vDSO is one mapping
+                if (address >= m.end) return false;
+                found = m;
+            } else if (from.backend() == backend::ioctl) {
                 const std::span<char> name = file.known.by_number ? std::span<char>{} : std::span<char>{neighbour_name_};
                 const auto other = from.find_from(address, {.only = file_backed, .name = name});
                 if (!other) return false;
@@ -269,7 +272,7 @@ private:
                 found = other->m;
                 found.name = names_[other->name];
             }
-            n = {.start = found.start, .end = found.end, .offset = found.offset, .same_file = same_file(found)};
+            n = {.start = found.start, .end = found.end, .offset = found.offset, .same_file = !m.file_backed() || same_file(found)};
             return true;
         };
         const elf::placement at = elf::load_bias(file.known.loads, m.start, m.end, m.offset, page_size_, next, confirm || file.known.if_agreed);
