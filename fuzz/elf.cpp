@@ -114,7 +114,7 @@ void map_and_ask(std::span<const procmap::elf::segment> loads) {
         asked = 0;
         const auto at = elf::load_bias(loads, m.start, m.end, m.offset, page, next);
         fuzz::require(at.how != elf::placing::loaded || at.bias == bias, "the loader's bias");
-        fuzz::require(asked <= (elf::most_neighbours + 1) * (loads.size() + 1), "questions are bounded");
+        fuzz::require(asked <= 2 * elf::most_biases * loads.size(), "questions are bounded");
         fuzz::require(at.how != elf::placing::loaded || elf::agrees(loads, at.bias, page, next), "all segments confirm it");
         std::uint64_t address = 0;
         if (elf::address_in_file(loads, m.offset, address)) fuzz::require(elf::in_image(loads, address, page), "an address of the image");

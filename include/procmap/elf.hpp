@@ -200,8 +200,8 @@ struct placement {
 
 /// Bounds of load_bias(). Where one is exceeded the answer is `placing::unknown`.
 ///@{
+inline constexpr std::size_t most_loads = 128;      ///< segments with bytes in the file; linkers make four to ten
 inline constexpr std::size_t most_biases = 16;     ///< load biases that one mapping leaves possible; linkers leave two or three
-inline constexpr std::size_t most_neighbours = 64; ///< mappings that are looked at between the possible images
 ///@}
 
 namespace detail {
@@ -291,7 +291,7 @@ template <class Next>
 }  // namespace detail
 
 /// Whether segments can be used for load_bias(): PT_LOADs with bytes in the file, ascending by address, congruent to their offsets
-/// modulo the page size, none reaching past 2^64.
+/// modulo the page size, none reaching past 2^64, at most most_loads.
 [[nodiscard]] constexpr bool loadable(std::span<const segment> loads, std::uint64_t page_size) noexcept {
     for (std::size_t i = 0; i < loads.size(); ++i) {
         const segment& s = loads[i];
@@ -299,7 +299,7 @@ template <class Next>
         if (s.offset + s.file_size < s.offset || s.offset + s.file_size > UINT64_MAX - page_size) return false;
         if (i != 0 && s.address < loads[i - 1].address) return false;
     }
-    return !loads.empty();
+    return !loads.empty() && loads.size() <= most_loads;
 }
 
 /// Whether every segment is mapped where a load bias puts it. One call of `next` a segment, two where it is several mappings; see
@@ -314,49 +314,39 @@ template <class Next>
 /// The load bias of the image that a mapping is part of.
 ///
 /// Linkers that pack segments (lld, mold) let two segments share a page of the file. That page is then mapped twice, and the file
-/// offset alone does not say which segment a mapping belongs to. Where several biases are possible, the one is taken at which a mapping
-/// begins with the first segment's page and each other segment begins where it should; another mapping of the file's first page, such as
-/// a symbolizer's, may lie directly below. Permissions are not looked at.
+/// offset alone does not say which segment a mapping belongs to. Where several biases are possible, the one is taken at which each segment
+/// begins where it should; where that is so of two, neither. Another mapping of the file's first page, such as a symbolizer's, may lie
+/// directly below an image. Permissions are not looked at.
 ///
-/// `loads`: the file's PT_LOADs that have bytes in the file; `next(address, neighbour&)`: gives the mapping that holds the address,
-/// or else the next above it; false where there is none. It is called only where several biases are possible or `confirm` asks for
-/// more than `placing::possible`: once for each mapping from the lowest possible image's beginning to that of the highest (one, mostly),
-/// and once or twice for each segment.
-template <class Next>
-[[nodiscard]] constexpr placement load_bias(std::span<const segment> loads, std::uint64_t start, std::uint64_t end, std::uint64_t offset,
-                                            std::uint64_t page_size, Next next, bool confirm = false) {
+/// `loads`: the file's PT_LOADs that have bytes in the file; `image_at(bias)`: whether an image is there, as agrees() says. It is called
+/// for each possible bias, and only where there are several or `confirm` asks for more than `placing::possible`.
+template <class ImageAt>
+[[nodiscard]] constexpr placement choose_bias(std::span<const segment> loads, std::uint64_t start, std::uint64_t end, std::uint64_t offset,
+                                              std::uint64_t page_size, ImageAt image_at, bool confirm = false) {
     if (start >= end || !loadable(loads, page_size)) return {};
     const detail::biases possible{loads, start, end, offset, page_size};
     const auto all = possible.all();
     if (possible.overflow()) return {};
     if (all.empty()) return {.how = placing::data};
-    const placement otherwise = !possible.by_pages() ? placement{.how = placing::data}
-                                : all.size() == 1    ? placement{.how = placing::possible, .bias = all[0]}
-                                                     : placement{};
-    if (otherwise.how == placing::possible && !confirm) return otherwise;
-
-    const std::uint64_t first_page = detail::page_of(loads.front().address, page_size);
-    const std::uint64_t first_offset = detail::page_of(loads.front().offset, page_size);
-    std::uint64_t address = UINT64_MAX;
-    std::uint64_t highest = 0;
+    placement found = !possible.by_pages() ? placement{.how = placing::data}
+                      : all.size() == 1    ? placement{.how = placing::possible, .bias = all[0]}
+                                           : placement{};
+    if (found.how == placing::possible && !confirm) return found;
     for (const std::uint64_t bias : all) {
-        const std::uint64_t begin = bias + first_page;
-        if (begin < address) address = begin;
-        if (begin > highest) highest = begin;
-    }
-    placement found = otherwise;
-    neighbour n;
-    std::size_t seen = 0;
-    for (; address <= highest && next(address, n) && n.start <= highest; address = n.end) {
-        if (++seen > most_neighbours || n.end <= address) return {};
-        if (!n.same_file || n.offset != first_offset) continue;
-        for (const std::uint64_t bias : all) {
-            if (bias + first_page != n.start || !agrees(loads, bias, page_size, next)) continue;
-            if (found.how == placing::loaded) return {};  // two images, each of which the mapping could be of
-            found = {.how = placing::loaded, .bias = bias};
-        }
+        if (!image_at(bias)) continue;
+        if (found.how == placing::loaded) return {};  // two images, each of which the mapping could be of
+        found = {.how = placing::loaded, .bias = bias};
     }
     return found;
+}
+
+/// The same, by the mappings around: `next(address, neighbour&)` gives the mapping that holds the address, or else the next above it;
+/// false where there is none. It is called once or twice for each segment of an image, and once for each other possible bias.
+template <class Next>
+[[nodiscard]] constexpr placement load_bias(std::span<const segment> loads, std::uint64_t start, std::uint64_t end, std::uint64_t offset,
+                                            std::uint64_t page_size, Next next, bool confirm = false) {
+    const auto image_at = [&](std::uint64_t bias) { return agrees(loads, bias, page_size, next); };
+    return choose_bias(loads, start, end, offset, page_size, image_at, confirm);
 }
 
 /// Whether an ELF address lies in the pages of a segment: not in a hole between two, nor past the last.

@@ -48,6 +48,7 @@ struct known_file {
     bool settled = false;  // a change after `version` was read must show in it
     bool read = false;     // `facts` are those of `version`, though the ID may be the kernel's
     std::uint64_t used = 0;
+    std::uint64_t since = 0;  // the memory's time when it was remembered
 
     [[nodiscard]] file_state state() const noexcept {
         return version.inode == 0 ? file_state::unknown : version.links == 0 ? file_state::deleted : file_state::linked;
@@ -76,6 +77,7 @@ struct file_question {
     bool id = false;
     bool loads = false;
     build_id_choice ids_from = build_id_choice::automatic;
+    std::uint64_t seen_at = UINT64_MAX;  // the memory's time when the mapping was seen, if that was not just now
     [[nodiscard]] bool opens_files() const noexcept { return loads || (id && ids_from != build_id_choice::kernel); }
 };
 
@@ -119,6 +121,7 @@ public:
         return false;
     }
     [[nodiscard]] std::uint64_t forgotten() const noexcept { return forgotten_; }  ///< files that made room
+    [[nodiscard]] std::uint64_t now() const noexcept { return clock_; }            ///< later than all that is remembered
     [[nodiscard]] std::uint64_t reads() const noexcept { return reads_; }          ///< files that were read
 
 private:
@@ -131,7 +134,8 @@ private:
         return age > 20;
     }
 
-    /// The file of a mapping, if its number is enough to tell that it is remembered: the descriptor is older than the mapping was seen.
+    /// The file of a mapping, if its number is enough to tell that it is remembered. Where the descriptor is younger than the mapping was
+    /// seen, the mapping must be looked at again.
     known_file* recall(const mapping& m) {
         for (known_file& f : files_)
             if (f.by == key::number && f.inode == m.inode && f.device == m.device) return refreshed(f);
@@ -151,6 +155,7 @@ private:
             f.version = seen ? now : file_version{};
             f.settled = is_settled;
             f.facts.id_known = f.read = false;
+            f.facts.loads.clear();
         }
         return &f;
     }
@@ -166,7 +171,7 @@ private:
             ++forgotten_;
         }
         files_.push_back(std::move(file));
-        files_.back().used = ++clock_;
+        files_.back().used = files_.back().since = ++clock_;
         return files_.back();
     }
 
@@ -224,8 +229,9 @@ private:
         a.state = f.state();
         // What the kernel says is kept only because the file's version was looked at before.
         const bool kernel_only = q.ids_from == build_id_choice::kernel;
-        if ((kernel_only || !f.facts.id_known) && may_ask(from, q, f.version.regular)) {
-            if (!ask_again(from, m, true, a)) return false;
+        const bool ask_id = (kernel_only || !f.facts.id_known) && may_ask(from, q, f.version.regular);
+        if (ask_id || f.since > q.seen_at) {
+            if (!ask_again(from, m, ask_id, a)) return false;
             if (a.id_known && !kernel_only) f.facts.id = a.id, f.facts.id_known = true;
         }
         complete(q, f, a);
@@ -290,7 +296,7 @@ private:
             name_buffer header_name;
             image_facts facts;
             // The kernel's word is of `m` itself; the header below it can be that of other contents.
-            if (find_header(from, m, header_name, header) && from_memory(task, header, facts) && belongs(header, m, facts.loads) &&
+            if (find_header(from, task, m, header_name, header) && from_memory(task, header, facts) && belongs(header, m, facts.loads) &&
                 (!a.id_known || facts.id == a.id))
                 take(q, facts, m, a);
         }
@@ -320,7 +326,7 @@ private:
 
     /// The mapping of the first page of the image that `m` may be part of (see belongs()): `m`, one that leads down to it without a gap,
     /// or the nearest of that file and name below it.
-    static bool find_header(const maps& from, const mapping& m, name_buffer& name, mapping& header) {
+    static bool find_header(const maps& from, task_files& task, const mapping& m, name_buffer& name, mapping& header) {
         constexpr int most_steps = 8;
         const auto same_file = [&m](const mapping& other) { return other.inode == m.inode && other.device == m.device && other.name == m.name; };
         header = m;
@@ -331,6 +337,7 @@ private:
             if (!gap) header = *below;
         }
         if (!gap) return header.offset == 0;
+        if (!task.may_walk()) return false;
         for (const mapping& below : from.walk({.only = file_backed, .names = true})) {
             if (below.start >= m.start) break;
             if (below.offset == 0 && same_file(below)) header = below;

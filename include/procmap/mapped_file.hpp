@@ -122,10 +122,15 @@ private:
 
     /// What a descriptor is to the mapping; it is taken if it is better than what was found before.
     verdict judge(unique_fd fd, build_id_source way) noexcept {
-        file_version v;
-        if (!fd || !read_version(fd.borrow(), v)) return verdict::nothing;
+        if (!fd) return verdict::nothing;
+        // First of all the file system: of FUSE that can be said without its server, and to another user than its own nothing else can.
         const std::uint32_t type = file_system_of(fd.borrow());
         const trust level = type == 0 ? trust::untouchable : trust_of(type);
+        file_version v;
+        if (!read_version(fd.borrow(), v)) {
+            found_.never_read = true;
+            return verdict::nothing;
+        }
         const bool same_number = v.inode == m_->inode && v.device == m_->device;
         if (level == trust::number && !same_number) return verdict::another;
         const bool from_map_files = way == build_id_source::map_files;
@@ -158,7 +163,10 @@ private:
         }
         const auto try_path = [&](std::string_view path) {
             path_buffer text;
-            return judge(open_path(root, text.put(path).c_str(), resolve_no_magiclinks | resolve_in_root), build_id_source::root_path);
+            unique_fd fd = open_path(root, text.put(path).c_str(), resolve_no_magiclinks | resolve_in_root);
+            // What may not be looked at, or whose server does not answer, may be of FUSE too.
+            if (!fd && (errno == EACCES || errno == EIO || errno == ENOTCONN || errno == ETIMEDOUT || errno == ESTALE)) found_.never_read = true;
+            return judge(std::move(fd), build_id_source::root_path);
         };
         verdict is = try_path(name);
         bool nowhere = is == verdict::nothing;

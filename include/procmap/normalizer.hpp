@@ -82,7 +82,7 @@ struct normalizer_options {
 /// of procfs and its root, never below this process's.
 ///
 /// Cost: ioctl: one query for each mapping that an address lies in (0.4 µs), one for each file's name, one statx for each file that is
-/// known already; and for a mapping whose ELF address is ambiguous one for each segment and one more. A new file costs some thirty system calls, once. On a
+/// known already; and for an image in which an ELF address is ambiguous one or two for each segment and one for each other bias. A new file costs some thirty system calls, once. On a
 /// file system where numbers do not name files, each mapping costs a named query, one for its build ID, and for an ELF address one for
 /// each segment; without a build ID, the process's memory is read (some eighty system calls). Text: one walk, to the end where ELF
 /// addresses are asked for, and the text once more, up to the mapping, for each new file. Nothing is allocated once warm. It opens files
@@ -120,6 +120,8 @@ private:
         bool path_known = false;
         detail::file_answer known;
         std::uint64_t forgotten = 0;  // by the memory, when this was made
+        std::uint64_t since = 0;      // the memory's time then
+        std::vector<std::pair<std::uint64_t, bool>> images;  // load biases, and whether an image was found there
     };
 
     /// A mapping that a walk saw, with the number of its name.
@@ -161,6 +163,7 @@ private:
         next_hints_.clear();
         for (std::size_t i = 0; i < order_.size();) {
             const std::uint64_t address = order_[i].address;
+            seen_at_ = memory_.now();
             while (guess < hints_.size() && hints_[guess].end <= address) ++guess;
             const bool expected = guess < hints_.size() && hints_[guess].start <= address;
             auto m = expected && find_by_number(hints_[guess]) == nullptr ? from.find_from(address, {.name = name_}) : from.find_from(address);
@@ -179,13 +182,14 @@ private:
     }
 
     [[nodiscard]] detail::file_question question() const noexcept {
-        return {.id = options_.build_ids, .loads = options_.elf_addresses, .ids_from = options_.build_ids_from};
+        return {.id = options_.build_ids, .loads = options_.elf_addresses, .ids_from = options_.build_ids_from, .seen_at = seen_at_};
     }
 
     /// One walk; what it saw is looked at afterwards, when the neighbours of each mapping are known.
     error by_walk(const maps& from) {
         seen_.clear();
         name_count_ = 0;
+        seen_at_ = memory_.now();
         std::size_t i = 0;
         auto walk = from.walk({.names = true});
         for (const mapping& m : walk) {
@@ -219,7 +223,7 @@ private:
     std::size_t locate(const maps& from, const mapping& m, std::size_t i) {
         const mapping_kind kind = kind_of(m);
         location base;
-        const entry* file = nullptr;
+        entry* file = nullptr;
         elf::placement at;
         bool confirmed = false;
         if (m.file_backed() || kind == mapping_kind::vdso) {
@@ -251,7 +255,7 @@ private:
     }
 
     /// Where `m` belongs in the image of its file.
-    [[nodiscard]] elf::placement place(const maps& from, const mapping& m, const entry& file, bool confirm = false) {
+    [[nodiscard]] elf::placement place(const maps& from, const mapping& m, entry& file, bool confirm = false) {
         if (file.known.loads.empty()) return {};
         const auto same_file = [&](const mapping& other) {
             return other.inode == file.inode && other.device == file.device && (file.known.by_number || other.name == file.path);
@@ -275,7 +279,14 @@ private:
             n = {.start = found.start, .end = found.end, .offset = found.offset, .same_file = !m.file_backed() || same_file(found)};
             return true;
         };
-        const elf::placement at = elf::load_bias(file.known.loads, m.start, m.end, m.offset, page_size_, next, confirm || file.known.if_agreed);
+        const auto image_at = [&](std::uint64_t bias) {
+            for (const auto& [known, there] : file.images)
+                if (known == bias) return there;
+            const bool there = elf::agrees(file.known.loads, bias, page_size_, next);
+            file.images.emplace_back(bias, there);
+            return there;
+        };
+        const elf::placement at = elf::choose_bias(file.known.loads, m.start, m.end, m.offset, page_size_, image_at, confirm || file.known.if_agreed);
         return file.known.if_agreed && at.how != elf::placing::loaded ? elf::placement{} : at;
     }
 
@@ -289,9 +300,9 @@ private:
 
     /// The entry that has a property, of those of a mapping's device and inode.
     template <class Property>
-    [[nodiscard]] const entry* find_entry(const mapping& m, Property property) const noexcept {
+    [[nodiscard]] entry* find_entry(const mapping& m, Property property) noexcept {
         for (auto at = place_of(m); at != by_number_.end(); ++at) {
-            const entry& e = entries_[*at];
+            entry& e = entries_[*at];
             if (e.inode != m.inode || e.device != m.device) break;
             if (property(e)) return &e;
         }
@@ -299,33 +310,47 @@ private:
     }
 
     /// The entry of a file that is held by a descriptor, so that its number is enough.
-    [[nodiscard]] const entry* find_by_number(const mapping& m) const noexcept {
-        return find_entry(m, [&](const entry& e) { return e.known.by_number && memory_.still_holds(m, e.forgotten); });
+    [[nodiscard]] entry* find_by_number(const mapping& m) noexcept {
+        entry* const held = find_held(m);
+        return held != nullptr && held->since <= seen_at_ ? held : nullptr;  // a mapping that was seen before must be looked at again
+    }
+
+    /// The same, whenever the descriptor was opened. Of its number it is the first.
+    [[nodiscard]] entry* find_held(const mapping& m) noexcept {
+        const auto at = place_of(m);
+        if (at == by_number_.end()) return nullptr;
+        entry& e = entries_[*at];
+        return e.inode == m.inode && e.device == m.device && e.known.by_number && memory_.still_holds(m, e.forgotten) ? &e : nullptr;
     }
 
     /// The entry of a mapping's file, whose name is known: a new one, or that of another mapping which is proven to be of the same file.
-    const entry& entry_of(const maps& from, const mapping& m) {
+    entry& entry_of(const maps& from, const mapping& m) {
         const detail::file_question q = question();
         if (!q.id && !q.loads && m.file_backed())  // nothing but the path is said of it
-            if (const entry* same = find_entry(m, [&](const entry& e) { return e.path == m.name && !m.name.empty(); }); same != nullptr) return *same;
+            if (entry* same = find_entry(m, [&](const entry& e) { return e.path == m.name && !m.name.empty(); }); same != nullptr) return *same;
         if (count_ == entries_.size()) entries_.emplace_back();
         entry& e = entries_[count_];
         e.device = m.device;
         e.inode = m.inode;
         e.path.assign(m.name);
         e.path_known = !m.name.empty();
+        e.images.clear();
         if (!m.file_backed())
             memory_.ask_memory(*task_, m, q, e.known);
         else
             (void)memory_.ask(from, *task_, m, q, e.known);
         e.forgotten = memory_.forgotten();
+        e.since = memory_.now();
+        if (entry* const held = e.known.by_number ? find_held(m) : nullptr; held != nullptr) return *held;
         if (!e.known.by_number && !e.known.id.empty()) {
-            const entry* const same = find_entry(m, [&](const entry& other) {
+            entry* const same = find_entry(m, [&](const entry& other) {
                 return !other.known.by_number && other.path == e.path && other.known.id == e.known.id && other.known.loads.empty() == e.known.loads.empty();
             });
             if (same != nullptr) return *same;
         }
-        by_number_.insert(place_of(m), count_);
+        auto place = place_of(m);
+        if (!e.known.by_number && place != by_number_.end() && entries_[*place].inode == m.inode && entries_[*place].device == m.device) ++place;
+        by_number_.insert(place, count_);
         return entries_[count_++];
     }
 
@@ -367,6 +392,7 @@ private:
     std::vector<std::string> names_;   // of those; the first name_count_ are this call's
     std::size_t name_count_ = 0;
     detail::task_files* task_ = nullptr;  // of this call
+    std::uint64_t seen_at_ = 0;           // the memory's time when the mapping that is looked at was seen
     name_buffer name_;
     name_buffer neighbour_name_;
 };

@@ -74,8 +74,9 @@ public:
     /// otherwise of one by the ioctl. The result is the same. A handle that was adopted, received
     /// or inherited by fork is not read as text: others may be reading it.
     ///
-    /// Build IDs that the kernel does not know or is not asked for (it has only text, or see open_options::trust_kernel_build_ids) are
-    /// read from the files, as a normalizer does it: some thirty system calls for each file. Those that cannot be had are not known.
+    /// Build IDs are found afterwards as a normalizer does it: of each file once, by some thirty system calls, from the kernel or, where
+    /// that is not asked (text, or see open_options::trust_kernel_build_ids) or finds none, from the file. Those that cannot be had are
+    /// not known, nor is anything said of memory without a file.
     [[nodiscard]] static result<basic_snapshot> capture(const maps& from, const capture_options& options = {}, const Allocator& allocator = {});
 
     /// Reads recorded maps text, or smaps, or what a snapshot was written to. Names are decoded; what is no mapping (`[vsyscall]`, and
@@ -378,7 +379,6 @@ auto basic_snapshot<Allocator>::capture(const maps& from, const capture_options&
     const auto keep = [&](mapping m) {
         above = m.end;
         if (!options.page_sizes) m.page_size = 0;
-        if (!m.file_backed()) m.build_id_known = false;  // that memory without a file has none only one back-end says
         name_buffer name;
         // Where the text does not give a name as the kernel has it, the ioctl does, if the mapping is still there.
         if (from.backend() == backend::ioctl && (m.name_status == name_state::ambiguous || m.name_status == name_state::too_long)) {
@@ -390,11 +390,10 @@ auto basic_snapshot<Allocator>::capture(const maps& from, const capture_options&
         }
         (void)b.add(m);
     };
-    const bool by_kernel = options.build_ids && options.build_ids_from != build_id_choice::file && from.handle_.kernel_build_ids;
     // Goes on from `above` to the end. False: it broke off; see `broke`.
     error broke;
     const auto go_on = [&](backend use) {
-        mapping_walk walk{from.handle_, {.names = options.names, .build_ids = by_kernel}, use, above};
+        mapping_walk walk{from.handle_, {.names = options.names}, use, above};
         for (const mapping& m : walk) keep(m);
         broke = walk.error();
         return walk.complete();
@@ -403,13 +402,14 @@ auto basic_snapshot<Allocator>::capture(const maps& from, const capture_options&
     // has one position in its text: of those that may share it by now (fork, SCM_RIGHTS) only the process that opened it reads the
     // text, so that no two do; the others are left to the ioctl.
     const bool own = from.handle_.pid != error::unknown && from.handle_.opener == ::getpid();
-    const bool by_text = own && !by_kernel && !options.page_sizes;
+    const bool by_text = own && !options.page_sizes;
     // What text cannot give (it ends with the task that it was opened through), the ioctl goes on with, or says why.
     if (!by_text || !go_on(backend::text)) {
         if (!by_text || from.backend() == backend::ioctl) go_on(from.backend());
     }
     if (broke.code != errc::none) return {b.build(), broke};
-    if (options.build_ids && options.build_ids_from != build_id_choice::kernel) b.identify(from, options.build_ids_from);
+    // As a normalizer does it, which knows of a file whether it may be read: a walk knows its name only.
+    if (options.build_ids) b.identify(from, options.build_ids_from);
     return b.build();
 }
 

@@ -180,6 +180,9 @@ public:
     /// Whether the task's directory was found and proven.
     [[nodiscard]] bool proven() noexcept { return find(); }
 
+    /// Whether one more walk through all mappings may be made for this call: many mappings of one file must not cost one each.
+    [[nodiscard]] bool may_walk() noexcept { return walks_-- > 0; }
+
     /// Opens the entry of map_files for a mapping (CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN): what the task has mapped there.
     [[nodiscard]] unique_fd open_map_file(const mapping& m) noexcept {
         if (!find()) return {};
@@ -260,6 +263,7 @@ private:
 
     const handle* handle_;
     bool sought_ = false;
+    int walks_ = 16;
     unique_fd directory_;
     unique_fd root_;
     unique_fd mem_;
