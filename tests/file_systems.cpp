@@ -358,7 +358,7 @@ std::int64_t obey(const order& o) {
         case deed::image: return mount_image(o.text[0], o.text[1], o.text[2], o.text[3]);
         case deed::fuse: {
             const int fd = ::open("/dev/fuse", O_RDWR | O_CLOEXEC);
-            const std::string options = "fd=" + std::to_string(fd) + ",rootmode=40000,user_id=0,group_id=0,allow_other";
+            const std::string options = "fd=" + std::to_string(fd) + ",rootmode=40000,user_id=0,group_id=0" + o.text[1];
             if (fd < 0 || ::mount("fuse", o.text[0], "fuse", 0, options.c_str()) != 0) return -errno;
             if (::fork() == 0) {
                 ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -419,7 +419,9 @@ public:
     std::int64_t image(const std::string& file, const std::string& directory, const std::string& type, const std::string& options = {}) {
         return tell({.what = deed::image}, {file, directory, type, options});
     }
-    std::int64_t fuse(const std::string& directory) { return tell({.what = deed::fuse}, {directory}); }
+    std::int64_t fuse(const std::string& directory, const std::string& options = ",allow_other") {
+        return tell({.what = deed::fuse}, {directory, options});
+    }
     bool own_namespace() { return tell({.what = deed::unshare}) == 0; }
     std::int64_t join(const actor& other) { return tell({.what = deed::join, .number = {static_cast<std::uint64_t>(other.pid())}}); }
     void become_nobody() { REQUIRE(tell({.what = deed::nobody}) == 0); }
@@ -745,7 +747,7 @@ std::string fault(const report& r, std::span<const truth> truths, const evidence
 
     const bool no_memory = e.way == build_id_source::memory && !users_trace();
     const bool by_kernel = w.use == backend::ioctl && w.from != build_id_choice::file && kernel_ids() && !t.id.empty() && t.id.size() <= 20 &&
-                           (e.kernel || !w.looks_at_files() || w.by == asking::capture);
+                           (e.kernel || !w.looks_at_files());
     const bool by_file = w.looks_at_files() && w.from != build_id_choice::kernel && e.way != build_id_source::none && !no_memory;
     if ((by_kernel || by_file) && !a.id_known) return "build ID not known";
     if (!e.kernel && !by_kernel && a.id_known) return "a build ID without a source";
@@ -1215,45 +1217,45 @@ TEST_CASE("rings of anonymous inodes have no build ID, and none is taken for ano
 /// All ways but those that ask the kernel by the mapping's name alone.
 std::vector<way> ways_that_ask_no_server() {
     std::vector<way> ways;
-    for (const way& w : all_ways()) {
-        const bool by_name = !w.looks_at_files() || (w.by == asking::capture && w.from != build_id_choice::file);
-        if (w.use == backend::text || !by_name) ways.push_back(w);
-    }
+    for (const way& w : all_ways())
+        if (w.use == backend::text || w.looks_at_files()) ways.push_back(w);
     return ways;
 }
 
 TEST_CASE("the server of a FUSE file is asked to read nothing, and its files stay as many as they are") {
     NEEDS_STAGE(t);
-    const std::string at = t.make("fuse");
     set(server().armed, 0);
-    if (t.stage.fuse(at) != 0) SKIP("no FUSE");
-    const auto user = t.user();
-    std::vector<truth> all;
-    for (int i = 0; i < 3; ++i) {
-        const std::string path = at + '/' + files_served[i].name;
-        all = all + truths_of(user->map(path, files_served[i].content), path, files_served[i].content, i);
-    }
-    const auto addresses = addresses_of(all);
-    CHECK(now(server().reads) == 0);
-    for (const bool touched : {false, true}) {
-        INFO("touched " << touched);
-        if (touched)
-            for (std::size_t i = 0; i < all.size(); i += segments) user->touch(all[i].address);
-        CHECK((now(server().reads) != 0) == touched);
-        const std::uint32_t before = now(server().reads);
-        for (observer* who : {&t.root, &t.nobody})
-            for (int again = 0; again < 2; ++again)
-                for (const way& w : ways_that_ask_no_server()) {
-                    if (w.use == backend::ioctl && !kernel_has_ioctl()) continue;
-                    judge(who->name(), who->look(user->pid(), addresses, &w), all, nothing);
-                    INFO(std::string{who->name()} << ' ' << name_of(w));
-                    CHECK(now(server().reads) == before);
-                    if (now(server().reads) != before) return;
-                }
-        if (!touched) continue;
-        // What is in the page cache the kernel has without the server.
-        t.both(user->pid(), all, nothing, nothing);
-        CHECK(now(server().reads) == before);
+    for (const bool of_root : {false, true}) {  // then others may not even look at its files
+        INFO("of root alone " << of_root);
+        const std::string at = t.make(of_root ? "fuse.root" : "fuse");
+        if (t.stage.fuse(at, of_root ? "" : ",allow_other") != 0) SKIP("no FUSE");
+        const auto user = t.user(true);
+        std::vector<truth> all;
+        const std::uint32_t unread = now(server().reads);
+        for (int i = 0; i < 3; ++i) {
+            const std::string path = at + '/' + files_served[i].name;
+            all = all + truths_of(user->map(path, files_served[i].content), path, files_served[i].content, i);
+        }
+        user->become_nobody();
+        CHECK(now(server().reads) == unread);
+        for (const bool touched : {false, true}) {
+            INFO("touched " << touched);
+            if (touched)
+                for (std::size_t i = 0; i < all.size(); i += segments) user->touch(all[i].address);
+            const std::uint32_t before = now(server().reads);
+            CHECK((before != unread) == touched);
+            for (observer* who : {&t.root, &t.nobody})
+                for (const way& w : ways_that_ask_no_server())
+                    for (int again = 0; again < 2; ++again) {
+                        if (w.use == backend::ioctl && !kernel_has_ioctl()) continue;
+                        judge(who->name(), who->look(user->pid(), addresses_of(all), &w), all, nothing);
+                        INFO(std::string{who->name()} << ' ' << name_of(w));
+                        REQUIRE(now(server().reads) == before);
+                    }
+            if (!touched) continue;
+            t.both(user->pid(), all, nothing, nothing);  // what is in the page cache the kernel has without the server
+            CHECK(now(server().reads) == before);
+        }
     }
 }
 
@@ -1450,26 +1452,17 @@ TEST_CASE("a file of the program that a child of shared memory became is never t
 #endif
     NEEDS_STAGE(t);
     const program a{.letter = 'a'}, b{.letter = 'b'};
-    std::vector<std::tuple<std::string, std::string>> pairs;
-    if (make_subvolumes(t, a, b))
-        pairs.push_back({t.dir / "btrfs/a", t.dir / "btrfs/b"});
-    else
-        not_included("btrfs");
+    const bool subvolumes = make_subvolumes(t, a, b);
     REQUIRE(t.tmpfs("layers"));
     REQUIRE(t.stage.run("cd " + (t.dir / "layers") + " && mkdir l u w") == 0);
     REQUIRE(t.stage.write(t.dir / "layers/l/lib.so", a) > 0);
     const std::string place = t.make("place");
-    struct kind {
-        const char* type;
-        evidence found;
-    };
-    for (const kind& k : {kind{"btrfs", by_kernel_only}, kind{"overlay", by_kernel_only}}) {
-        const bool overlay = std::string_view{k.type} == "overlay";
-        if (overlay ? !t.overlay("overlay", t.dir / "layers/l", t.dir / "layers/u", t.dir / "layers/w") : pairs.empty()) {
-            if (overlay) not_included("overlayfs");
+    for (const bool overlay : {false, true}) {
+        if (overlay ? !t.overlay("overlay", t.dir / "layers/l", t.dir / "layers/u", t.dir / "layers/w") : !subvolumes) {
+            not_included(overlay ? "overlayfs" : "btrfs");
             continue;
         }
-        INFO(std::string{k.type});
+        INFO((overlay ? std::string{"overlayfs"} : std::string{"btrfs"}));
         const std::string from = overlay ? t.dir / "overlay" : t.dir / "btrfs/a", to = overlay ? from : t.dir / "btrfs/b";
         const auto parent = t.user(true);
         REQUIRE(parent->own_namespace());
@@ -1490,12 +1483,10 @@ TEST_CASE("a file of the program that a child of shared memory became is never t
             if (mapped && slurp("/proc/" + std::to_string(pid) + "/cmdline").value_or("").find("map-instead") == std::string::npos) mapped = false;
         }
         REQUIRE(mapped);
-        for (int again = 0; again < 2; ++again) {
-            const auto reports = who.look(static_cast<pid_t>(pid), addresses_of(all));
-            std::vector<report> by_ioctl, by_text;
-            for (const report& r : reports) (r.how.use == backend::ioctl ? by_ioctl : by_text).push_back(r);
-            if (kernel_has_ioctl()) judge("root", by_ioctl, all, k.found);
-            judge("root", by_text, all, k.found);
+        check(who, static_cast<pid_t>(pid), all, by_kernel_only);
+        if (!overlay) {  // what becomes of the other program's file is not said of this one
+            REQUIRE(t.stage.run("rm " + to + "/lib.so") == 0);
+            check(who, static_cast<pid_t>(pid), all, by_kernel_only);
         }
         ::kill(static_cast<pid_t>(pid), SIGKILL);
     }

@@ -113,11 +113,12 @@ public:
         errno = saved;
     }
 
-    /// Whether a file that was remembered when `forgotten` had that value still is: then its number cannot have become another's.
-    [[nodiscard]] bool still_holds(const mapping& m, std::uint64_t forgotten_then) const noexcept {
+    /// Whether a file that was remembered by the time `then`, when `forgotten` had that value, has been ever since: then its number cannot
+    /// have become another's.
+    [[nodiscard]] bool still_holds(const mapping& m, std::uint64_t forgotten_then, std::uint64_t then) const noexcept {
         if (forgotten_ == forgotten_then) return true;
         for (const known_file& f : files_)
-            if (f.by == key::number && f.inode == m.inode && f.device == m.device) return true;
+            if (f.by == key::number && f.inode == m.inode && f.device == m.device) return f.since <= then;
         return false;
     }
     [[nodiscard]] std::uint64_t forgotten() const noexcept { return forgotten_; }  ///< files that made room

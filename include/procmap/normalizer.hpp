@@ -320,7 +320,7 @@ private:
         const auto at = place_of(m);
         if (at == by_number_.end()) return nullptr;
         entry& e = entries_[*at];
-        return e.inode == m.inode && e.device == m.device && e.known.by_number && memory_.still_holds(m, e.forgotten) ? &e : nullptr;
+        return e.inode == m.inode && e.device == m.device && e.known.by_number && memory_.still_holds(m, e.forgotten, e.since) ? &e : nullptr;
     }
 
     /// The entry of a mapping's file, whose name is known: a new one, or that of another mapping which is proven to be of the same file.
