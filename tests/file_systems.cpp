@@ -358,7 +358,7 @@ std::int64_t obey(const order& o) {
         case deed::image: return mount_image(o.text[0], o.text[1], o.text[2], o.text[3]);
         case deed::fuse: {
             const int fd = ::open("/dev/fuse", O_RDWR | O_CLOEXEC);
-            const std::string options = "fd=" + std::to_string(fd) + ",rootmode=40000,user_id=0,group_id=0" + o.text[1];
+            const std::string options = "fd=" + std::to_string(fd) + ",rootmode=40000,group_id=0," + o.text[1];
             if (fd < 0 || ::mount("fuse", o.text[0], "fuse", 0, options.c_str()) != 0) return -errno;
             if (::fork() == 0) {
                 ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -419,7 +419,7 @@ public:
     std::int64_t image(const std::string& file, const std::string& directory, const std::string& type, const std::string& options = {}) {
         return tell({.what = deed::image}, {file, directory, type, options});
     }
-    std::int64_t fuse(const std::string& directory, const std::string& options = ",allow_other") {
+    std::int64_t fuse(const std::string& directory, const std::string& options = "user_id=0,allow_other") {
         return tell({.what = deed::fuse}, {directory, options});
     }
     bool own_namespace() { return tell({.what = deed::unshare}) == 0; }
@@ -1225,18 +1225,20 @@ std::vector<way> ways_that_ask_no_server() {
 TEST_CASE("the server of a FUSE file is asked to read nothing, and its files stay as many as they are") {
     NEEDS_STAGE(t);
     set(server().armed, 0);
-    for (const bool of_root : {false, true}) {  // then others may not even look at its files
-        INFO("of root alone " << of_root);
-        const std::string at = t.make(of_root ? "fuse.root" : "fuse");
-        if (t.stage.fuse(at, of_root ? "" : ",allow_other") != 0) SKIP("no FUSE");
-        const auto user = t.user(true);
+    // Where its owner alone is let in, nobody else can even look at its files, not even root.
+    int number = 0;
+    for (const char* whose : {"user_id=0,allow_other", "user_id=0", "user_id=65534"}) {
+        INFO(std::string{whose});
+        const std::string at = t.make("fuse" + std::to_string(++number));
+        if (t.stage.fuse(at, whose) != 0) SKIP("no FUSE");
+        const auto user = t.user(number != 3);
         std::vector<truth> all;
         const std::uint32_t unread = now(server().reads);
         for (int i = 0; i < 3; ++i) {
             const std::string path = at + '/' + files_served[i].name;
             all = all + truths_of(user->map(path, files_served[i].content), path, files_served[i].content, i);
         }
-        user->become_nobody();
+        if (number != 3) user->become_nobody();
         CHECK(now(server().reads) == unread);
         for (const bool touched : {false, true}) {
             INFO("touched " << touched);
@@ -1627,6 +1629,41 @@ TEST_CASE("in one call, a number that is given to the next file does not give it
             user->map(lib, z, place(3));
         });
         judge("nobody", reports, all, by_path);
+    }
+    if (reused == 0) not_included("no inode number was given to the next file");
+}
+
+TEST_CASE("a mapping that a walk saw before its number was given to the next file is not taken for one of that") {
+    NEEDS_STAGE(t);
+    gate g{t};
+    if (!g.ready) SKIP("no ext4 below FUSE");
+    const program a{.letter = 'a'}, c{.letter = 'c'}, z{.letter = 'z'};
+    const auto user = t.user();
+    constexpr std::size_t slot = segments + 1;
+    const std::uint64_t arena = user->reserve(3 * slot);
+    const auto place = [&](std::size_t i) { return arena + i * slot * page; };
+    const std::string lib = g.beside + "/lib.so", gated = g.behind + "/third.so";
+    REQUIRE(t.stage.write(g.beside + "/third.so", c) > 0);
+    int reused = 0;
+    for (const way& w : ways_that_look_at_files()) {
+        if (w.by != asking::normalize || w.use != backend::text) continue;
+        observer who{true};
+        const std::int64_t inode = t.stage.write(lib, a);
+        user->map(gated, c, place(0)), user->map(lib, a, place(1)), user->map(lib, a, place(2));
+        const std::array addresses{place(0) + page + 64, place(1) + page + 64, place(2) + page + 64};
+        const auto reports = g.look(who, user->pid(), addresses, w, [&] {
+            user->unmap(place(1));
+            user->unmap(place(2));
+            REQUIRE(t.stage.run("rm " + lib) == 0);
+            reused += t.stage.write(lib, z) == inode;
+            user->map(lib, z, place(1));
+        });
+        for (const report& r : reports) {
+            if (r.address != 2 || !r.said.resolved) continue;
+            INFO(name_of(w));
+            if (r.said.id_known) CHECK(hex(r.said.id) == hex(a.id()));
+            if (r.said.elf_known) CHECK(r.said.elf_address == a.base() + page + 64);
+        }
     }
     if (reused == 0) not_included("no inode number was given to the next file");
 }

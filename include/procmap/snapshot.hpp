@@ -296,8 +296,8 @@ private:
         return static_cast<std::uint32_t>(made_.ids_.size());
     }
 
-    /// Gives the mappings whose build ID the kernel was not asked for that of their file, where it is still the one that is mapped.
-    void identify(const maps& from, build_id_choice choice) {
+    /// Gives the mappings the build ID of their file, where it is still the one that is mapped. What broke it off, if anything did.
+    error identify(const maps& from, build_id_choice choice) {
         std::vector<record*> unknown;
         std::vector<std::uint64_t> addresses;
         for (record& r : made_.records_) {
@@ -306,10 +306,10 @@ private:
             unknown.push_back(&r);
             addresses.push_back(r.start);
         }
-        if (unknown.empty()) return;
+        if (unknown.empty()) return {};
         normalizer files{{.build_ids = true, .build_ids_from = choice}};
         const auto found = files.normalize(from, addresses);
-        if (!found) return;
+        if (!found) return found.error();
         for (std::size_t i = 0; i < unknown.size(); ++i) {
             const location& at = found->locations[i];
             if (!at) continue;
@@ -325,6 +325,7 @@ private:
             unknown[i]->id = number_of_id(file.build_id.bytes());
             unknown[i]->build_id_known = true;
         }
+        return found->error;
     }
 
     basic_snapshot made_;
@@ -409,8 +410,8 @@ auto basic_snapshot<Allocator>::capture(const maps& from, const capture_options&
     }
     if (broke.code != errc::none) return {b.build(), broke};
     // As a normalizer does it, which knows of a file whether it may be read: a walk knows its name only.
-    if (options.build_ids) b.identify(from, options.build_ids_from);
-    return b.build();
+    if (options.build_ids) broke = b.identify(from, options.build_ids_from);
+    return broke.code == errc::none ? result<basic_snapshot>{b.build()} : result<basic_snapshot>{b.build(), broke};
 }
 
 template <class Allocator>
