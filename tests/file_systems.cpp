@@ -1,6 +1,6 @@
-// Which file is mapped, on real file systems: two files stay two, and each has its own path, build ID and ELF addresses, whatever
-// device and inode say. Every way to ask is asked, by both back-ends, as root and as a user without rights. A wrong answer fails;
-// so does "not known" where there is evidence.
+// Which file is mapped, on real file systems: two files stay two, and each has its own path, build ID and ELF addresses,
+// whatever device and inode say. Every way to ask is asked, by both back-ends, as root and as a user without rights. A wrong
+// answer fails; so does "not known" where there is evidence.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include "support.hpp"
 
@@ -99,12 +99,13 @@ std::int64_t load(const char* path, bool apart, std::uint64_t at, std::uint64_t 
     const program layout{.apart = apart};
     const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
     void* const wanted = reinterpret_cast<void*>(static_cast<std::uintptr_t>(at));
-    char* const memory =
-        only != 0 ? static_cast<char*>(wanted) : map_pages(segments + 1, PROT_NONE, MAP_PRIVATE | (at != 0 ? MAP_FIXED : 0), wanted);
+    char* const memory = only != 0 ? static_cast<char*>(wanted)
+                                   : map_pages(segments + 1, PROT_NONE, MAP_PRIVATE | (at != 0 ? MAP_FIXED : 0), wanted);
     if (fd < 0 || memory == nullptr) return -errno;
     for (std::size_t i = 0; i < segments; ++i)
         if ((only == 0 || (only >> i & 1) != 0) &&
-            ::mmap(memory + layout.place(i), page, protections[i], MAP_PRIVATE | MAP_FIXED, fd, static_cast<off_t>(i * page)) == MAP_FAILED) {
+            ::mmap(memory + layout.place(i), page, protections[i], MAP_PRIVATE | MAP_FIXED, fd, static_cast<off_t>(i * page)) ==
+                MAP_FAILED) {
             const int failure = errno;
             ::close(fd);
             return -failure;
@@ -145,8 +146,12 @@ server_state& server() {
     return *shared;
 }
 
-std::uint32_t now(const std::uint32_t& word) { return __atomic_load_n(&word, __ATOMIC_SEQ_CST); }
-void set(std::uint32_t& word, std::uint32_t value) { __atomic_store_n(&word, value, __ATOMIC_SEQ_CST); }
+std::uint32_t now(const std::uint32_t& word) {
+    return __atomic_load_n(&word, __ATOMIC_SEQ_CST);
+}
+void set(std::uint32_t& word, std::uint32_t value) {
+    __atomic_store_n(&word, value, __ATOMIC_SEQ_CST);
+}
 
 /// Its files. All show one inode number, and some one name in different directories.
 struct served {
@@ -255,7 +260,23 @@ fuse_attr attributes_of(std::uint64_t node) {
 
 // ---- those who map
 
-enum class deed : int { run, mount, image, fuse, unshare, nobody, write, load, reserve, unmap, touch, hide, ring, exec_sharing, join };
+enum class deed : int {
+    run,
+    mount,
+    image,
+    fuse,
+    unshare,
+    nobody,
+    write,
+    load,
+    reserve,
+    unmap,
+    touch,
+    hide,
+    ring,
+    exec_sharing,
+    join
+};
 
 struct order {
     deed what = deed::run;
@@ -266,7 +287,9 @@ struct order {
 
 constexpr std::uint64_t common_place = 0x3000'0000;  // free in every process here
 
-std::int64_t answer_or_errno(std::int64_t answer) { return answer < 0 ? -errno : answer; }
+std::int64_t answer_or_errno(std::int64_t answer) {
+    return answer < 0 ? -errno : answer;
+}
 
 /// Mounts an image through a loop device that goes with the mount.
 std::int64_t mount_image(const char* image, const char* directory, const char* type, const char* options) {
@@ -288,7 +311,8 @@ std::int64_t mount_image(const char* image, const char* directory, const char* t
     loop_info64 info{};
     info.lo_flags = LO_FLAGS_AUTOCLEAR;
     std::int64_t done = -1;
-    if (loop >= 0 && ::ioctl(loop, LOOP_SET_STATUS64, &info) == 0) done = ::mount(device.c_str(), directory, type, fixed ? MS_RDONLY : 0, options);
+    if (loop >= 0 && ::ioctl(loop, LOOP_SET_STATUS64, &info) == 0)
+        done = ::mount(device.c_str(), directory, type, fixed ? MS_RDONLY : 0, options);
     done = answer_or_errno(done);
     ::close(loop), ::close(control), ::close(file);
     return done;
@@ -345,7 +369,9 @@ std::int64_t start_sharing(const order& o) {
     return answer_or_errno(::clone(exec_when_told, stack + sizeof stack, CLONE_VM | SIGCHLD, nullptr));
 }
 
-bool own_namespace() { return ::unshare(CLONE_NEWNS) == 0 && ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0; }
+bool own_namespace() {
+    return ::unshare(CLONE_NEWNS) == 0 && ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
+}
 
 std::int64_t obey(const order& o) {
     const auto number = [&](int i) { return reinterpret_cast<char*>(static_cast<std::uintptr_t>(o.number[i])); };
@@ -358,7 +384,7 @@ std::int64_t obey(const order& o) {
         case deed::image: return mount_image(o.text[0], o.text[1], o.text[2], o.text[3]);
         case deed::fuse: {
             const int fd = ::open("/dev/fuse", O_RDWR | O_CLOEXEC);
-            const std::string options = "fd=" + std::to_string(fd) + ",rootmode=40000,group_id=0," + o.text[1];
+            const std::string options = "fd=" + std::to_string(fd) + ",rootmode=40000," + o.text[1];
             if (fd < 0 || ::mount("fuse", o.text[0], "fuse", 0, options.c_str()) != 0) return -errno;
             if (::fork() == 0) {
                 ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -384,7 +410,8 @@ std::int64_t obey(const order& o) {
             const std::string text = elf_of(o.content);
             const int fd = ::open(o.text[0], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
             struct stat info {};
-            const bool written = fd >= 0 && ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && ::fstat(fd, &info) == 0;
+            const bool written = fd >= 0 && ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
+                                 ::fstat(fd, &info) == 0;
             const int failure = errno;
             ::close(fd);
             return written ? static_cast<std::int64_t>(info.st_ino & INT64_MAX) : -failure;
@@ -405,25 +432,31 @@ std::int64_t obey(const order& o) {
 /// A process that does as it is told. What it says is a number, below zero an errno.
 class actor {
 public:
-    actor() : child_([](channel& to) {
-        for (;;) to.send(obey(to.receive<order>()));
-    }) {}
+    actor()
+        : child_([](channel& to) {
+              for (;;) to.send(obey(to.receive<order>()));
+          }) {}
 
     pid_t pid() const { return child_.pid(); }
     std::int64_t run(const std::string& command) { return tell({.what = deed::run}, {command}); }
-    std::int64_t mount(const std::string& source, const std::string& directory, const std::string& type, const std::string& options = {},
-                       unsigned long flags = 0) {
+    std::int64_t mount(const std::string& source, const std::string& directory, const std::string& type,
+                       const std::string& options = {}, unsigned long flags = 0) {
         return tell({.what = deed::mount, .number = {flags}}, {source, directory, type, options});
     }
-    std::int64_t bind(const std::string& source, const std::string& target) { return mount(source, target, "none", {}, MS_BIND); }
-    std::int64_t image(const std::string& file, const std::string& directory, const std::string& type, const std::string& options = {}) {
+    std::int64_t bind(const std::string& source, const std::string& target) {
+        return mount(source, target, "none", {}, MS_BIND);
+    }
+    std::int64_t image(const std::string& file, const std::string& directory, const std::string& type,
+                       const std::string& options = {}) {
         return tell({.what = deed::image}, {file, directory, type, options});
     }
-    std::int64_t fuse(const std::string& directory, const std::string& options = "user_id=0,allow_other") {
+    std::int64_t fuse(const std::string& directory, const std::string& options = "user_id=0,group_id=0,allow_other") {
         return tell({.what = deed::fuse}, {directory, options});
     }
     bool own_namespace() { return tell({.what = deed::unshare}) == 0; }
-    std::int64_t join(const actor& other) { return tell({.what = deed::join, .number = {static_cast<std::uint64_t>(other.pid())}}); }
+    std::int64_t join(const actor& other) {
+        return tell({.what = deed::join, .number = {static_cast<std::uint64_t>(other.pid())}});
+    }
     void become_nobody() { REQUIRE(tell({.what = deed::nobody}) == 0); }
     /// Writes a program to a file, which is cut short first; its inode number.
     std::int64_t write(const std::string& path, const program& p) { return tell({.what = deed::write, .content = p}, {path}); }
@@ -433,7 +466,9 @@ public:
         REQUIRE(address > 0);
         return static_cast<std::uint64_t>(address);
     }
-    std::uint64_t reserve(std::size_t pages) { return static_cast<std::uint64_t>(tell({.what = deed::reserve, .number = {pages}})); }
+    std::uint64_t reserve(std::size_t pages) {
+        return static_cast<std::uint64_t>(tell({.what = deed::reserve, .number = {pages}}));
+    }
     void unmap(std::uint64_t address) { REQUIRE(tell({.what = deed::unmap, .number = {address, (segments + 1) * page}}) == 0); }
     /// Makes a page one that cannot be read.
     void hide(std::uint64_t address) { REQUIRE(tell({.what = deed::hide, .number = {address}}) == 0); }
@@ -478,8 +513,9 @@ std::string name_of(const way& w) {
     constexpr const char* by[] = {"find", "walk", "capture", "cached_maps", "normalizer"};
     constexpr const char* from[] = {"automatic", "kernel", "file"};
     static_assert(static_cast<int>(build_id_choice::file) == 2);
-    return std::string{w.use == backend::ioctl ? "ioctl" : "text"} + ' ' + by[static_cast<int>(w.by)] + ' ' + from[static_cast<int>(w.from)] +
-           (w.elf ? " elf" : "") + (w.fresh ? " fresh" : "") + (w.alone ? " alone" : "") + (w.one_file ? " one_file" : "");
+    return std::string{w.use == backend::ioctl ? "ioctl" : "text"} + ' ' + by[static_cast<int>(w.by)] + ' ' +
+           from[static_cast<int>(w.from)] + (w.elf ? " elf" : "") + (w.fresh ? " fresh" : "") + (w.alone ? " alone" : "") +
+           (w.one_file ? " one_file" : "");
 }
 
 /// What it says of one address, as a value that a child can send.
@@ -518,11 +554,14 @@ std::vector<way> all_ways() {
         ways.push_back({.by = asking::walk, .use = use});
         for (const build_id_choice from : {build_id_choice::automatic, build_id_choice::file, build_id_choice::kernel}) {
             ways.push_back({.by = asking::capture, .use = use, .from = from});
-            for (const bool one_file : {false, true}) ways.push_back({.by = asking::cache, .use = use, .from = from, .one_file = one_file});
+            for (const bool one_file : {false, true})
+                ways.push_back({.by = asking::cache, .use = use, .from = from, .one_file = one_file});
             for (const bool elf : {false, true}) {
                 ways.push_back({.by = asking::normalize, .use = use, .from = from, .elf = elf});
                 if (elf) ways.push_back({.by = asking::normalize, .use = use, .from = from, .elf = elf, .fresh = true});
-                if (elf) ways.push_back({.by = asking::normalize, .use = use, .from = from, .elf = elf, .fresh = true, .alone = true});
+                if (elf)
+                    ways.push_back(
+                        {.by = asking::normalize, .use = use, .from = from, .elf = elf, .fresh = true, .alone = true});
                 ways.push_back({.by = asking::normalize, .use = use, .from = from, .elf = elf, .one_file = true});
             }
         }
@@ -543,7 +582,8 @@ public:
             std::vector<answer> said(addresses.size());
             std::uint32_t call = ++calls_;
             if (of) ask(*of, d, w, addresses, said);
-            for (std::uint32_t i = 0; i < said.size(); ++i) reports.push_back({.how = w, .call = w.alone ? call = ++calls_ : call, .address = i, .said = said[i]});
+            for (std::uint32_t i = 0; i < said.size(); ++i)
+                reports.push_back({.how = w, .call = w.alone ? call = ++calls_ : call, .address = i, .said = said[i]});
         }
         return reports;
     }
@@ -597,7 +637,8 @@ private:
                 auto& cache = d.caches[w];
                 if (!cache)
                     cache = std::make_unique<cached_maps>(
-                        of, procmap::cached_maps_options{.build_ids = true, .build_ids_from = w.from, .most_files = w.one_file ? 1u : 128u});
+                        of, procmap::cached_maps_options{
+                                .build_ids = true, .build_ids_from = w.from, .most_files = w.one_file ? 1u : 128u});
                 for (std::size_t i = 0; i < addresses.size(); ++i)
                     if (const auto m = cache->find(addresses[i])) take(*m, addresses[i], said[i]);
                 break;
@@ -620,8 +661,14 @@ private:
             const procmap::location& l = got->locations[i];
             if (!l) continue;
             const procmap::mapped_file& f = got->files[l.file];
-            said[i] = {.resolved = true, .id_known = f.build_id_known, .elf_known = l.elf_address_known, .state = f.state, .file = l.file, .offset = l.offset,
-                       .elf_address = l.elf_address, .id = f.build_id};
+            said[i] = {.resolved = true,
+                       .id_known = f.build_id_known,
+                       .elf_known = l.elf_address_known,
+                       .state = f.state,
+                       .file = l.file,
+                       .offset = l.offset,
+                       .elf_address = l.elf_address,
+                       .id = f.build_id};
             std::snprintf(said[i].path, sizeof said[i].path, "%.*s", static_cast<int>(f.path.size()), f.path.data());
         }
     }
@@ -634,23 +681,28 @@ private:
 /// A process that looks at others: root, or a user without rights.
 class observer {
 public:
-    explicit observer(bool nobody) : nobody_(nobody), child_([nobody](channel& to) {
-        if (nobody) {
-            drop_privileges();
-            ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-        }
-        asker all;
-        for (;;) {
-            const auto reports = all.look(to.receive<question>());
-            to.send(reports.size());
-            for (const report& r : reports) to.send(r);
-        }
-    }) {}
+    explicit observer(bool nobody)
+        : nobody_(nobody), child_([nobody](channel& to) {
+              if (nobody) {
+                  drop_privileges();
+                  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+              }
+              asker all;
+              for (;;) {
+                  const auto reports = all.look(to.receive<question>());
+                  to.send(reports.size());
+                  for (const report& r : reports) to.send(r);
+              }
+          }) {}
 
     const char* name() const { return nobody_ ? "nobody" : "root"; }
     bool nobody() const { return nobody_; }
     void start(pid_t pid, std::span<const std::uint64_t> addresses, const way* only = nullptr, bool again = false) {
-        question q{.pid = pid, .again = again, .one_way = only != nullptr, .only = only != nullptr ? *only : way{}, .count = static_cast<std::uint32_t>(addresses.size())};
+        question q{.pid = pid,
+                   .again = again,
+                   .one_way = only != nullptr,
+                   .only = only != nullptr ? *only : way{},
+                   .count = static_cast<std::uint32_t>(addresses.size())};
         REQUIRE(addresses.size() <= std::size(q.addresses));
         std::copy(addresses.begin(), addresses.end(), q.addresses);
         child_->send(q);
@@ -660,7 +712,8 @@ public:
         for (report& r : reports) r = child_->receive<report>();
         return reports;
     }
-    std::vector<report> look(pid_t pid, std::span<const std::uint64_t> addresses, const way* only = nullptr, bool again = false) {
+    std::vector<report> look(pid_t pid, std::span<const std::uint64_t> addresses, const way* only = nullptr,
+                             bool again = false) {
         start(pid, addresses, only, again);
         return finish();
     }
@@ -686,7 +739,12 @@ struct truth {
 std::vector<truth> truths_of(std::uint64_t at, const std::string& path, const program& p, int file) {
     std::vector<truth> all;
     for (std::size_t i = 0; i < segments; ++i)
-        all.push_back({.address = at + p.place(i) + 64, .path = path, .file = file, .id = p.id(), .offset = i * page + 64, .elf_address = p.base() + p.place(i) + 64});
+        all.push_back({.address = at + p.place(i) + 64,
+                       .path = path,
+                       .file = file,
+                       .id = p.id(),
+                       .offset = i * page + 64,
+                       .elf_address = p.base() + p.place(i) + 64});
     return all;
 }
 
@@ -697,11 +755,11 @@ std::vector<truth> operator+(std::vector<truth> a, const std::vector<truth>& b) 
 
 /// What there is evidence of, for somebody who looks.
 struct evidence {
-    build_id_source way = build_id_source::none;      // what shows a build ID where the kernel is not asked
-    file_state state = file_state::unknown;           // where files are looked for
-    bool at_path = true;                              // the file at the mapping's path is it
-    bool kernel = true;                               // the kernel may be asked about the file
-    bool elf = true;                                  // there is evidence of the ELF addresses where there is of the build ID
+    build_id_source way = build_id_source::none;  // what shows a build ID where the kernel is not asked
+    file_state state = file_state::unknown;       // where files are looked for
+    bool at_path = true;                          // the file at the mapping's path is it
+    bool kernel = true;                           // the kernel may be asked about the file
+    bool elf = true;                              // there is evidence of the ELF addresses where there is of the build ID
     [[nodiscard]] bool file_proven() const { return way == build_id_source::map_files || way == build_id_source::root_path; }
 };
 
@@ -712,7 +770,9 @@ constexpr evidence by_memory_only{.way = build_id_source::memory, .at_path = fal
 constexpr evidence by_kernel_only{.at_path = false};
 constexpr evidence nothing{.state = file_state::unreadable, .at_path = false, .kernel = false};
 
-bool kernel_ids() { return kernel_has_ioctl() && procmap::safe_to_ask(procmap::known_hazards(procmap::running_kernel())); }
+bool kernel_ids() {
+    return kernel_has_ioctl() && procmap::safe_to_ask(procmap::known_hazards(procmap::running_kernel()));
+}
 
 /// Whether a user may read the memory of another process of his that permits it.
 bool users_trace() {
@@ -726,9 +786,11 @@ const char* name_of(file_state s) {
 }
 
 const char* name_of(build_id_source s) {
-    return s == build_id_source::kernel ? "kernel" : s == build_id_source::map_files ? "map_files" : s == build_id_source::root_path ? "root_path"
-           : s == build_id_source::memory                                             ? "memory"
-                                                                                      : "none";
+    return s == build_id_source::kernel      ? "kernel"
+           : s == build_id_source::map_files ? "map_files"
+           : s == build_id_source::root_path ? "root_path"
+           : s == build_id_source::memory    ? "memory"
+                                             : "none";
 }
 
 /// What is wrong with an answer; empty where nothing is.
@@ -743,17 +805,20 @@ std::string fault(const report& r, std::span<const truth> truths, const evidence
     if (a.offset != t.offset) return "offset " + std::to_string(a.offset);
     if (!a.id.empty() && !a.id_known) return "a build ID that is not known";
     if (a.id_known && hex(a.id) != hex(t.id)) return "build ID \"" + hex(a.id) + '"';
-    if (a.elf_known && a.elf_address != t.elf_address) return "ELF address " + std::to_string(a.elf_address - t.elf_address) + " off";
+    if (a.elf_known && a.elf_address != t.elf_address)
+        return "ELF address " + std::to_string(a.elf_address - t.elf_address) + " off";
 
     const bool no_memory = e.way == build_id_source::memory && !users_trace();
-    const bool by_kernel = w.use == backend::ioctl && w.from != build_id_choice::file && kernel_ids() && !t.id.empty() && t.id.size() <= 20 &&
-                           (e.kernel || !w.looks_at_files());
-    const bool by_file = w.looks_at_files() && w.from != build_id_choice::kernel && e.way != build_id_source::none && !no_memory;
+    const bool by_kernel = w.use == backend::ioctl && w.from != build_id_choice::file && kernel_ids() && !t.id.empty() &&
+                           t.id.size() <= 20 && (e.kernel || !w.looks_at_files());
+    const bool by_file =
+        w.looks_at_files() && w.from != build_id_choice::kernel && e.way != build_id_source::none && !no_memory;
     if ((by_kernel || by_file) && !a.id_known) return "build ID not known";
     if (!e.kernel && !by_kernel && a.id_known) return "a build ID without a source";
     if (!normalizes) return {};
     if (by_kernel && a.id.source() != build_id_source::kernel) return std::string{"build ID from "} + name_of(a.id.source());
-    if (!by_kernel && by_file && !t.id.empty() && a.id.source() != e.way) return std::string{"build ID from "} + name_of(a.id.source());
+    if (!by_kernel && by_file && !t.id.empty() && a.id.source() != e.way)
+        return std::string{"build ID from "} + name_of(a.id.source());
     const bool elf = e.file_proven() || by_file || (by_kernel && e.at_path);
     if (w.elf && elf && e.elf && !a.elf_known) return "ELF address not known";
     if (a.state != (w.looks_at_files() ? e.state : file_state::unknown)) return std::string{"state "} + name_of(a.state);
@@ -766,7 +831,8 @@ std::string merged(const report& r, const report& s, std::span<const truth> trut
     const bool one = r.said.file == s.said.file;
     if (one && t.file != u.file) return "one file with the mapping of " + u.path;
     const bool by_id = t.path == u.path && r.said.id_known && !r.said.id.empty() && s.said.id_known;
-    if (!one && t.file == u.file && by_id && !r.how.one_file) return "another file than that of " + u.path + " at " + std::to_string(u.offset);
+    if (!one && t.file == u.file && by_id && !r.how.one_file)
+        return "another file than that of " + u.path + " at " + std::to_string(u.offset);
     return {};
 }
 
@@ -776,7 +842,8 @@ void judge(const char* who, const std::vector<report>& reports, std::span<const 
     const auto complain = [&](const report& r, const std::string& what) {
         if (what.empty()) return;
         const truth& t = truths[r.address];
-        ++wrong[std::string{who} + ": " + name_of(r.how) + ": " + t.path + " at " + std::to_string(t.offset) + " (\"" + hex(t.id) + "\"): " + what];
+        ++wrong[std::string{who} + ": " + name_of(r.how) + ": " + t.path + " at " + std::to_string(t.offset) + " (\"" +
+                hex(t.id) + "\"): " + what];
     };
     for (const report& r : reports) {
         complain(r, fault(r, truths, e));
@@ -817,7 +884,8 @@ struct theatre {
         return dir / name;
     }
     /// Makes an image by a shell command, in which $i is its path, and mounts it. Empty where that cannot be done.
-    std::string image(const std::string& name, const std::string& command, const std::string& type, const std::string& options = {}) {
+    std::string image(const std::string& name, const std::string& command, const std::string& type,
+                      const std::string& options = {}) {
         const std::string at = make(name), file = dir / (name + ".img");
         const std::string set = "i=" + file + " d=" + (dir / "content") + "; ";
         if (stage.run(set + command) != 0 || stage.image(file, at, type, options) != 0) return {};
@@ -827,7 +895,8 @@ struct theatre {
     bool tmpfs(const std::string& name, const char* type = "tmpfs") {
         return stage.mount(type, make(name), type, std::string_view{type} == "tmpfs" ? "mode=755" : "") == 0;
     }
-    bool overlay(const std::string& at, const std::string& lower, const std::string& upper, const std::string& work, const std::string& more = {}) {
+    bool overlay(const std::string& at, const std::string& lower, const std::string& upper, const std::string& work,
+                 const std::string& more = {}) {
         std::string options = "lowerdir=" + lower;
         if (!upper.empty()) options += ",upperdir=" + upper + ",workdir=" + work;
         return stage.mount("overlay", make(at), "overlay", options + more) == 0;
@@ -845,10 +914,10 @@ struct theatre {
     }
 };
 
-#define NEEDS_STAGE(theatre_name)                                         \
-    NEEDS_LIVE_MAPS();                                                    \
-    if (!is_root()) SKIP("mounts need root");                             \
-    theatre theatre_name;                                                 \
+#define NEEDS_STAGE(theatre_name)             \
+    NEEDS_LIVE_MAPS();                        \
+    if (!is_root()) SKIP("mounts need root"); \
+    theatre theatre_name;                     \
     if (!theatre_name.ready) SKIP("no mount namespace of one's own")
 
 constexpr const char* make_ext4 = "truncate -s 16M $i && mkfs.ext4 -q -F $i";
@@ -928,15 +997,18 @@ TEST_CASE("a file on overlayfs is known by the kernel and by the process's memor
         const char* options;
     };
     int number = 0;
-    for (const kind& k : {kind{"one file system", nullptr, ""}, kind{"one, xino=off", nullptr, ",xino=off"}, kind{"two file systems, xino=off", "tmpfs", ",xino=off"},
-                          kind{"two, xino=on", "tmpfs", ",xino=on"}, kind{"two, of different types", "ramfs", ""}}) {
+    for (const kind& k : {kind{"one file system", nullptr, ""}, kind{"one, xino=off", nullptr, ",xino=off"},
+                          kind{"two file systems, xino=off", "tmpfs", ",xino=off"}, kind{"two, xino=on", "tmpfs", ",xino=on"},
+                          kind{"two, of different types", "ramfs", ""}}) {
         INFO(std::string{k.name});
         const std::string n = std::to_string(++number), low = "low" + n, up = k.upper_type == nullptr ? low : "up" + n;
         REQUIRE(t.tmpfs(low));
         if (k.upper_type != nullptr) REQUIRE(t.tmpfs(up, k.upper_type));
-        const std::string lower = t.dir / (low + "/l"), upper = t.dir / (up + "/u"), work = t.dir / (up + "/w"), at = t.dir / ("merged" + n);
+        const std::string lower = t.dir / (low + "/l"), upper = t.dir / (up + "/u"), work = t.dir / (up + "/w"),
+                          at = t.dir / ("merged" + n);
         REQUIRE(t.stage.run("mkdir " + lower + ' ' + upper + ' ' + work) == 0);
-        for (const auto& [name, p] : {std::pair{"id.so", with_id}, std::pair{"none.so", without_id}, std::pair{"long.so", with_long_id}})
+        for (const auto& [name, p] :
+             {std::pair{"id.so", with_id}, std::pair{"none.so", without_id}, std::pair{"long.so", with_long_id}})
             REQUIRE(t.stage.write(lower + '/' + name, p) > 0);
         if (!t.overlay("merged" + n, lower, upper, work, k.options)) {
             not_included(std::string{"overlayfs: "} + k.name);
@@ -949,7 +1021,9 @@ TEST_CASE("a file on overlayfs is known by the kernel and by the process's memor
             const std::string path = at + '/' + name;
             return truths_of(user->map(path, p), path, p, file);
         };
-        t.both(user->pid(), map("id.so", with_id, 0) + map("none.so", without_id, 1) + map("long.so", with_long_id, 2) + map("upper.so", in_upper, 3),
+        t.both(user->pid(),
+               map("id.so", with_id, 0) + map("none.so", without_id, 1) + map("long.so", with_long_id, 2) +
+                   map("upper.so", in_upper, 3),
                by_memory, by_memory);
     }
 }
@@ -973,10 +1047,12 @@ TEST_CASE("the contents before and after a copy-up, one pair and one name in map
         bool old_first;
     };
     int number = 0;
-    for (const kind& k : {kind{true, ",xino=off", 20, true}, kind{true, ",xino=off", 20, false}, kind{true, ",xino=on", 20, true}, kind{false, ",xino=off", 20, true},
-                          kind{false, ",xino=on", 20, false}, kind{true, ",xino=off", 0, true}, kind{true, ",xino=off", 0, false}, kind{false, ",xino=on", 0, true},
-                          kind{true, ",xino=off", 32, true}}) {
-        INFO("one file system " << k.one_file_system << k.options << " size of the ID " << k.id_size << " old first " << k.old_first);
+    for (const kind& k :
+         {kind{true, ",xino=off", 20, true}, kind{true, ",xino=off", 20, false}, kind{true, ",xino=on", 20, true},
+          kind{false, ",xino=off", 20, true}, kind{false, ",xino=on", 20, false}, kind{true, ",xino=off", 0, true},
+          kind{true, ",xino=off", 0, false}, kind{false, ",xino=on", 0, true}, kind{true, ",xino=off", 32, true}}) {
+        INFO("one file system " << k.one_file_system << k.options << " size of the ID " << k.id_size << " old first "
+                                << k.old_first);
         const std::string n = std::to_string(++number), low = "low" + n, up = k.one_file_system ? low : "up" + n;
         REQUIRE(t.tmpfs(low));
         if (!k.one_file_system) REQUIRE(t.tmpfs(up));
@@ -1005,7 +1081,8 @@ TEST_CASE("the contents before and after a copy-up, one pair and one name in map
 TEST_CASE("a build ID that is still that of the file, whose layout is another by now, gives no wrong ELF address") {
     NEEDS_STAGE(t);
     REQUIRE(t.tmpfs("layers"));
-    const std::string lower = t.dir / "layers/l", upper = t.dir / "layers/u", work = t.dir / "layers/w", path = t.dir / "merged/lib.so";
+    const std::string lower = t.dir / "layers/l", upper = t.dir / "layers/u", work = t.dir / "layers/w",
+                      path = t.dir / "merged/lib.so";
     REQUIRE(t.stage.run("mkdir " + lower + ' ' + upper + ' ' + work) == 0);
     const program old{.letter = 'o'}, apart{.letter = 'o', .apart = true};
     REQUIRE(t.stage.write(lower + "/lib.so", old) > 0);
@@ -1020,7 +1097,8 @@ TEST_CASE("a build ID that is still that of the file, whose layout is another by
     t.both(user->pid(), after, remembered, remembered);
     observer newcomers[]{observer{false}, observer{true}}, others[]{observer{false}, observer{true}};
     for (observer& who : newcomers) check(who, user->pid(), after, by_memory);
-    // Where the headers cannot be read in memory, the file at the path has the build ID, and only the mappings tell its segments.
+    // Where the headers cannot be read in memory, the file at the path has the build ID, and only the mappings tell its
+    // segments.
     user->hide(before[0].address - 64);
     user->hide(after[0].address - 64);
     for (observer& who : others) {
@@ -1072,7 +1150,8 @@ TEST_CASE("a mapping is not taken for a part of the image below it") {
         const std::vector<truth> one{truths_of(mixed, at + "/mixed.so", b, 0)[1]};
         for (observer* who : {&t.root, &t.nobody}) {
             auto reports = who->look(user->pid(), addresses_of(one));
-            std::erase_if(reports, [](const report& r) { return r.how.use == backend::text || r.how.from == build_id_choice::file; });
+            std::erase_if(reports,
+                          [](const report& r) { return r.how.use == backend::text || r.how.from == build_id_choice::file; });
             if (kernel_ids()) judge(who->name(), reports, one, by_kernel_only);
         }
     } else {
@@ -1083,7 +1162,8 @@ TEST_CASE("a mapping is not taken for a part of the image below it") {
         const std::uint64_t place = arena + 3 * (segments + 1) * page;
         user->map(first, a, place, header);
         user->map(second, b, place, code);
-        check(t.root, user->pid(), {truths_of(place, second, b, 0)[1]}, {.way = build_id_source::map_files, .state = file_state::linked, .elf = false});
+        check(t.root, user->pid(), {truths_of(place, second, b, 0)[1]},
+              {.way = build_id_source::map_files, .state = file_state::linked, .elf = false});
         check(t.nobody, user->pid(), {truths_of(place, second, b, 0)[1]}, by_kernel_only);
     } else {
         not_included("btrfs");
@@ -1095,9 +1175,12 @@ TEST_CASE("files of two subvolumes of btrfs with one inode number stay two, in o
     const program a{.letter = 'a'}, b{.letter = 'b'}, m{.letter = 'm', .id_size = 0}, n{.letter = 'n', .id_size = 0};
     if (!make_subvolumes(t, a, b)) SKIP("no btrfs");
     const std::string at = t.dir / "btrfs";
-    const auto map = [&](actor& by, const std::string& name, const program& p, int file) { return truths_of(by.map(at + name, p), at + name, p, file); };
+    const auto map = [&](actor& by, const std::string& name, const program& p, int file) {
+        return truths_of(by.map(at + name, p), at + name, p, file);
+    };
     const auto one = t.user(), two = t.user();
-    const auto all = map(*one, "/a/lib.so", a, 0) + map(*one, "/b/lib.so", b, 1) + map(*one, "/b/none.so", n, 2) + map(*one, "/a/none.so", m, 3);
+    const auto all = map(*one, "/a/lib.so", a, 0) + map(*one, "/b/lib.so", b, 1) + map(*one, "/b/none.so", n, 2) +
+                     map(*one, "/a/none.so", m, 3);
     t.both(one->pid(), all, by_map_files, by_memory);
     // What is remembered of the one process is not given of the other.
     const auto other = map(*two, "/b/lib.so", b, 0) + map(*two, "/b/none.so", n, 1);
@@ -1137,8 +1220,9 @@ TEST_CASE("one path in two mount namespaces, with one pair in maps, is two files
     }
     pairs.push_back({t.dir / "t1", t.dir / "t2", by_map_files, by_path});
     const std::string place = t.make("place");
-    for (const auto& [one, two, for_root, for_nobody] : pairs) {
-        INFO(one);
+    for (const auto& pair : pairs) {
+        INFO(std::get<0>(pair));
+        const auto& [one, two, for_root, for_nobody] = pair;
         std::unique_ptr<actor> containers[2];
         std::vector<truth> truths[2];
         for (int i = 0; i < 2; ++i) {
@@ -1164,7 +1248,8 @@ TEST_CASE("two file systems of one kind give the same inode number to two files,
     const auto user = t.user();
     std::vector<truth> all;
     int file = 0;
-    for (const kind& k : {kind{"tmpfs", nullptr}, kind{"ext4", make_ext4}, kind{"xfs", make_xfs}, kind{"squashfs", make_squashfs}}) {
+    for (const kind& k :
+         {kind{"tmpfs", nullptr}, kind{"ext4", make_ext4}, kind{"xfs", make_xfs}, kind{"squashfs", make_squashfs}}) {
         INFO(std::string{k.type});
         std::string paths[2];
         for (int i = 0; i < 2; ++i) {
@@ -1181,7 +1266,8 @@ TEST_CASE("two file systems of one kind give the same inode number to two files,
             continue;
         }
         CHECK(t.stage.run("test $(stat -c %i " + paths[0] + ") = $(stat -c %i " + paths[1] + ')') == 0);
-        for (int i = 0; i < 2; ++i) all = all + truths_of(user->map(paths[i], i == 0 ? a : b), paths[i], i == 0 ? a : b, file++);
+        for (int i = 0; i < 2; ++i)
+            all = all + truths_of(user->map(paths[i], i == 0 ? a : b), paths[i], i == 0 ? a : b, file++);
         t.both(user->pid(), all, by_map_files, by_path);
     }
 }
@@ -1191,7 +1277,9 @@ TEST_CASE("rings of anonymous inodes have no build ID, and none is taken for ano
     const auto user = t.user(true);
     std::vector<truth> all;
     int file = 0;
-    for (const auto& [kind, name, size] : {std::tuple{'p', "anon_inode:[perf_event]", 2u}, std::tuple{'u', "anon_inode:[io_uring]", 1u}, std::tuple{'b', "anon_inode:bpf-map", 1u}})
+    for (const auto& [kind, name, size] :
+         {std::tuple{'p', "anon_inode:[perf_event]", 2u}, std::tuple{'u', "anon_inode:[io_uring]", 1u},
+          std::tuple{'b', "anon_inode:bpf-map", 1u}})
         for (int i = 0; i < 2; ++i) {
             const std::int64_t at = user->ring(kind);
             if (at < 0) {
@@ -1227,7 +1315,7 @@ TEST_CASE("the server of a FUSE file is asked to read nothing, and its files sta
     set(server().armed, 0);
     // Where its owner alone is let in, nobody else can even look at its files, not even root.
     int number = 0;
-    for (const char* whose : {"user_id=0,allow_other", "user_id=0", "user_id=65534"}) {
+    for (const char* whose : {"user_id=0,group_id=0,allow_other", "user_id=0,group_id=0", "user_id=65534,group_id=65534"}) {
         INFO(std::string{whose});
         const std::string at = t.make("fuse" + std::to_string(++number));
         if (t.stage.fuse(at, whose) != 0) SKIP("no FUSE");
@@ -1258,6 +1346,12 @@ TEST_CASE("the server of a FUSE file is asked to read nothing, and its files sta
             t.both(user->pid(), all, nothing, nothing);  // what is in the page cache the kernel has without the server
             CHECK(now(server().reads) == before);
         }
+        // Nowhere any more, and root may not look at it in map_files either.
+        const std::uint32_t before = now(server().reads);
+        if (number != 3 || t.stage.run("umount -l " + at) != 0) continue;
+        for (truth& one : all) one.path.erase(0, at.size());
+        check(t.root, user->pid(), all, nothing);
+        CHECK(now(server().reads) == before);
     }
 }
 
@@ -1272,8 +1366,9 @@ TEST_CASE("hard links and bind mounts of one file are one file") {
         evidence root, nobody;
         bool one;  // also for those who have no descriptor of the mapped file
     };
-    for (const kind& k : {kind{"ext4", make_ext4, by_map_files, by_path, true}, kind{"tmpfs", nullptr, by_map_files, by_path, true},
-                          kind{"btrfs", make_btrfs, by_map_files, by_memory, false}}) {
+    for (const kind& k :
+         {kind{"ext4", make_ext4, by_map_files, by_path, true}, kind{"tmpfs", nullptr, by_map_files, by_path, true},
+          kind{"btrfs", make_btrfs, by_map_files, by_memory, false}}) {
         std::string at = t.dir / k.type;
         if (k.make == nullptr ? !t.tmpfs(k.type) : (at = t.image(k.type, k.make, k.type)).empty()) {
             not_included(k.type);
@@ -1283,12 +1378,15 @@ TEST_CASE("hard links and bind mounts of one file are one file") {
         REQUIRE(t.stage.write(at + "/lib.so", a) > 0);
         REQUIRE(t.stage.write(at + "/none.so", n) > 0);
         const std::string bound = t.make(std::string{k.type} + ".bound");
-        REQUIRE(t.stage.run("ln " + at + "/lib.so " + at + "/link.so && ln " + at + "/none.so " + at + "/none.link.so && chmod 755 " + at) == 0);
+        REQUIRE(t.stage.run("ln " + at + "/lib.so " + at + "/link.so && ln " + at + "/none.so " + at +
+                            "/none.link.so && chmod 755 " + at) == 0);
         REQUIRE(t.stage.bind(at, bound) == 0);
         const auto user = t.user();
         std::vector<truth> all;
-        for (const std::string& path : {at + "/lib.so", at + "/link.so", bound + "/lib.so"}) all = all + truths_of(user->map(path, a), path, a, 0);
-        for (const std::string& path : {at + "/none.so", at + "/none.link.so", bound + "/none.so"}) all = all + truths_of(user->map(path, n), path, n, 1);
+        for (const std::string& path : {at + "/lib.so", at + "/link.so", bound + "/lib.so"})
+            all = all + truths_of(user->map(path, a), path, a, 0);
+        for (const std::string& path : {at + "/none.so", at + "/none.link.so", bound + "/none.so"})
+            all = all + truths_of(user->map(path, n), path, n, 1);
         t.both(user->pid(), all, k.root, k.nobody);
         if (!k.one) continue;
         for (observer* who : {&t.root, &t.nobody})
@@ -1311,7 +1409,8 @@ TEST_CASE("a library that was renamed over or deleted is never taken for the one
         bool numbers;  // a number tells that a file is another
     };
     constexpr evidence gone{build_id_source::map_files, file_state::deleted, false};
-    for (const kind& k : {kind{"ext4", make_ext4, gone, true}, kind{"xfs", make_xfs, gone, true}, kind{"tmpfs", nullptr, gone, true}, kind{"btrfs", make_btrfs, gone, false},
+    for (const kind& k : {kind{"ext4", make_ext4, gone, true}, kind{"xfs", make_xfs, gone, true},
+                          kind{"tmpfs", nullptr, gone, true}, kind{"btrfs", make_btrfs, gone, false},
                           kind{"overlay", nullptr, {build_id_source::memory, file_state::deleted, false}, false}}) {
         std::string at = t.dir / k.type;
         const bool overlay = std::string_view{k.type} == "overlay";
@@ -1334,7 +1433,8 @@ TEST_CASE("a library that was renamed over or deleted is never taken for the one
         const auto user = t.user();
         // Looked at before, so that all of it is remembered.
         const std::string lib = at + "/lib.so", away = at + "/away.so", none = at + "/none.so", mark = " (deleted)";
-        auto of_lib = truths_of(user->map(lib, a), lib, a, 0), of_away = truths_of(user->map(away, a), away, a, 1), of_none = truths_of(user->map(none, d), none, d, 2);
+        auto of_lib = truths_of(user->map(lib, a), lib, a, 0), of_away = truths_of(user->map(away, a), away, a, 1),
+             of_none = truths_of(user->map(none, d), none, d, 2);
         const evidence fine = overlay ? by_memory : by_map_files, fine_for_nobody = k.numbers ? by_path : by_memory;
         t.both(user->pid(), of_lib + of_away + of_none, fine, fine_for_nobody);
         REQUIRE(t.stage.write(at + "/new.so", b) > 0);
@@ -1379,7 +1479,8 @@ TEST_CASE("a number that is given to the next file does not give it what was rem
                 (inode == last ? reused : held) += last != 0;
                 last = inode;
                 const auto all = truths_of(user->map(at + "/lib.so", p, place), at + "/lib.so", p, 0);
-                for (int again = 0; again < 2; ++again) judge(who.name(), who.look(user->pid(), addresses_of(all), &w), all, as_nobody ? by_path : by_map_files);
+                for (int again = 0; again < 2; ++again)
+                    judge(who.name(), who.look(user->pid(), addresses_of(all), &w), all, as_nobody ? by_path : by_map_files);
                 if (w.one_file) (void)who.look(user->pid(), other_address, &w);
                 user->unmap(place);
                 REQUIRE(t.stage.run("rm " + at + "/lib.so") == 0);
@@ -1409,6 +1510,12 @@ TEST_CASE("contents that are written over are seen, on a file system that keeps 
         t.both(user->pid(), all, by_map_files, by_path);
         if (letter != 'c') ::usleep(1'150'000);
         t.both(user->pid(), all, by_map_files, by_path);
+        if (letter != 'c') continue;
+        // What was read is not given of what may not be read any more.
+        const program last{.letter = 'd'};
+        REQUIRE(t.stage.write(paths[1], last) > 0);
+        REQUIRE(t.stage.run("chmod 0 " + paths[1]) == 0);
+        check(t.nobody, user->pid(), truths_of(places[1], paths[1], last, 1), {.state = file_state::linked, .at_path = false});
     }
 }
 
@@ -1419,18 +1526,22 @@ TEST_CASE("more files than are remembered, each several times in one call, are n
         const char* make;
         evidence root, nobody;
     };
-    for (const kind& k : {kind{"ext4", make_ext4, by_map_files, by_path}, kind{"btrfs", make_btrfs, by_map_files, by_memory}, kind{"overlay", nullptr, by_memory, by_memory}}) {
+    for (const kind& k : {kind{"ext4", make_ext4, by_map_files, by_path}, kind{"btrfs", make_btrfs, by_map_files, by_memory},
+                          kind{"overlay", nullptr, by_memory, by_memory}}) {
         std::string at = t.dir / k.type;
-        const bool can = k.make != nullptr ? !(at = t.image(k.type, k.make, k.type)).empty()
-                                           : t.tmpfs("layers") && t.stage.run("cd " + (t.dir / "layers") + " && mkdir l u w") == 0 &&
-                                                 t.overlay(k.type, t.dir / "layers/l", t.dir / "layers/u", t.dir / "layers/w");
+        const bool can = k.make != nullptr
+                             ? !(at = t.image(k.type, k.make, k.type)).empty()
+                             : t.tmpfs("layers") && t.stage.run("cd " + (t.dir / "layers") + " && mkdir l u w") == 0 &&
+                                   t.overlay(k.type, t.dir / "layers/l", t.dir / "layers/u", t.dir / "layers/w");
         if (!can) {
             not_included(k.type);
             continue;
         }
         INFO(std::string{k.type});
         constexpr int files = 6, times = 3;
-        for (int i = 0; i < files; ++i) REQUIRE(t.stage.write(at + '/' + static_cast<char>('a' + i), {.letter = static_cast<char>('a' + i), .id_size = i % 3 == 2 ? 0u : 20u}) > 0);
+        for (int i = 0; i < files; ++i)
+            REQUIRE(t.stage.write(at + '/' + static_cast<char>('a' + i),
+                                  {.letter = static_cast<char>('a' + i), .id_size = i % 3 == 2 ? 0u : 20u}) > 0);
         const auto user = t.user();
         const std::uint64_t arena = user->reserve(files * times * (segments + 1));
         std::vector<truth> all;
@@ -1438,7 +1549,8 @@ TEST_CASE("more files than are remembered, each several times in one call, are n
             const int file = i % files;
             const program p{.letter = static_cast<char>('a' + file), .id_size = file % 3 == 2 ? 0u : 20u};
             const std::string path = at + '/' + p.letter;
-            const auto three = truths_of(user->map(path, p, arena + static_cast<std::uint64_t>(i) * (segments + 1) * page), path, p, file);
+            const auto three =
+                truths_of(user->map(path, p, arena + static_cast<std::uint64_t>(i) * (segments + 1) * page), path, p, file);
             all.push_back(three[static_cast<std::size_t>(i) % segments]);
             if (i % 2 == 0) all.push_back(three[1]);
         }
@@ -1482,7 +1594,9 @@ TEST_CASE("a file of the program that a child of shared memory became is never t
             ::usleep(2000);
             for (const raw_line& l : raw_lines(slurp(maps_path(static_cast<pid_t>(pid))).value_or("")))
                 mapped = mapped || (l.start == common_place + 2 * page && l.name == path);
-            if (mapped && slurp("/proc/" + std::to_string(pid) + "/cmdline").value_or("").find("map-instead") == std::string::npos) mapped = false;
+            if (mapped &&
+                slurp("/proc/" + std::to_string(pid) + "/cmdline").value_or("").find("map-instead") == std::string::npos)
+                mapped = false;
         }
         REQUIRE(mapped);
         check(who, static_cast<pid_t>(pid), all, by_kernel_only);
@@ -1511,7 +1625,8 @@ struct gate {
 
     /// Looks in one way, and does something while the lookup is held.
     template <class Meanwhile>
-    std::vector<report> look(observer& who, pid_t pid, std::span<const std::uint64_t> addresses, const way& w, Meanwhile meanwhile) {
+    std::vector<report> look(observer& who, pid_t pid, std::span<const std::uint64_t> addresses, const way& w,
+                             Meanwhile meanwhile) {
         set(server().go, 0);
         set(server().armed, 1);
         who.start(pid, addresses, &w);
@@ -1530,7 +1645,8 @@ struct gate {
 std::vector<way> ways_that_look_at_files() {
     std::vector<way> ways;
     for (const way& w : all_ways()) {
-        if (w.looks_at_files() && w.by != asking::capture && !w.alone && (w.use == backend::text || kernel_has_ioctl())) ways.push_back(w);
+        if (w.looks_at_files() && w.by != asking::capture && !w.alone && (w.use == backend::text || kernel_has_ioctl()))
+            ways.push_back(w);
     }
     return ways;
 }
@@ -1683,14 +1799,17 @@ bool build_libraries(theatre& t) {
                 "    printf(\"%lx\\n\", (unsigned long)dlsym(h, \"fn\"));\n"
                 "  }\n  puts(\"done\"); fflush(stdout); alarm(60); pause(); return 0;\n}\n");
     return t.stage.run("cd " + t.dir.path() +
-                       " && for i in 1 2; do cc -shared -fPIC -O1 lib.c -o lib$i.so -Wl,--build-id=0x$(printf \"$i%.0s\" 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 "
-                       "18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39 40) || exit 1; done; cc -D_GNU_SOURCE load.c -o load -ldl; "
+                       " && for i in 1 2; do cc -shared -fPIC -O1 lib.c -o lib$i.so -Wl,--build-id=0x$(printf \"$i%.0s\" 1 2 3 "
+                       "4 5 6 7 8 9 10 11 12 13 14 15 16 17 "
+                       "18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39 40) || exit 1; done; cc "
+                       "-D_GNU_SOURCE load.c -o load -ldl; "
                        "nm lib1.so | sed -n 's/ T fn$//p' > address") == 0;
 }
 
 /// Runs it with some files as a user does; its pid, and the addresses that it prints.
 pid_t run_load(theatre& t, const std::string& arguments, std::vector<std::uint64_t>& addresses) {
-    if (t.stage.run("cd " + t.dir.path() + " && rm -f out pid; { ./load " + arguments + " > out & echo $! > pid; }") != 0) return 0;
+    if (t.stage.run("cd " + t.dir.path() + " && rm -f out pid; { ./load " + arguments + " > out & echo $! > pid; }") != 0)
+        return 0;
     std::string out;
     for (int tries = 0; tries < 1000 && out.find("done") == std::string::npos; ++tries) {
         ::usleep(2000);
@@ -1717,11 +1836,14 @@ TEST_CASE("libraries of two subvolumes of btrfs, loaded into one process, keep t
     if (!build_libraries(t)) SKIP("no compiler");
     const std::string at = t.image("btrfs", make_btrfs, "btrfs");
     if (at.empty()) SKIP("no btrfs");
-    REQUIRE(t.stage.run("cd " + at + " && btrfs subvolume create a && cp ../lib1.so a/lib.so && btrfs subvolume snapshot a b && cat ../lib2.so > b/lib.so") == 0);
+    REQUIRE(t.stage.run("cd " + at +
+                        " && btrfs subvolume create a && cp ../lib1.so a/lib.so && btrfs subvolume snapshot a b && cat "
+                        "../lib2.so > b/lib.so") == 0);
     std::vector<std::uint64_t> where;
     const pid_t pid = run_load(t, at + "/a/lib.so " + at + "/b/lib.so", where);
     REQUIRE(where.size() == 2);
-    const std::vector all{function_at(t, where[0], at + "/a/lib.so", '1', 0), function_at(t, where[1], at + "/b/lib.so", '2', 1)};
+    const std::vector all{function_at(t, where[0], at + "/a/lib.so", '1', 0),
+                          function_at(t, where[1], at + "/b/lib.so", '2', 1)};
     check(t.root, pid, all, by_map_files);
     ::kill(pid, SIGKILL);
 }
@@ -1747,7 +1869,9 @@ TEST_CASE("a library that is rewritten on overlayfs while it is loaded keeps its
 int main(int argc, char** argv) {
     if (argc == 4 && std::string_view{argv[0]} == "--map-instead") {  // see start_sharing()
         ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-        ensure(own_namespace() && (std::strcmp(argv[1], argv[2]) == 0 || ::mount(argv[1], argv[2], nullptr, MS_BIND, nullptr) == 0), "namespace");
+        ensure(own_namespace() &&
+                   (std::strcmp(argv[1], argv[2]) == 0 || ::mount(argv[1], argv[2], nullptr, MS_BIND, nullptr) == 0),
+               "namespace");
         ensure(load(argv[3], false, common_place) > 0, "map");
         ::alarm(60);
         for (;;) ::pause();
