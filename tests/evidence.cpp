@@ -96,9 +96,10 @@ pid_t start_as(pid_t pid, Body body) {
     how.exit_signal = SIGCHLD;
     how.set_tid = reinterpret_cast<std::uintptr_t>(wanted);
     how.set_tid_size = 1;
+    const pid_t parent = ::getpid();
     const auto made = static_cast<pid_t>(::syscall(SYS_clone3, &how, sizeof how));
     if (made == 0) {
-        ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+        end_with(parent);
         body();
         ::_exit(0);
     }
@@ -178,7 +179,7 @@ TEST_CASE("a handle from another pid namespace is not looked up by its number he
             ::waitpid(init, nullptr, 0);
             ::_exit(0);
         }
-        ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+        end_with(0);
         const std::string root = dir / "box";
         ensure(::mount(root.c_str(), root.c_str(), nullptr, MS_BIND, nullptr) == 0 && ::chdir(root.c_str()) == 0, "bind");
         ensure(::syscall(SYS_pivot_root, ".", ".") == 0 && ::umount2(".", MNT_DETACH) == 0, "pivot");
@@ -234,8 +235,8 @@ TEST_CASE("a pidfd whose process is replaced while it is opened opens nothing, a
             CAPTURE(refused);
             CAPTURE(replaced);
             child agent{[&](channel& parent) {
-                const pid_t victim = ::fork();
-                if (victim == 0) ::prctl(PR_SET_PDEATHSIG, SIGKILL), wait_for_ever();
+                const pid_t own = ::getpid(), victim = ::fork();
+                if (victim == 0) end_with(own), wait_for_ever();
                 const int pidfd = static_cast<int>(::syscall(SYS_pidfd_open, victim, 0));
                 if (refused != no_call) refuse(refused);
                 pid_t impostor = -1;
@@ -416,14 +417,14 @@ TEST_CASE("the path of a descriptor that was sent here is not waited for") {
         int ends[2];
         const int fuse = ::open("/dev/fuse", O_RDWR | O_CLOEXEC);
         if (fuse < 0 || !own_namespace() || ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) parent.send(-1);
-        const pid_t sender = ::fork();
+        const pid_t own = ::getpid(), sender = ::fork();
         if (sender == 0) {
-            ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+            end_with(own);
             const std::string proc = dir / "stuck/proc";
             ensure(own_namespace() && ::mount("proc", proc.c_str(), "proc", 0, nullptr) == 0, "proc");
-            const auto own = maps::open(::getpid(), {.proc = proc.c_str()});
-            ensure(own.has_value(), "its own maps");
-            (void)procmap::send_maps(ends[1], *own);
+            const auto self = maps::open(::getpid(), {.proc = proc.c_str()});
+            ensure(self.has_value(), "its own maps");
+            (void)procmap::send_maps(ends[1], *self);
             wait_for_ever();
         }
         auto of = procmap::receive_maps(ends[0]);

@@ -228,12 +228,16 @@ int statx(int at, const char* path, int flags, unsigned mask, struct statx* to) 
 int fstat(int fd, struct stat* to) noexcept {
     if (fault(fstat_) != 0) return -1;
     NEXT(fstat);
-    return next(fd, to);
+    const int done = next(fd, to);
+    if (faults.other_device && done == 0) to->st_dev ^= 0x40;
+    return done;
 }
 int fstatat(int at, const char* path, struct stat* to, int flags) noexcept {
     if (fault(fstatat_) != 0) return -1;
     NEXT(fstatat);
-    return next(at, path, to, flags);
+    const int done = next(at, path, to, flags);
+    if (faults.other_device && done == 0) to->st_dev ^= 0x40;
+    return done;
 }
 int poll(pollfd* fds, nfds_t count, int timeout) {
     if (fault(poll_) != 0) return -1;

@@ -386,8 +386,8 @@ std::int64_t obey(const order& o) {
             const int fd = ::open("/dev/fuse", O_RDWR | O_CLOEXEC);
             const std::string options = "fd=" + std::to_string(fd) + ",rootmode=40000," + o.text[1];
             if (fd < 0 || ::mount("fuse", o.text[0], "fuse", 0, options.c_str()) != 0) return -errno;
-            if (::fork() == 0) {
-                ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+            if (const pid_t own = ::getpid(); ::fork() == 0) {
+                end_with(own);
                 serve(fd);
             }
             ::close(fd);
@@ -404,7 +404,6 @@ std::int64_t obey(const order& o) {
             drop_privileges();
             ::prctl(PR_SET_DUMPABLE, 1);
             ::prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
-            ::prctl(PR_SET_PDEATHSIG, SIGKILL);
             return 0;
         case deed::write: {
             const std::string text = elf_of(o.content);
@@ -683,10 +682,7 @@ class observer {
 public:
     explicit observer(bool nobody)
         : nobody_(nobody), child_([nobody](channel& to) {
-              if (nobody) {
-                  drop_privileges();
-                  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-              }
+              if (nobody) drop_privileges();
               asker all;
               for (;;) {
                   const auto reports = all.look(to.receive<question>());

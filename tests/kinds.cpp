@@ -424,9 +424,9 @@ std::string in_child(report& r, const Ask& ask) {
     int line[2] = {-1, -1};
     if (::pipe2(line, O_CLOEXEC) != 0) return "no pipe";
     std::fflush(nullptr);
-    const pid_t pid = ::fork();
+    const pid_t own = ::getpid(), pid = ::fork();
     if (pid == 0) {
-        ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+        end_with(own);
         counted = &r;
         ask();
         ::_exit(0);

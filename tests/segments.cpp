@@ -402,10 +402,10 @@ public:
 private:
     static pid_t start(const std::string& program, const channel_ends& ends) {
         std::fflush(nullptr);
-        const pid_t pid = ::fork();
+        const pid_t own = ::getpid(), pid = ::fork();
         REQUIRE(pid >= 0);
         if (pid != 0) return pid;
-        ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+        end_with(own);
         ::dup2(ends.child, 0);
         ::dup2(ends.child, 1);
         ::execl(program.c_str(), program.c_str(), static_cast<char*>(nullptr));

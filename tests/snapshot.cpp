@@ -1177,7 +1177,7 @@ TEST_CASE("a pid that is another process's by now is never opened through the ol
         const pid_t init = own ? ::fork() : -1;
         if (init < 0) return parent.send(false);
         if (init != 0) return static_cast<void>(::waitpid(init, nullptr, 0));
-        ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+        end_with(0);
         constexpr pid_t number = 300;
         const bool mounted = ::mount("proc", "/proc", "proc", 0, nullptr) == 0;
         const pid_t first = mounted ? fork_as(number) : -1;

@@ -357,6 +357,12 @@ struct channel_ends {
     }
 };
 
+/// In a child: ends when its parent does, or at once where that has ended already. `parent`: its number, 0 in a new pid namespace.
+inline void end_with(pid_t parent) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::getppid() != parent) ::_exit(1);
+}
+
 /// A forked child that runs `body(channel&)` and exits. No test assertions in it: it reports through the channel.
 class child : public process {
 public:
@@ -370,10 +376,10 @@ private:
     template <class Body>
     static pid_t start(Body& body, const channel_ends& ends) {
         std::fflush(nullptr);  // or a child that flushes prints it again
-        const pid_t pid = ::fork();
+        const pid_t parent = ::getpid(), pid = ::fork();
         REQUIRE(pid >= 0);
         if (pid != 0) return pid;
-        ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+        end_with(parent);
         ::close(ends.parent);
         channel to_parent{ends.child, true};
         body(to_parent);
@@ -391,7 +397,9 @@ inline void ensure(bool holds, const char* what) {
 
 /// In a child: becomes a user without rights.
 inline void drop_privileges() {
+    const pid_t parent = ::getppid();
     ensure(::setgroups(0, nullptr) == 0 && ::setgid(65534) == 0 && ::setuid(65534) == 0, "drop privileges");
+    end_with(parent);  // which the kernel forgets where rights change
 }
 
 // ---- files and memory

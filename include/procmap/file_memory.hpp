@@ -122,16 +122,16 @@ public:
         return false;
     }
     [[nodiscard]] std::uint64_t forgotten() const noexcept { return forgotten_; }  ///< files that made room
-    [[nodiscard]] std::uint64_t now() const noexcept { return clock_; }            ///< later than all that is remembered
+    [[nodiscard]] std::uint64_t time() const noexcept { return clock_; }           ///< later than all that is remembered
     [[nodiscard]] std::uint64_t reads() const noexcept { return reads_; }          ///< files that were read
 
 private:
     /// Change times have the granularity of the kernel's tick (10 ms at most; finer since 6.13): a change so soon after the last
     /// one may not show.
     [[nodiscard]] static bool settled(const file_version& v) noexcept {
-        timespec now{};
-        ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
-        const std::int64_t age = (std::int64_t{now.tv_sec} - v.ctime_seconds) * 1'000 + (now.tv_nsec - std::int64_t{v.ctime_nanoseconds}) / 1'000'000;
+        timespec present{};
+        ::clock_gettime(CLOCK_REALTIME_COARSE, &present);
+        const std::int64_t age = (std::int64_t{present.tv_sec} - v.ctime_seconds) * 1'000 + (present.tv_nsec - std::int64_t{v.ctime_nanoseconds}) / 1'000'000;
         return age > 20;
     }
 
@@ -148,12 +148,12 @@ private:
         f.used = ++clock_;
         if (f.by == key::build_id) return &f;
         const int saved = errno;
-        file_version now;
-        const bool seen = read_version(f.pin.borrow(), now);
-        const bool is_settled = seen && settled(now);
+        file_version present;
+        const bool seen = read_version(f.pin.borrow(), present);
+        const bool is_settled = seen && settled(present);
         errno = saved;
-        if (!seen || now != f.version || !f.settled) {  // written to, renamed, linked or unlinked: everything is asked again
-            f.version = seen ? now : file_version{};
+        if (!seen || present != f.version || !f.settled) {  // written to, renamed, linked or unlinked: everything is asked again
+            f.version = seen ? present : file_version{};
             f.settled = is_settled;
             f.facts.id_known = f.read = false;
             f.facts.loads.clear();

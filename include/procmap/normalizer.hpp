@@ -163,7 +163,7 @@ private:
         next_hints_.clear();
         for (std::size_t i = 0; i < order_.size();) {
             const std::uint64_t address = order_[i].address;
-            seen_at_ = memory_.now();
+            seen_at_ = memory_.time();
             while (guess < hints_.size() && hints_[guess].end <= address) ++guess;
             const bool expected = guess < hints_.size() && hints_[guess].start <= address;
             auto m = expected && find_by_number(hints_[guess]) == nullptr ? from.find_from(address, {.name = name_}) : from.find_from(address);
@@ -189,7 +189,7 @@ private:
     error by_walk(const maps& from) {
         seen_.clear();
         name_count_ = 0;
-        seen_at_ = memory_.now();
+        seen_at_ = memory_.time();
         std::size_t i = 0;
         auto walk = from.walk({.names = true});
         for (const mapping& m : walk) {
@@ -327,7 +327,7 @@ private:
     entry& entry_of(const maps& from, const mapping& m) {
         const detail::file_question q = question();
         if (!q.id && !q.loads && m.file_backed())  // nothing but the path is said of it
-            if (entry* same = find_entry(m, [&](const entry& e) { return e.path == m.name && !m.name.empty(); }); same != nullptr) return *same;
+            if (entry* const same = find_entry(m, [&](const entry& e) { return e.path == m.name && !m.name.empty(); }); same != nullptr) return *same;
         if (count_ == entries_.size()) entries_.emplace_back();
         entry& e = entries_[count_];
         e.device = m.device;
@@ -340,7 +340,7 @@ private:
         else
             (void)memory_.ask(from, *task_, m, q, e.known);
         e.forgotten = memory_.forgotten();
-        e.since = memory_.now();
+        e.since = memory_.time();
         if (entry* const held = e.known.by_number ? find_held(m) : nullptr; held != nullptr) return *held;
         if (!e.known.by_number && !e.known.id.empty()) {
             entry* const same = find_entry(m, [&](const entry& other) {
@@ -348,9 +348,9 @@ private:
             });
             if (same != nullptr) return *same;
         }
-        auto place = place_of(m);
-        if (!e.known.by_number && place != by_number_.end() && entries_[*place].inode == m.inode && entries_[*place].device == m.device) ++place;
-        by_number_.insert(place, count_);
+        auto before = place_of(m);
+        if (!e.known.by_number && before != by_number_.end() && entries_[*before].inode == m.inode && entries_[*before].device == m.device) ++before;
+        by_number_.insert(before, count_);
         return entries_[count_++];
     }
 
