@@ -7,6 +7,7 @@ set(procmap_headers
   include/procmap/mapping.hpp
   include/procmap/uapi.hpp
   include/procmap/text.hpp
+  include/procmap/detail/system.hpp
   include/procmap/fd.hpp
   include/procmap/open.hpp
   include/procmap/elf.hpp

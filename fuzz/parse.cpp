@@ -25,7 +25,6 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
         procmap::print([&printed](std::string_view part) { printed += part; }, *parsed);
         const auto again = procmap::parse_line(printed);
         fuzz::require(again.has_value(), "what is printed can be read");
-        // A name of blanks at its beginning is only kept where the kernel's padding says so, as printing does.
         fuzz::require(again->start == parsed->start && again->end == parsed->end && again->offset == parsed->offset &&
                           again->inode == parsed->inode && again->device == parsed->device &&
                           again->permissions == parsed->permissions && again->name == parsed->name,

@@ -64,7 +64,7 @@ outcome expected(std::string_view text, const procmap::walk_options& options) {
         const std::size_t newline = text.find('\n', at);
         const bool terminated = newline != std::string_view::npos;
         const std::string_view whole = text.substr(at, newline - at);
-        const bool cut = whole.size() >= room;  // a line that no buffer holds: its head counts, its name is too long
+        const bool cut = whole.size() >= room;  // a line that the buffer does not hold: its head counts, and its name if that fits alone
         const std::string_view line = whole.substr(0, room);
         ++out.line;
         if (!terminated && !cut) {
@@ -95,12 +95,20 @@ outcome expected(std::string_view text, const procmap::walk_options& options) {
         r.m.offset = fields.offset + (file ? r.m.start - fields.start : 0);
         const bool arm = fields.name == "[vectors]" && fields.name.data() == line.data() + 49;
         const bool no_vma = (fields.name == "[vsyscall]" || arm) && !file;
-        if (fields.end > last_end && !no_vma && passes) {
+        const bool wanted = fields.end > last_end && fields.start != fields.end && !no_vma;
+        const std::string_view name = fields.name.empty() ? fields.name : whole.substr(static_cast<std::size_t>(fields.name.data() - line.data()));
+        const bool fits = !cut || (!name.empty() && name.size() < room);
+        if (!terminated && cut && wanted && options.names && fits) {
+            out.code = procmap::errc::malformed;
+            out.offset = text.size();
+            return out;
+        }
+        if (wanted && passes) {
             r.m.name_status = procmap::name_state::not_asked;
             if (options.names) {
-                r.name = decoded(fields.name);
-                r.m.name_status = r.name != fields.name ? procmap::name_state::ambiguous : procmap::name_state::exact;
-                if (cut || r.name.size() >= room - 128) r.name.clear(), r.m.name_status = procmap::name_state::too_long;
+                r.name = decoded(name);
+                r.m.name_status = r.name != name ? procmap::name_state::ambiguous : procmap::name_state::exact;
+                if (!fits || r.name.size() >= room - 128) r.name.clear(), r.m.name_status = procmap::name_state::too_long;
             }
             out.records.push_back(r);
             last_end = fields.end;

@@ -4,13 +4,17 @@
 #include "elf_files.hpp"
 #include "support.hpp"
 
+#include <arpa/inet.h>
 #include <linux/filter.h>
+#include <linux/fuse.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <sys/auxv.h>
 #include <sys/personality.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdarg>
 #include <cstddef>
@@ -211,6 +215,61 @@ TEST_CASE("a handle from another pid namespace is not looked up by its number he
     if (file.id_known) CHECK(file.id == hex_of(id_of(twenty('c'))));
     CHECK_FALSE(file.elf_known);
     if (vdso_address() != 0) CHECK_FALSE(locate(of, vdso_address() + 0x100).id_known);
+}
+
+/// How many reads this process has made, with those that tell it (proc_pid_io(5)); -1 where it is not told.
+long reads_made() {
+    const auto text = slurp("/proc/self/io");
+    const std::size_t at = text ? text->find("syscr: ") : std::string::npos;
+    return at == std::string::npos ? -1 : std::strtol(text->c_str() + at + 7, nullptr, 10);
+}
+
+TEST_CASE("a capture reads text only in the process that opened the handle, which its pid does not tell") {
+    NEEDS_LIVE_MAPS();
+    if (backends().size() < 2) SKIP("no ioctl");
+    struct verdict {
+        pid_t pid = 0;
+        bool reads = false, whole = false;
+    };
+    for (const std::uint64_t flags : {std::uint64_t{0}, std::uint64_t{CLONE_NEWPID}}) {
+        CAPTURE(flags);
+        child agent{[&](channel& parent) {
+            const bool own = ::unshare(CLONE_NEWPID) == 0 && own_namespace();
+            const pid_t init = own ? ::fork() : -1;
+            if (init < 0) return parent.send(false);
+            if (init != 0) return static_cast<void>(::waitpid(init, nullptr, 0));
+            end_with(0);
+            ensure(::mount("proc", "/proc", "proc", 0, nullptr) == 0, "proc");
+            const maps of = *maps::open_self();
+            const auto look = [&] {
+                const auto capture = [&] { return procmap::snapshot::capture(of).has_value(); };
+                verdict v{.pid = ::getpid(), .reads = false, .whole = capture()};
+                const long none = reads_made(), before = reads_made();
+                v.whole = v.whole && capture();
+                v.reads = reads_made() - before > before - none;
+                parent.send(true);
+                parent.send(v);
+            };
+            clone_args how{};
+            how.flags = flags;
+            how.exit_signal = SIGCHLD;
+            const auto made = static_cast<pid_t>(::syscall(SYS_clone3, &how, sizeof how));
+            if (made < 0) return parent.send(false);
+            if (made == 0) look(), ::_exit(0);
+            ::waitpid(made, nullptr, 0);
+            look();
+        }};
+        if (!agent->receive<bool>()) SKIP("no pid namespace of one's own");
+        const auto forked = agent->receive<verdict>();
+        CHECK(agent->receive<bool>());
+        const auto opener = agent->receive<verdict>();
+        CHECK(opener.pid == 1);
+        CHECK((forked.pid == 1) == (flags != 0));
+        CHECK(opener.whole);
+        CHECK(opener.reads);
+        CHECK(forked.whole);
+        CHECK_FALSE(forked.reads);
+    }
 }
 
 /// In a child: makes a system call fail with EPERM from now on.
@@ -441,6 +500,163 @@ TEST_CASE("the path of a descriptor that was sent here is not waited for") {
     const int verdict = agent->receive<int>();
     if (verdict < 0) SKIP("no FUSE here");
     CHECK(verdict == 0);
+}
+
+/// Answers what the kernel asks of a FUSE file system with one file until that has been opened, and then nothing any more.
+void serve_one_open(int fuse) {
+    static char request[128 * 1024];
+    for (bool opened = false; !opened;) {
+        const ssize_t n = ::read(fuse, request, sizeof request);
+        if (n < 0 && (errno == EINTR || errno == ENOENT || errno == EAGAIN)) continue;
+        ensure(n >= static_cast<ssize_t>(sizeof(fuse_in_header)), "a request");
+        fuse_in_header in;
+        std::memcpy(&in, request, sizeof in);
+        struct {
+            fuse_out_header header{};
+            union {
+                fuse_init_out init;
+                fuse_entry_out entry;
+                fuse_attr_out attr;
+                fuse_open_out open;
+            };
+        } out{};
+        fuse_attr file{};
+        file.ino = 77;
+        file.mode = in.nodeid == FUSE_ROOT_ID && in.opcode == FUSE_GETATTR ? S_IFDIR | 0755 : S_IFREG | 0444;
+        file.nlink = 1;
+        file.blksize = 1024;
+        std::size_t size = 0;
+        switch (in.opcode) {
+            case FUSE_INIT:
+                out.init = {};
+                out.init.major = FUSE_KERNEL_VERSION;
+                out.init.minor = FUSE_KERNEL_MINOR_VERSION;
+                out.init.max_write = 4096;
+                size = sizeof out.init;
+                break;
+            case FUSE_LOOKUP:
+                out.entry = {};
+                out.entry.nodeid = 2;
+                out.entry.attr = file;
+                size = sizeof out.entry;
+                break;
+            case FUSE_GETATTR:
+                out.attr = {};
+                out.attr.attr = file;
+                size = sizeof out.attr;
+                break;
+            case FUSE_OPEN:
+                out.open = {};
+                size = sizeof out.open;
+                opened = true;
+                break;
+            default: out.header.error = -ENOSYS;
+        }
+        out.header.unique = in.unique;
+        out.header.len = static_cast<std::uint32_t>(sizeof out.header + size);
+        (void)!::write(fuse, &out, out.header.len);
+    }
+}
+
+/// A file of a server that does not answer, and the server's pid; -1 where there is no FUSE.
+int open_unanswered(const std::string& directory, pid_t& server) {
+    const int fuse = ::open("/dev/fuse", O_RDWR | O_CLOEXEC);
+    const std::string options = "fd=" + std::to_string(fuse) + ",rootmode=40000,user_id=0,group_id=0,allow_other";
+    if (fuse < 0 || !own_namespace() || ::mount("fuse", directory.c_str(), "fuse", 0, options.c_str()) != 0) return -1;
+    server = ::fork();
+    if (server == 0) {
+        ::alarm(30);
+        serve_one_open(fuse);
+        wait_for_ever();
+    }
+    ::close(fuse);
+    const int fd = ::open((directory + "/maps").c_str(), O_RDONLY | O_CLOEXEC);
+    ensure(fd >= 0, "a file of FUSE");
+    return fd;
+}
+
+/// A socket with data that its peer does not take, and which lingers.
+int connect_lingering() {
+    const int listening = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int small = 1;
+    ::setsockopt(listening, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    if (::bind(listening, reinterpret_cast<sockaddr*>(&address), size) != 0) return -1;
+    ::getsockname(listening, reinterpret_cast<sockaddr*>(&address), &size);
+    if (::listen(listening, 1) != 0 || ::connect(fd, reinterpret_cast<sockaddr*>(&address), size) != 0) return -1;
+    static char data[1 << 20];
+    while (::send(fd, data, sizeof data, MSG_DONTWAIT) > 0) {}
+    const linger long_time{.l_onoff = 1, .l_linger = 30};
+    ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &long_time, sizeof long_time);
+    return fd;
+}
+
+void send_fds(int socket, const std::vector<int>& fds) {
+    char byte = 'm';
+    iovec data{&byte, 1};
+    alignas(cmsghdr) char control[CMSG_SPACE(8 * sizeof(int))] = {};
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = CMSG_SPACE(fds.size() * sizeof(int));
+    cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(fds.size() * sizeof(int));
+    std::memcpy(CMSG_DATA(header), fds.data(), fds.size() * sizeof(int));
+    ensure(::sendmsg(socket, &message, MSG_NOSIGNAL) == 1, "send");
+}
+
+TEST_CASE("what a sender passes cannot make a receiver wait: a file whose server does not answer, a socket that lingers, or several") {
+    NEEDS_LIVE_MAPS();
+    if (!is_root()) SKIP("needs root");
+    temporary_directory dir;
+    dir.write("mount/x", "");
+    enum class what { fuse, socket, both };
+    for (const what passed : {what::fuse, what::socket, what::both}) {
+        CAPTURE(static_cast<int>(passed));
+        int ends[2];
+        REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+        const procmap::unique_fd here{ends[0]}, there{ends[1]};
+        child sender{[&](channel& parent) {
+            ::close(here.get());
+            std::vector<int> fds;
+            pid_t server = 0;
+            if (passed != what::socket) fds.push_back(open_unanswered(dir / "mount", server));
+            if (passed != what::fuse) fds.push_back(connect_lingering());
+            const bool able = std::find(fds.begin(), fds.end(), -1) == fds.end();
+            if (able) send_fds(there.get(), fds);
+            if (passed != what::fuse) ::close(fds.back());  // so that the receiver's is the last
+            parent.send(server);
+            parent.send(able);
+            parent.pause();
+        }};
+        const struct server {  // ends before the sender, which waits for it when it closes its file
+            pid_t pid;
+            ~server() {
+                if (pid > 0) ::kill(pid, SIGKILL);
+            }
+        } of_sender{sender->receive<pid_t>()};
+        if (!sender->receive<bool>()) {
+            not_included("no FUSE, or no network");
+            continue;
+        }
+        child receiver{[&](channel& parent) {
+            ::alarm(10);  // ends it, and the test fails
+            const auto refused = procmap::receive_maps(here.get());
+            parent.send(refused.error().code);
+            parent.send(::waitpid(-1, nullptr, WNOHANG) < 0 && errno == ECHILD);
+            parent.send(procmap::maps::open_self().has_value());
+            ::_exit(0);
+        }};
+        CHECK(receiver->receive<errc>() == (passed == what::both ? errc::malformed : errc::not_maps));
+        CHECK(receiver->receive<bool>());  // no child is left to be waited for
+        CHECK(receiver->receive<bool>());
+    }
 }
 
 TEST_CASE("a maps file that is mounted into a directory brings none of that directory's files along") {

@@ -6,10 +6,13 @@
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -38,6 +41,7 @@ struct fake_kernel {
     std::function<long(char* to, std::size_t size, std::uint64_t position)> pread;
     std::function<int(const char* path)> openat;
     std::function<int(int fd)> close;
+    std::function<void()> signals;  // called when signals are let through again: a handler that was held back
     const char* release = nullptr;
     int ioctls = 0;
     int preads = 0;
@@ -109,6 +113,11 @@ int close(int fd) {
     const int closed = static_cast<int>(syscall(SYS_close, fd));
     if (fake != nullptr && fake->close) return static_cast<int>(outcome(fake->close(fd)));
     return closed;
+}
+int sigprocmask(int how, const sigset_t* set, sigset_t* before) NOEXCEPT {
+    const int done = static_cast<int>(syscall(SYS_rt_sigprocmask, how, set, before, 8));
+    if (fake != nullptr && fake->signals && before == nullptr) fake->signals();
+    return done;
 }
 int uname(struct utsname* names) NOEXCEPT {
     const int done = static_cast<int>(syscall(SYS_uname, names));
@@ -214,7 +223,7 @@ procmap::maps opened(procmap::backend use, bool trust = false) {
 }  // namespace
 
 TEST_CASE("each errno that says 'no such ioctl' means text, and a clear error where the ioctl was insisted on") {
-    for (const int code : {ENOTTY, ENOSYS, EPERM, EACCES}) {
+    for (const int code : {ENOTTY, ENOSYS, EPERM, EACCES, EOPNOTSUPP, ENODEV, EINVAL, EIO, EPROTO}) {
         CAPTURE(code);
         with_kernel kernel;
         kernel.ioctl = [&](procmap_query&) { return -code; };
@@ -232,18 +241,42 @@ TEST_CASE("each errno that says 'no such ioctl' means text, and a clear error wh
     }
 }
 
-TEST_CASE("an errno that says something else does not mean text") {
+TEST_CASE("where no answer came for another reason it is read as text, too, and the error says what it was") {
+    const std::pair<int, errc> meanings[] = {{ENOMEM, errc::failed}, {EINTR, errc::interrupted}, {EBADF, errc::invalid}};
+    for (const auto& known : meanings) {
+        const int code = known.first;
+        CAPTURE(code);
+        with_kernel kernel;
+        kernel.ioctl = [&](procmap_query&) { return -code; };
+        CHECK(opened(procmap::backend::automatic).backend() == procmap::backend::text);
+        const auto insisted = procmap::maps::open_self({.use = procmap::backend::ioctl});
+        CHECK(insisted.error() == known.second);
+        CHECK(insisted.error().errno_value == code);
+        CHECK(!procmap::probe().ioctl);
+    }
+}
+
+TEST_CASE("once the ioctl has answered, no later error switches to text") {
+    for (const int code : {ENOTTY, ENOSYS, EPERM, EACCES, EOPNOTSUPP, EINVAL, EIO, ENOMEM}) {
+        CAPTURE(code);
+        with_kernel kernel;
+        kernel.ioctl = [&](procmap_query&) { return -ENOENT; };
+        const auto maps = opened(procmap::backend::automatic);
+        kernel.ioctl = [&](procmap_query&) { return -code; };
+        kernel.preads = 0;
+        CHECK(maps.find(0x1000).error().errno_value == code);
+        CHECK(maps.find(0x1000).error().at == procmap::step::query);
+        auto walk = maps.walk();
+        CHECK(walked(walk).empty());
+        CHECK(walk.error().errno_value == code);
+        CHECK(kernel.preads == 0);
+    }
+}
+
+TEST_CASE("an answer about the address space does not mean text") {
     with_kernel kernel;
     kernel.ioctl = [&](procmap_query&) { return -ENOENT; };
     CHECK(opened(procmap::backend::automatic).backend() == procmap::backend::ioctl);
-    for (const int code : {EINVAL, EIO, ENOMEM}) {
-        CAPTURE(code);
-        kernel.ioctl = [&](procmap_query&) { return -code; };
-        const auto not_opened = procmap::maps::open_self();
-        CHECK(not_opened.error() == (code == EINVAL ? errc::invalid : errc::failed));
-        CHECK(not_opened.error().at == procmap::step::query);
-        CHECK(not_opened.error().errno_value == code);
-    }
     kernel.preads = 0;
     kernel.ioctl = [](procmap_query&) { return -ESRCH; };
     CHECK(procmap::maps::open_self().error() == errc::gone);
@@ -654,6 +687,61 @@ TEST_CASE("a line longer than the buffer loses its name and nothing else, howeve
     CHECK(walk.error() == errc::malformed);
 }
 
+TEST_CASE("find gives a name of up to one byte less than its buffer by text too, however long, cut, or disturbed") {
+    for (const std::size_t length : {1u, 2u, 18u, 255u, 4095u, 4096u, 4200u, 4223u, 4224u, 5000u, 20000u}) {
+        CAPTURE(length);
+        const std::string long_name = '/' + std::string(length - 1, 'n');
+        const std::string text = "00001000-00003000 r-xp 00002000 fe:00 7                                  /other\n"
+                                 "00003000-00004000 r-xp 00002000 fe:00 8                                  " + long_name +
+                                 "\n00004000-00005000 r-xp 00002000 fe:00 9                                  /next\n";
+        for (const std::size_t chunk : {50u, 1000u, 4096u, 100000u}) {
+            CAPTURE(chunk);
+            with_kernel kernel;
+            const auto maps = opened(procmap::backend::text);
+            kernel.pread = serve(text, chunk);
+            std::vector<char> buffer(length + 1);
+            const auto fits = maps.find(0x3000, {.name = buffer});
+            CHECK(fits->name == long_name);
+            CHECK(fits->name_status == procmap::name_state::exact);
+            CHECK(fits->inode == 8);
+            CHECK(maps.find(0x4000, {.name = buffer})->name == (length >= 5 ? "/next" : ""));
+            buffer.resize(length);
+            const auto too_long = maps.find(0x3000, {.name = buffer});
+            CHECK(too_long->name.empty());
+            CHECK(too_long->name_status == procmap::name_state::too_long);
+            CHECK(maps.find(0x4000)->inode == 9);
+            buffer.resize(length + 1);
+            int reads = 0;  // another reader, after each of the first reads
+            bool inside = false;
+            kernel.signals = [&] {
+                if (inside || ++reads > 8) return;
+                inside = true;
+                CHECK(maps.find(0x1000)->inode == 7);
+                inside = false;
+            };
+            CHECK(maps.find(0x3000, {.name = buffer})->name == long_name);
+        }
+    }
+}
+
+TEST_CASE("a mapping of zero length, which others write, is in no walk, lookup or capture, and breaks nothing off") {
+    const std::string text = "00000000-00000000 ---p 00000000 00:00 0 \n"
+                             "00001000-00001000 ---p 00000000 00:00 0                                  [guard]\n" + three_text +
+                             "00009000-00009000 rw-S 00000000 fe:00 7                                  /x\n"
+                             "0000a000-0000b000 r-x- 00000000 fe:00 7                                  /x\n";
+    with_kernel kernel;
+    const auto maps = opened(procmap::backend::text);
+    kernel.pread = serve(text, 100);
+    auto walk = maps.walk({.names = true});
+    CHECK(walked(walk) == three_text + "0000a000-0000b000 r-xp 00000000 fe:00 7                                  /x\n");
+    CHECK(walk.complete());
+    CHECK(maps.find_from(0)->start == 0x1000);
+    CHECK(maps.find(0x1000)->end == 0x3000);
+    CHECK(maps.find(0x9000).error() == errc::not_mapped);
+    CHECK(maps.find_from(0x9000)->start == 0xa000);
+    CHECK(procmap::snapshot::capture(maps)->size() == 4);
+}
+
 TEST_CASE("malformed text is reported with its line and byte, and the lines before it are not lost") {
     with_kernel kernel;
     const auto maps = opened(procmap::backend::text);
@@ -751,18 +839,20 @@ TEST_CASE("another reader of the same text is noticed, and the walk starts over 
     const auto maps = opened(procmap::backend::text);
     const auto good = serve(three_text, 50);
     const std::size_t first_line = three_text.find('\n') + 1;
-    for (int disturbed = 1; disturbed <= 6; ++disturbed) {  // in the middle of each of the reads
+    for (int disturbed = 1; disturbed <= 6; ++disturbed) {  // by a handler that a read held back
         CAPTURE(disturbed);
         int reads = 0;
         bool intruding = false;
         bool torn = false;
+        kernel.signals = [&] {
+            if (intruding || reads != disturbed) return;
+            intruding = true;  // it reads from the start, through the same handle
+            CHECK(maps.find(0x7000)->end == 0x9000);
+            intruding = false;
+            torn = true;
+        };
         kernel.pread = [&](char* to, std::size_t size, std::uint64_t at) -> long {
-            if (!intruding && ++reads == disturbed) {
-                intruding = true;  // it reads from the start, through the same handle
-                CHECK(maps.find(0x7000)->end == 0x9000);
-                intruding = false;
-                torn = true;
-            }
+            if (!intruding) ++reads;
             const long n = good(to, size, at);
             if (at == 0) torn = false;
             if (torn && n > 0) std::memset(to, '?', static_cast<std::size_t>(n));  // what continues now is not the listing
@@ -771,7 +861,9 @@ TEST_CASE("another reader of the same text is noticed, and the walk starts over 
         auto walk = maps.walk({.names = true});
         CHECK(walked(walk) == three_text);
         CHECK(walk.complete());
+        CHECK(reads > disturbed);
     }
+    kernel.signals = nullptr;
     kernel.pread = good;
     for (const std::size_t lines_before : {1u, 2u, 3u}) {  // between two reads
         auto walk = maps.walk({.names = true});
@@ -794,13 +886,12 @@ TEST_CASE("readers that always break in are an error in the end, never a wrong a
     with_kernel kernel;
     const auto maps = opened(procmap::backend::text);
     bool inside = false;
-    kernel.pread = [&, good = serve(three_text, 100)](char* to, std::size_t size, std::uint64_t at) -> long {
-        if (!inside && at != 0) {
-            inside = true;
-            CHECK(maps.find(0x1000)->start == 0x1000);
-            inside = false;
-        }
-        return good(to, size, at);
+    kernel.pread = serve(three_text, 100);
+    kernel.signals = [&] {
+        if (inside) return;
+        inside = true;
+        CHECK(maps.find(0x1000)->start == 0x1000);
+        inside = false;
     };
     auto walk = maps.walk({.names = true});
     CHECK(walked(walk) == three_text.substr(0, three_text.find('\n') + 1));
@@ -829,6 +920,80 @@ TEST_CASE("a read that another thread has begun keeps this thread out: it could 
     CHECK(other == errc::contended);
     auto walk = maps.walk({.names = true});
     CHECK(walked(walk) == three_text);
+}
+
+TEST_CASE("while the text is read no handler runs, so that none can leave with the lock") {
+    static int handled = 0;
+    handled = 0;
+    struct sigaction act{}, before{};
+    act.sa_handler = [](int) { ++handled; };
+    REQUIRE(sigaction(SIGUSR1, &act, &before) == 0);
+    with_kernel kernel;
+    const auto maps = opened(procmap::backend::text);
+    int during = -1;
+    kernel.pread = [&, good = serve(three_text)](char* to, std::size_t size, std::uint64_t at) -> long {
+        raise(SIGUSR1);
+        during = handled;
+        return good(to, size, at);
+    };
+    CHECK(maps.find(0x1000)->start == 0x1000);
+    CHECK(during == 0);
+    CHECK(handled == 1);
+    sigset_t now;
+    sigprocmask(SIG_BLOCK, nullptr, &now);
+    CHECK(sigismember(&now, SIGUSR1) == 0);
+    sigaction(SIGUSR1, &before, nullptr);
+}
+
+TEST_CASE("a child that is forked while another thread reads can read: the lock that it inherits is nobody's there") {
+    with_kernel kernel;
+    const auto maps = opened(procmap::backend::text);
+    int status = -1;
+    bool parent = true;
+    kernel.pread = [&, good = serve(three_text)](char* to, std::size_t size, std::uint64_t at) -> long {
+        if (std::exchange(parent, false)) {
+            const pid_t child = fork();
+            if (child == 0) _exit(maps.find(0x7000).has_value() && maps.find(0x1000).has_value() ? 0 : 1);
+            waitpid(child, &status, 0);
+        }
+        return good(to, size, at);
+    };
+    CHECK(maps.find(0x7000)->end == 0x9000);
+    CHECK(status == 0);
+    CHECK(maps.find(0x1000)->start == 0x1000);
+}
+
+TEST_CASE("a thread that is cancelled ends at the end of a lookup by text, and the handle goes on working") {
+    with_kernel kernel;
+    const auto maps = opened(procmap::backend::text);
+    const auto good = serve(three_text);
+    bool cancelled = false, closed = false;
+    kernel.pread = [&](char* to, std::size_t size, std::uint64_t at) -> long {
+        if (!std::exchange(cancelled, true)) pthread_cancel(pthread_self());
+        pthread_testcancel();  // what a read is
+        return good(to, size, at);
+    };
+    struct context {
+        const procmap::maps& maps;
+        bool& closed;
+        bool went_on = false;
+    } of{maps, closed};
+    pthread_t thread;
+    REQUIRE(pthread_create(&thread, nullptr, [](void* at) -> void* {
+        auto& c = *static_cast<context*>(at);
+        auto walk = c.maps.walk();  // no cancellation point
+        for ([[maybe_unused]] const procmap::mapping& m : walk) {}
+        c.closed = walk.complete();
+        (void)c.maps.find(0x1000);
+        c.went_on = true;
+        return nullptr;
+    }, &of) == 0);
+    void* how = nullptr;
+    REQUIRE(pthread_join(thread, &how) == 0);
+    CHECK(how == PTHREAD_CANCELED);
+    CHECK(closed);
+    CHECK_FALSE(of.went_on);
+    CHECK(maps.find(0x7000)->end == 0x9000);
 }
 
 TEST_CASE("opening fails with what the kernel said") {

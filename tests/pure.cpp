@@ -757,7 +757,7 @@ TEST_SUITE("recorded text") {
             }
         }
         CHECK(ok + bad + lenient == cases.size());
-        CHECK((ok >= 46 && bad >= 41 && lenient >= 4));
+        CHECK((ok >= 46 && bad >= 40 && lenient >= 5));
     }
 
     TEST_CASE("a strange process reads the same in text as through the ioctl") {
@@ -976,8 +976,23 @@ TEST_SUITE("a line") {
         });
     }
 
-    TEST_CASE("of an empty or inverted mapping is refused") {
-        CHECK_TWICE([] { return refused_at("1000-1000 r--p 0 0:0 0", 0) && refused_at("0-0 r--p 0 0:0 0", 0); });
+    TEST_CASE("of a mapping of zero length is given as it stands: old 32-bit kernels and Android list guards so") {
+        CHECK_TWICE([] {
+            const auto m = parse_line("1000-1000 ---p 0 0:0 0 [page size compat]");
+            return m && m->start == 0x1000 && m->end == 0x1000 && m->size() == 0 && !m->contains(0x1000) && m->name == "[page size compat]";
+        });
+        CHECK_TWICE([] { return accepted("0-0 r--p 0 0:0 0"); });
+    }
+
+    TEST_CASE("may write shared as S (kernels without MMU) and private as - (WSL1), and nothing else as these") {
+        CHECK_TWICE([] { return parse_line("1-2 rw-S 0 0:0 0")->permissions == (perm::read | perm::write | perm::shared); });
+        CHECK_TWICE([] { return parse_line("1-2 r-x- 0 0:0 0")->permissions == (perm::read | perm::execute); });
+        CHECK_TWICE([] { return parse_line("1-2 ---- 0 0:0 0")->permissions.empty(); });
+        CHECK_TWICE([] { return refused_at("1-2 S--p 0 0:0 0", 4) && refused_at("1-2 -S-p 0 0:0 0", 5) && refused_at("1-2 --Sp 0 0:0 0", 6); });
+        CHECK_TWICE([] { return refused_at("1-2 ---P 0 0:0 0", 7) && refused_at("1-2 ---r 0 0:0 0", 7) && refused_at("1-2 --- 0 0:0 0", 7); });
+    }
+
+    TEST_CASE("of an inverted mapping is refused") {
         CHECK_TWICE([] { return refused_at("2000-1fff r--p 0 0:0 0", 0) && accepted("1fff-2000 r--p 0 0:0 0"); });
         CHECK_TWICE([] { return refused_at("ffffffffffffffff-0 r--p 0 0:0 0", 0) && accepted("0-1 r--p 0 0:0 0"); });
     }
@@ -1030,17 +1045,28 @@ TEST_SUITE("a name") {
         CHECK_TWICE([] {
             return names("08056000-08077000 rw-p 00000000 08:01 60662705   /lib/a b", "/lib/a b", name_column_32);
         });
-        CHECK_TWICE([] { return names("08056000-08077000 rw-p 00000000 00:00 0            two before", "  two before", 49); });
-        CHECK_TWICE([] { return names("fffff000-100000000 rw-p 00000000 00:00 0          one before", " one before", 49); });
-        CHECK_TWICE([] { return names("08056000-08077000 rw-p 00000000 00:00 0              ", "    ", name_column_32); });
     }
 
-    TEST_CASE("does not start at byte 49 where only a 64-bit kernel can have written the line") {
+    TEST_CASE("starts after the padding, whatever its width: no kernel writes a name that begins with a blank") {
         CHECK_TWICE([] { return name_of("100000000-100001000 rw-p 00000000 00:00 0          a") == "a"; });
-        CHECK_TWICE([] { return name_of("fffff000-100000001 rw-p 00000000 00:00 0           a") == "a"; });
+        CHECK_TWICE([] { return name_of("00400000-0047b000 r-xp 00000000 00:00 1234567     /bin/app") == "/bin/app"; });  // FreeBSD
+        CHECK_TWICE([] { return name_of("ffffd000-ffffe000 r-xp 00000000 00:00 0           [vdso]") == "[vdso]"; });
+        CHECK_TWICE([] { return name_of("08056000-08077000 rw-p 00000000 00:00 0            two more") == "two more"; });
+        CHECK_TWICE([] { return name_of("fffff000-100000000 rw-p 00000000 00:00 0          one more") == "one more"; });
+        CHECK_TWICE([] { return name_of("08056000-08077000 rw-p 00000000 00:00 0 /one blank") == "/one blank"; });
+        CHECK_TWICE([] {
+            char line[200] = HEAD_64;
+            for (std::size_t at = std::size(HEAD_64) - 1; at < 190; ++at) {
+                line[at] = 'x';
+                if (name_of({line, at + 1}) != "x") return false;
+                line[at] = ' ';
+                if (!name_of({line, at + 1}).empty() || !name_of({line, at}).empty()) return false;
+            }
+            return true;
+        });
     }
 
-    TEST_CASE("starts two blanks behind the inode where the head is long") {
+    TEST_CASE("starts two blanks after the inode where the head is long") {
         CHECK_TWICE([] {  // the head ends one byte short of the column, at it, and beyond it
             return names("7febc5344000-7febc5346000 r-xp 00000000 12345678:12345678 1234567890123  /x", "/x") &&
                    names("7febc5344000-7febc5346000 r-xp 00000000 12345678:12345678 12345678901234  /x", "/x") &&
@@ -1048,29 +1074,19 @@ TEST_SUITE("a name") {
                    names("7febc5344000-7febc5346000 r-xp 00000000 12345678:12345678 1234567890123456  /x", "/x");
         });
         CHECK_TWICE([] {
-            return names("ffffffff81000000-ffffffff82000000 r-xp 123456789abcdef0 12345678:12345678 18446744073709551615    x",
-                         "  x");
-        });
-        CHECK_TWICE([] {  // the same with a blank of the name's own
-            return names("7febc5344000-7febc5346000 r-xp 00000000 12345678:12345678 123456789012    x", " x") &&
-                   names("7febc5344000-7febc5346000 r-xp 00000000 12345678:12345678 1234567890123   x", " x") &&
-                   names("7febc5344000-7febc5346000 r-xp 00000000 12345678:12345678 12345678901234   x", " x");
+            return names("ffffffff81000000-ffffffff82000000 r-xp 123456789abcdef0 12345678:12345678 18446744073709551615  x", "x");
         });
         CHECK_TWICE([] {  // the same around the 32-bit column
             return names("08056000-08077000 rw-p 00000000 08:01 12345678   /x", "/x", name_column_32) &&
                    names("08056000-08077000 rw-p 00000000 08:01 123456789  /x", "/x", name_column_32) &&
-                   names("08056000-08077000 rw-p 00000000 08:01 1234567890  /x", "/x", name_column_32) &&
-                   names("08056000-08077000 rw-p 00000000 08:01 12345678901   x", " x", name_column_32);
+                   names("08056000-08077000 rw-p 00000000 08:01 1234567890  /x", "/x", name_column_32);
         });
     }
 
-    TEST_CASE("keeps blanks of its own: before, behind, between, and nothing else") {
-        CHECK_TWICE([] { return names(HEAD_64 "   three", "   three"); });
+    TEST_CASE("keeps blanks of its own: after and between") {
         CHECK_TWICE([] { return names(HEAD_64 "behind   ", "behind   "); });
         CHECK_TWICE([] { return names(HEAD_64 "a  b   c", "a  b   c"); });
-        CHECK_TWICE([] { return names(HEAD_64 "   ", "   "); });
-        CHECK_TWICE([] { return names(HEAD_64 " ", " "); });
-        CHECK_TWICE([] { return names(LOW_64 "  low", "  low"); });
+        CHECK_TWICE([] { return names(LOW_64 "low ", "low "); });
     }
 
     TEST_CASE("keeps every byte that is not a newline") {
@@ -1362,6 +1378,15 @@ TEST_SUITE("a kernel release") {
         CHECK_TWICE([] { return reads("65535.65535.65535", 65535, 65535, 65535, false); });
     }
 
+    TEST_CASE("is a candidate where a vendor's 7.0.0 may be one: Fedora's rc, Ubuntu's builds") {
+        CHECK_TWICE([] { return reads("7.0.0-0.rc1.20260215gitabc.15.fc45.x86_64", 7, 0, 0, true); });
+        CHECK_TWICE([] { return reads("7.0.0-0.rc1", 7, 0, 0, true) && reads("7.1.0-0.rc12.fc45", 7, 1, 0, true); });
+        CHECK_TWICE([] { return reads("7.0.0-3-generic", 7, 0, 0, true) && reads("7.0.0-1004-azure", 7, 0, 0, true); });
+        CHECK_TWICE([] { return reads("7.0.0-62.fc45.x86_64", 7, 0, 0, false) && reads("7.0.1-3-generic", 7, 0, 1, false); });
+        CHECK_TWICE([] { return reads("7.0.0-arch1-1", 7, 0, 0, false) && reads("7.0.0-marc1", 7, 0, 0, false) && reads("7.0.0-rc", 7, 0, 0, false); });
+        CHECK_TWICE([] { return reads("7.0.0-3", 7, 0, 0, false) && reads("7.0.0-3-4", 7, 0, 0, false) && reads("7.0.0-3-", 7, 0, 0, false); });
+    }
+
     TEST_CASE("is a candidate when it says -rc") {
         CHECK_TWICE([] { return reads("7.0-rc3", 7, 0, 0, true) && reads("7.0.0-rc3-foo", 7, 0, 0, true); });
         CHECK_TWICE([] { return reads("6.19.0-rc7+", 6, 19, 0, true) && reads("6.12.74-foo-rc1", 6, 12, 74, true); });
@@ -1404,6 +1429,7 @@ TEST_SUITE("the hazards of a build-ID request") {
         CHECK_TWICE([] { return of("6.18.15") == no_oops && of("6.18.16") == reads && of("6.18.44-fc-v595") == reads; });
         CHECK_TWICE([] { return of("6.19.0") == no_oops && of("6.19.5") == no_oops && of("6.19.6") == reads; });
         CHECK_TWICE([] { return of("7.0") == reads && of("7.0.1") == reads && of("7.3.0-1-amd64") == reads && of("8.0") == reads; });
+        CHECK_TWICE([] { return !safe_to_ask(of("7.0.0-0.rc1.fc45")) && !safe_to_ask(of("7.0.0-3-generic")) && safe_to_ask(of("7.0.0-arch1-1")); });
     }
 
     TEST_CASE("keep a kernel from being asked, but for the one that all kernels have") {

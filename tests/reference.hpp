@@ -27,7 +27,7 @@ using namespace std::string_view_literals;
 struct reference {
     bool good = false;
     std::uint64_t start = 0, end = 0, offset = 0, major = 0, minor = 0, inode = 0;
-    std::string_view letters;
+    std::string letters;
     std::string_view name;
 };
 
@@ -57,22 +57,16 @@ inline reference read_slowly(std::string_view line) {
     r.letters = columns[1];
     if (r.letters.size() != 4) return r;
     for (std::size_t i = 0; i < 4; ++i)
-        if (r.letters[i] != "rwxs"[i] && r.letters[i] != "---p"[i]) return r;
-    if (!read_pair(columns[0], '-', 16, r.start, r.end) || r.start >= r.end) return r;
+        if (r.letters[i] != "rwxs"[i] && r.letters[i] != "---p"[i] && (i != 3 || (r.letters[i] != 'S' && r.letters[i] != '-'))) return r;
+    if (r.letters[3] == 'S') r.letters[3] = 's';  // without MMU
+    if (r.letters[3] == '-') r.letters[3] = 'p';  // WSL1
+    if (!read_pair(columns[0], '-', 16, r.start, r.end) || r.start > r.end) return r;
     if (!read_number(columns[2], 16, 16, r.offset) || !read_pair(columns[3], ':', 8, r.major, r.minor)) return r;
     if (!read_number(columns[4], 10, 20, r.inode)) return r;
     r.good = true;
 
-    // The name: behind a kernel's padding where it is whole, else at the first byte that is no blank.
+    // The name: at the first byte that is no blank.
     const std::size_t after_inode = std::min(at - 1, line.size());
-    for (const std::size_t column : {std::size_t{73}, std::size_t{49}}) {
-        const std::size_t begin = std::max(column, after_inode + 2);
-        const bool could_be = column == 73 || r.end <= 0x1'0000'0000;
-        const auto padding = line.substr(after_inode, begin - after_inode);
-        if (!could_be || line.size() < begin || padding.find_first_not_of(' ') != std::string_view::npos) continue;
-        r.name = line.substr(begin);
-        return r;
-    }
     const std::size_t text = line.find_first_not_of(' ', after_inode);
     if (text != std::string_view::npos) r.name = line.substr(text);
     return r;

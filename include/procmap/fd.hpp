@@ -5,6 +5,7 @@
 
 #include <cerrno>
 
+#include <procmap/detail/system.hpp>
 #include <procmap/version.hpp>
 
 namespace procmap::inline PROCMAP_ABI {
@@ -45,15 +46,18 @@ public:
     }
     /// Closes what it holds, and takes `fd` over. One system call, or none.
     constexpr void reset(int fd = -1) noexcept {
-        if (fd_ >= 0 && fd_ != fd) {
-            const int saved = errno;
-            ::close(fd_);
-            errno = saved;
-        }
+        if (fd_ >= 0 && fd_ != fd) close();
         fd_ = fd;
     }
 
 private:
+    void close() const noexcept {
+        const detail::uncancelled whole;
+        const int saved = errno;
+        ::close(fd_);
+        errno = saved;
+    }
+
     int fd_ = -1;
 };
 

@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstddef>
+#include <span>
 #include <utility>
 
 #include <procmap/maps.hpp>
@@ -30,6 +31,7 @@ namespace procmap::inline PROCMAP_ABI {
     header->cmsg_type = SCM_RIGHTS;
     header->cmsg_len = CMSG_LEN(sizeof fd);
     __builtin_memcpy(CMSG_DATA(header), &fd, sizeof fd);
+    const detail::uncancelled whole;
     const int saved = errno;
     ssize_t n = -1;
     for (int tries = 0; tries <= detail::interrupted_tries; ++tries) {
@@ -42,20 +44,23 @@ namespace procmap::inline PROCMAP_ABI {
     return error{.code = failure == EINTR ? errc::interrupted : errc::failed, .at = step::send, .errno_value = failure};
 }
 
-/// Receives what send_maps sent, close-on-exec, and makes sure that it is a maps file (maps::adopt). Blocks as the socket does.
-/// errc::malformed: no descriptor came, or several, or the message was cut off: all that came are closed. errc::not_maps and
-/// the others: as adopt. errc::gone without an errno: the other side closed the connection.
+/// Receives what send_maps sent, close-on-exec, and makes sure that it is a maps file (maps::adopt). Blocks as the socket does, and no
+/// longer than that, whatever the sender passes: see adopt. Not a cancellation point. errc::malformed: no descriptor came, or
+/// several, or the message was cut off: all that came are closed. errc::not_maps and the others: as adopt. errc::gone without an
+/// errno: the other side closed the connection.
 [[nodiscard]] inline result<maps> receive_maps(int socket, const open_options& how = {}) noexcept {
     char byte = 0;
     iovec data{&byte, 1};
-    // Room for more than the one descriptor that is right, and for what the socket may be set to pass with it: credentials, a
-    // security label, a pidfd (unix(7)).
-    alignas(cmsghdr) char control[512] = {};
+    // Room for all that a message can bring, or the kernel would close the rest here: 253 descriptors (SCM_MAX_FD), and what the socket
+    // may be set to pass with them: credentials, a security label, a pidfd (unix(7)).
+    constexpr std::size_t most_fds = 253;
+    alignas(cmsghdr) char control[CMSG_SPACE(most_fds * sizeof(int)) + 512] = {};
     msghdr message{};
     message.msg_iov = &data;
     message.msg_iovlen = 1;
     message.msg_control = control;
     message.msg_controllen = sizeof control;
+    const detail::uncancelled whole;
     const int saved = errno;
     ssize_t n = -1;
     for (int tries = 0; tries <= detail::interrupted_tries; ++tries) {
@@ -66,7 +71,7 @@ namespace procmap::inline PROCMAP_ABI {
     errno = saved;
     if (n < 0) return error{.code = failure == EINTR ? errc::interrupted : errc::failed, .at = step::receive, .errno_value = failure};
 
-    unique_fd only;
+    int came[most_fds];
     std::size_t count = 0;
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wsign-compare"  // in musl's CMSG_NXTHDR
@@ -79,15 +84,16 @@ namespace procmap::inline PROCMAP_ABI {
         for (std::size_t i = 0; i < fds; ++i) {
             int fd = -1;
             __builtin_memcpy(&fd, CMSG_DATA(header) + i * sizeof fd, sizeof fd);
-            unique_fd came{fd};
-            if (!rights) continue;  // a pidfd that nobody asked for here: closed
-            only = std::move(came);
-            ++count;
+            if (rights && count < most_fds)
+                came[count++] = fd;
+            else
+                unique_fd{fd}.reset();  // a pidfd that nobody asked for here
         }
     }
     if (n == 0 && count == 0) return error{.code = errc::gone, .at = step::receive};
-    if (count != 1 || (message.msg_flags & MSG_CTRUNC) != 0) return error{.code = errc::malformed, .at = step::receive};
-    return maps::adopt(std::move(only), how);
+    if (count == 1 && (message.msg_flags & MSG_CTRUNC) == 0) return maps::adopt(unique_fd{came[0]}, how);
+    detail::close_elsewhere(std::span{came}.first(count));
+    return error{.code = errc::malformed, .at = step::receive};
 }
 
 }  // namespace procmap::inline PROCMAP_ABI

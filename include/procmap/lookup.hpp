@@ -1,6 +1,8 @@
 // One question on either back-end: which mapping holds this address, or is the next above it?
 #pragma once
 
+#include <poll.h>
+
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -202,7 +204,7 @@ inline void hand_over_name(std::span<char> to, mapping& m) noexcept {
     const std::span<char> buffer = asked.name.size() > sizeof own ? asked.name : std::span<char>{own};
     text_reader reader;
     mapping m;
-    while (reader.next(from, buffer, address, !asked.name.empty(), m)) {
+    while (reader.next(from, buffer, address, asked.name.size(), m)) {
         if (!next && (m.start > address || !m.passes(asked.only))) return from.failure(errc::not_mapped, step::query);
         if (!m.passes(asked.only)) continue;
         hand_over_name(asked.name, m);
@@ -212,22 +214,43 @@ inline void hand_over_name(std::span<char> to, mapping& m) noexcept {
     return from.failure(errc::not_mapped, step::query);
 }
 
-/// The rare questions, with room on the stack for a name.
-[[nodiscard, gnu::noinline]] inline result<mapping> lookup_with_id(const handle& from, std::uint64_t address, const find_options& asked,
-                                                                   bool next) noexcept {
-    if (asked.build_id.size() < uapi::build_id_size_max) return from.failure(errc::invalid, step::query);
-    if (from.backend != backend::ioctl) return lookup_text(from, address, asked, next);
+/// With room on the stack for a name.
+[[nodiscard, gnu::noinline]] inline result<mapping> lookup_ioctl_with_id(const handle& from, std::uint64_t address, const find_options& asked,
+                                                                         bool next) noexcept {
     name_buffer scratch;
     return lookup_ioctl_with_id(from, address, asked, next, scratch);
 }
 
+/// The rare questions: with a build ID, and by text.
+[[nodiscard, gnu::noinline]] inline result<mapping> lookup_rare(const handle& from, std::uint64_t address, const find_options& asked,
+                                                                bool next) noexcept {
+    if (!asked.build_id.empty() && asked.build_id.size() < uapi::build_id_size_max) return from.failure(errc::invalid, step::query);
+    return from.backend == backend::ioctl ? lookup_ioctl_with_id(from, address, asked, next) : lookup_text(from, address, asked, next);
+}
+
+/// The same, as a cancellation point where the text was read: a thread that does nothing but look up can then be cancelled.
+[[nodiscard, gnu::noinline]] inline result<mapping> lookup_rare_cancellably(const handle& from, std::uint64_t address, const find_options& asked,
+                                                                            bool next) {
+    const auto found = lookup_rare(from, address, asked, next);
+    if (from.backend == backend::ioctl) return found;
+    const int saved = errno;
+    (void)::poll(nullptr, 0, 0);
+    errno = saved;
+    return found;
+}
+
 [[nodiscard, gnu::always_inline]] inline result<mapping> lookup(const handle& from, std::uint64_t address,
                                                                 const find_options& asked, bool next) noexcept {
-    if (!asked.build_id.empty()) [[unlikely]]
-        return copy_of(lookup_with_id(from, address, asked, next));
-    if (from.backend == backend::ioctl) [[likely]]
+    if (from.backend == backend::ioctl && asked.build_id.empty()) [[likely]]
         return lookup_ioctl(from, address, asked, next);
-    return copy_of(lookup_text(from, address, asked, next));
+    return copy_of(lookup_rare(from, address, asked, next));
+}
+
+[[nodiscard, gnu::always_inline]] inline result<mapping> lookup_cancellably(const handle& from, std::uint64_t address,
+                                                                            const find_options& asked, bool next) {
+    if (from.backend == backend::ioctl && asked.build_id.empty()) [[likely]]
+        return lookup_ioctl(from, address, asked, next);
+    return copy_of(lookup_rare_cancellably(from, address, asked, next));
 }
 
 }  // namespace detail

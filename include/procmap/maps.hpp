@@ -69,10 +69,14 @@ public:
     /// pidfd is polled afterwards; it is readable once its process has exited (pidfd_open(2)). Errors as for open(pid);
     /// errc::denied where it cannot be polled (a sandbox). Four more system calls.
     [[nodiscard]] static result<maps> open(borrowed_fd pidfd, const open_options& how = {}) noexcept;
-    /// Takes over a descriptor that somebody else opened, after making sure that it is a readable maps file of procfs:
-    /// errc::not_maps where it is not (smaps, a regular file, a directory, O_PATH, …), errc::gone where its address space is
-    /// gone, errc::invalid where it is not open. On failure the descriptor is closed. `how.proc` is not used. Six system calls, by
-    /// text five.
+    /// Takes ownership of a descriptor that was opened elsewhere, after making sure that it is a readable maps file of procfs:
+    /// errc::not_maps where it is not (smaps, pagemap, a regular file, a directory, O_PATH, …), errc::gone where its address space is
+    /// gone, errc::invalid where it is not open. `how.proc` is not used. Seven system calls, by text six.
+    ///
+    /// On failure the descriptor is closed. Whoever sent it cannot make this wait: a file that is not of procfs is recognized without
+    /// asking its file system (by ioctl FIGETBSZ; a sandbox that refuses it lets the server of a FUSE file be asked), and is closed
+    /// by a short-lived child process, since close(2) can wait for a FUSE server or for a socket that lingers. That child is made by
+    /// clone(2), sends no SIGCHLD, and does not have to be waited for.
     [[nodiscard]] static result<maps> adopt(unique_fd fd, const open_options& how = {}) noexcept;
 
     /// The mapping that holds `address`; errc::not_mapped where none does, or where that one has not all of `options.only`.
@@ -88,22 +92,24 @@ public:
     /// possible: a process that maps something else between the two calls, a device node outside /dev, a file of FUSE.
     /// No allocation, no lock, errno left as it was, async-signal-safe. Other errors: errc::gone, task_gone and contended (text),
     /// denied (a sandbox), interrupted, malformed (no kernel's answer), invalid (no handle, or a build-ID buffer below 20 bytes).
+    /// It throws nothing. By text it is a cancellation point (pthreads(7)), the only one here besides find_from; glibc cancels a
+    /// thread by unwinding, so these two are not noexcept.
     /// Source: do_procmap_query() in fs/proc/task_mmu.c.
-    [[nodiscard]] result<mapping> find(std::uint64_t address, const find_options& options) const noexcept {
-        return detail::lookup(handle_, address, options, false);
+    [[nodiscard]] result<mapping> find(std::uint64_t address, const find_options& options) const {
+        return detail::lookup_cancellably(handle_, address, options, false);
     }
     /// The same, with no name, build ID or filter asked for.
-    [[nodiscard, gnu::always_inline]] result<mapping> find(std::uint64_t address) const noexcept {
-        return detail::lookup(handle_, address, detail::nothing_asked, false);
+    [[nodiscard, gnu::always_inline]] result<mapping> find(std::uint64_t address) const {
+        return detail::lookup_cancellably(handle_, address, detail::nothing_asked, false);
     }
     /// The mapping that holds `address`, or else the lowest above it, of those that have all of `options.only`;
     /// errc::not_mapped where there is none. Cost as for find.
-    [[nodiscard]] result<mapping> find_from(std::uint64_t address, const find_options& options) const noexcept {
-        return detail::lookup(handle_, address, options, true);
+    [[nodiscard]] result<mapping> find_from(std::uint64_t address, const find_options& options) const {
+        return detail::lookup_cancellably(handle_, address, options, true);
     }
     /// The same, with no name, build ID or filter asked for.
-    [[nodiscard, gnu::always_inline]] result<mapping> find_from(std::uint64_t address) const noexcept {
-        return detail::lookup(handle_, address, detail::nothing_asked, true);
+    [[nodiscard, gnu::always_inline]] result<mapping> find_from(std::uint64_t address) const {
+        return detail::lookup_cancellably(handle_, address, detail::nothing_asked, true);
     }
     /// All mappings that have all of `options.only`, ascending: see mapping_walk. It borrows this handle.
     [[nodiscard]] mapping_walk walk(const walk_options& options = {}) const& noexcept { return {handle_, options, handle_.backend}; }
@@ -146,19 +152,22 @@ private:
         detail::handle h{.fd = std::move(*file), .pid = t.pid, .tid = t.tid};
         const first_answer first = choose(h, how);
         if (first.other_file) return h.failure(errc::not_maps, step::open);
-        if (first.absent != 0 && how.use == procmap::backend::ioctl) return h.failure(errc::unsupported, step::open, first.absent);
+        if (first.absent != 0 && how.use == procmap::backend::ioctl) return h.failure(refusal(first.absent), step::open, first.absent);
         if (first.empty) return h.failure(errc::gone, step::open);
         if (first.failure == 0) return maps{std::move(h)};
-        const bool by_text = h.backend == procmap::backend::text;
-        const errc code = by_text ? detail::text_reader::meaning(h, first.failure) : detail::query_failure(first.failure);
-        return h.failure(code, by_text ? step::read : step::query, first.failure);
+        return h.failure(detail::text_reader::meaning(h, first.failure), step::read, first.failure);
+    }
+
+    /// What it means for a caller who insists on the ioctl that it gave no answer.
+    [[nodiscard]] static constexpr errc refusal(int code) noexcept {
+        return code == EINTR ? errc::interrupted : code == EBADF ? errc::invalid : code == ENOMEM ? errc::failed : errc::unsupported;
     }
 
     struct first_answer {
         int absent = 0;      // the errno that says that there is no such ioctl
         bool other_file = false;  // it is a FIFO, a device, ...: no file of text
         bool empty = false;  // there is no address space
-        int failure = 0;     // the errno where nobody can say
+        int failure = 0;     // the errno of a read that failed
     };
 
     /// Settles the back-end, by one ioctl unless text was asked for, and by a read of one byte for text.
@@ -170,7 +179,6 @@ private:
                 h.backend = procmap::backend::ioctl;
                 h.kernel_build_ids = how.trust_kernel_build_ids || safe_to_ask(known_hazards(running_kernel()));
                 first.empty = answer == ESRCH;
-                if (answer != 0 && answer != ENOENT && !first.empty) first.failure = answer;
                 return first;
             }
             first.absent = answer;
@@ -190,6 +198,26 @@ private:
     detail::handle handle_;
 };
 
+namespace detail {
+
+/// Whether an open file of procfs is known to be none that is called maps, by its link; false where that cannot be read.
+[[nodiscard]] inline bool has_other_name(borrowed_fd fd) noexcept {
+    char_line<48> link;
+    link.put("/proc/thread-self/fd/");
+    link.put(static_cast<std::uint64_t>(fd.get()), 10);
+    link.put('\0');
+    char target[4096];
+    const int saved = errno;
+    const ssize_t n = ::readlinkat(AT_FDCWD, link.view().data(), target, sizeof target);
+    errno = saved;
+    std::string_view name{target, n < 0 ? 0 : static_cast<std::size_t>(n)};
+    constexpr std::string_view gone = " (deleted)";  // the task was reaped
+    if (name.ends_with(gone)) name.remove_suffix(gone.size());
+    return !name.empty() && !name.ends_with("/maps");
+}
+
+}  // namespace detail
+
 inline result<maps> maps::adopt(unique_fd fd, const open_options& how) noexcept {
     detail::handle h{.fd = std::move(fd)};
     const int saved = errno;
@@ -199,9 +227,18 @@ inline result<maps> maps::adopt(unique_fd fd, const open_options& how) noexcept 
         errno = saved;
         return h.failure(errc::invalid, step::adopt, failure);
     }
+    if ((mode & O_PATH) != 0) return h.failure(errc::not_maps, step::adopt);
+    // The size of a block is known without asking the file system, whose server may not answer: no FUSE file has procfs's.
+    int block = 0;
+    const bool knows = ::ioctl(h.fd.get(), detail::block_size_request, &block) == 0;
+    errno = saved;
     int unclear = 0;
-    if ((mode & O_PATH) != 0 || (mode & O_ACCMODE) == O_WRONLY || !detail::on_procfs(h.fd.borrow(), unclear))
+    if ((knows && block != detail::procfs_block_size) || !detail::on_procfs(h.fd.borrow(), unclear)) {
+        const int other[] = {h.fd.release()};
+        detail::close_elsewhere(other);
         return h.failure(unclear == 0 ? errc::not_maps : detail::failure_of(unclear), step::adopt, unclear);
+    }
+    if ((mode & O_ACCMODE) == O_WRONLY) return h.failure(errc::not_maps, step::adopt);
     // What answers the ioctl is a maps file: no other file of procfs does. What does not may be smaps, or an older kernel's
     // maps: in smaps and its like the second line is none of maps.
     const int absent = choose(h, how).absent;
@@ -213,16 +250,18 @@ inline result<maps> maps::adopt(unique_fd fd, const open_options& how) noexcept 
     char buffer[detail::text_buffer_size];
     detail::text_reader reader;
     mapping m;
-    for (int line = 0; line < 2 && reader.next(h, buffer, 0, false, m); ++line) {}
+    for (int line = 0; line < 2 && reader.next(h, buffer, 0, 0, m); ++line) {}
     const procmap::error& failure = reader.error();
+    if (failure.code != errc::none && detail::has_other_name(h.fd.borrow())) return h.failure(errc::not_maps, step::adopt, failure.errno_value);
     if (failure == errc::gone || failure == errc::task_gone || failure == errc::denied || failure == errc::interrupted)
         return h.failure(failure.code, step::adopt, failure.errno_value);
     if (failure.code != errc::none) return h.failure(errc::not_maps, step::adopt, failure.errno_value);
-    if (how.use == procmap::backend::ioctl) return h.failure(errc::unsupported, step::adopt, absent);
+    if (how.use == procmap::backend::ioctl) return h.failure(refusal(absent), step::adopt, absent);
     return maps{std::move(h)};
 }
 
 inline result<maps> maps::open(borrowed_fd pidfd, const open_options& how) noexcept {
+    const detail::uncancelled whole;
     error failure{.code = errc::invalid, .at = step::open};
     detail::char_line<20> number;
     number.put(static_cast<std::uint64_t>(pidfd.get() < 0 ? 0 : pidfd.get()), 10);
@@ -292,6 +331,15 @@ namespace detail {
 /// The inside of a handle, for what looks files up.
 struct handle_of {
     [[nodiscard]] static const handle& get(const maps& m) noexcept { return m.handle_; }
+    /// As the members of that name, but no cancellation point.
+    ///@{
+    [[nodiscard]] static result<mapping> find(const maps& m, std::uint64_t address, const find_options& options) noexcept {
+        return lookup(m.handle_, address, options, false);
+    }
+    [[nodiscard]] static result<mapping> find_from(const maps& m, std::uint64_t address, const find_options& options) noexcept {
+        return lookup(m.handle_, address, options, true);
+    }
+    ///@}
 };
 
 }  // namespace detail

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include <procmap/detail/system.hpp>
 #include <procmap/fd.hpp>
 #include <procmap/result.hpp>
 #include <procmap/text.hpp>
@@ -106,6 +107,7 @@ inline errc open_failure(const target& t, int code) noexcept {
         failure.errno_value = ENAMETOOLONG;
         return failure;
     }
+    const uncancelled whole;
     const int saved = errno;
     constexpr int how = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
     int fd = ::openat(AT_FDCWD, path.c_str(), how);
@@ -128,6 +130,7 @@ inline errc open_failure(const target& t, int code) noexcept {
 
 /// What a task without an address space is, by /proc/PID/stat (proc_pid_stat(5)).
 [[nodiscard]] inline errc why_empty(const target& t) noexcept {
+    const uncancelled whole;
     const unique_fd stat{::openat(AT_FDCWD, proc_path{t, "/stat"}.c_str(), O_RDONLY | O_CLOEXEC)};
     char text[1024];
     const ssize_t n = ::pread(stat.get(), text, sizeof text, 0);
@@ -147,6 +150,7 @@ inline errc open_failure(const target& t, int code) noexcept {
 /// not be listed, else 0. No allocation.
 template <class Visit>
 int any_thread(int at, const char* task, Visit visit) noexcept {
+    const uncancelled whole;
     const unique_fd directory{::openat(at, task, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
     alignas(8) char entries[1024];  // struct linux_dirent64: inode, offset, record length, type, name
     constexpr std::size_t name_offset = 19;
@@ -173,9 +177,9 @@ struct handle {
     bool kernel_build_ids = false;   // the kernel may be asked for build IDs
     std::int32_t pid = error::unknown;
     std::int32_t tid = 0;
-    mutable std::uint32_t reads = 0;   // of the text, by anybody through this handle: see text_reader
-    std::int32_t opener = ::getpid();  // the process that made this handle: see basic_snapshot::capture
-    mutable std::uintptr_t reading = 0;  // the thread that reads the text at this moment, by the address of its errno
+    mutable std::uint32_t reads = 0;  // of the text, by anybody through this handle: see text_reader
+    std::uintptr_t opener = this_process();  // the process that opened this handle: see basic_snapshot::capture
+    mutable std::uintptr_t reading = 0;      // the process of the thread that reads the text at this moment
 
     [[nodiscard]] error failure(errc code, step at, int errno_value = 0) const noexcept {
         return {.code = code, .at = at, .errno_value = errno_value, .pid = pid, .tid = tid};

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <type_traits>
 
 #include <procmap/open.hpp>
 #include <procmap/query.hpp>
@@ -19,7 +20,7 @@ struct kernel_release {
     std::uint32_t major = 0;  ///< 0: not known
     std::uint32_t minor = 0;  ///< the second number
     std::uint32_t patch = 0;  ///< the third, or 0
-    bool candidate = false;  ///< an -rc: not yet the release that it names
+    bool candidate = false;  ///< it may not yet be the release that it names: an -rc, or a vendor's 7.0.0 that does not say which it is
 
     /// Equal in every field.
     [[nodiscard]] friend constexpr bool operator==(const kernel_release&, const kernel_release&) noexcept = default;
@@ -42,8 +43,27 @@ struct kernel_release {
             if (i == 1 && (at + 1 == text.size() || static_cast<unsigned>(text[at + 1] - '0') >= 10)) return {};
             ++at;
         }
-        r.candidate = text.substr(at).find("-rc") != std::string_view::npos;
+        const bool first = r.major == 7 && r.minor == 0 && r.patch == 0;  // of which it matters: the first that is safe to ask
+        r.candidate = names_candidate(text.substr(at)) || (first && is_vendors(text.substr(at)));
         return r;
+    }
+
+private:
+    [[nodiscard]] static constexpr bool digit(std::string_view text, std::size_t at) noexcept {
+        return at < text.size() && static_cast<unsigned>(text[at] - '0') < 10;
+    }
+    /// "-rc4", or Fedora's "-0.rc1.20260215git...".
+    [[nodiscard]] static constexpr bool names_candidate(std::string_view rest) noexcept {
+        for (std::size_t at = 1; at + 2 < rest.size(); ++at)
+            if (rest.substr(at, 2) == "rc" && digit(rest, at + 2) && (rest[at - 1] == '-' || rest[at - 1] == '.')) return true;
+        return false;
+    }
+    /// "-3-generic": Ubuntu calls its builds of candidates and of releases so.
+    [[nodiscard]] static constexpr bool is_vendors(std::string_view rest) noexcept {
+        if (rest.empty() || rest.front() != '-' || !digit(rest, 1)) return false;
+        std::size_t at = 1;
+        while (digit(rest, at)) ++at;
+        return at + 1 < rest.size() && rest[at] == '-' && !digit(rest, at + 1);
     }
 };
 
@@ -96,7 +116,7 @@ struct capabilities {
     bool ioctl = false;           ///< PROCMAP_QUERY answers
     bool text = false;            ///< the text can be read
     bool live = false;            ///< maps is a file of a real procfs, not an emulator's frozen copy (qemu-user)
-    int ioctl_errno = 0;          ///< why the ioctl does not answer: ENOTTY, ENOSYS, or a sandbox's EPERM or EACCES
+    int ioctl_errno = 0;          ///< why the ioctl does not answer: ENOTTY, ENOSYS, a sandbox's EPERM or EACCES, ...
     std::size_t struct_size = 0;  ///< bytes of procmap_query that the kernel knows; 0 without the ioctl
     kernel_release release;       ///< of the running kernel
     hazards build_id_hazards;     ///< of asking this kernel for a build ID; none without the ioctl
@@ -111,10 +131,13 @@ namespace detail {
     return uapi::send(fd, any).error;
 }
 
-/// Whether a query's errno says that the ioctl is not there: an old kernel, an emulator, or a sandbox.
-[[nodiscard]] constexpr bool says_absent(int answer) noexcept {
-    return answer == ENOTTY || answer == ENOSYS || answer == EPERM || answer == EACCES;
-}
+/// Whether the answer to any_query() is not one that the ioctl gives: then it is not there, or may not be used. Besides ENOTTY, seen in
+/// the field are ENOSYS (emulators), EPERM and EACCES (sandboxes), EOPNOTSUPP (Android modules), ENODEV, EINVAL and EIO.
+[[nodiscard]] constexpr bool says_absent(int answer) noexcept { return answer != 0 && answer != ENOENT && answer != ESRCH; }
+
+// FIGETBSZ, include/uapi/linux/fs.h, as the C library's ioctl takes a request.
+inline constexpr std::remove_const_t<decltype(ioctl_request)> block_size_request = _IO(0x00, 2);
+inline constexpr int procfs_block_size = 1024;  // proc_fill_super(). FUSE has PAGE_SIZE, sockets and pipes as well
 
 /// Whether a file is procfs's. `failure`: the errno where nobody can say.
 [[nodiscard]] inline bool on_procfs(borrowed_fd fd, int& failure) noexcept {
@@ -140,7 +163,8 @@ namespace detail {
         bytes.words[word] = UINT64_MAX;
         int answer = EINTR;
         for (int tries = 0; answer == EINTR && tries <= interrupted_tries; ++tries) answer = ioctl_once(fd.get(), &bytes);
-        answered &= answer != EINTR && !says_absent(answer) && answer != ENOMEM && answer != EIO && answer != EBADF;
+        const bool to_the_struct = answer == EINVAL || answer == EFAULT || answer == ENAMETOOLONG;
+        answered &= answer == E2BIG || to_the_struct || !says_absent(answer);
         return answered && answer != E2BIG;
     };
     std::size_t word = sizeof(uapi::procmap_query) / sizeof(std::uint64_t);
@@ -154,6 +178,7 @@ namespace detail {
 /// Asks what can be done here, through this process's own maps file under `proc`. Up to eight system calls, no allocation,
 /// errno is left as it was. Async-signal-safe; about 5 kB of stack.
 [[nodiscard]] inline capabilities probe(const char* proc = "/proc") noexcept {
+    const detail::uncancelled whole;
     capabilities c;
     c.release = running_kernel();
     const auto file = detail::open_maps({.proc = proc});

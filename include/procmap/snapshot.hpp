@@ -402,7 +402,7 @@ auto basic_snapshot<Allocator>::capture(const maps& from, const capture_options&
     // For all mappings at once the text is the faster way, if it has what is asked for (docs/performance.md). But an open description
     // has one position in its text: of those that may share it by now (fork, SCM_RIGHTS) only the process that opened it reads the
     // text, so that no two do; the others are left to the ioctl.
-    const bool own = from.handle_.pid != error::unknown && from.handle_.opener == ::getpid();
+    const bool own = from.handle_.pid != error::unknown && detail::is_this_process(from.handle_.opener);
     const bool by_text = own && !options.page_sizes;
     // What text cannot give (it ends with the task that it was opened through), the ioctl goes on with, or says why.
     if (!by_text || !go_on(backend::text)) {

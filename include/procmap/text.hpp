@@ -2,10 +2,13 @@
 //
 // Source: show_map_vma() in fs/proc/task_mmu.c, proc_pid_maps(5). A line is
 //   start-end perms offset major:minor inode [blanks name]
-// with addresses and offset in hexadecimal (at least eight digits), the device in hexadecimal, the inode in decimal. The
-// name starts at byte 73 (written by a 64-bit kernel) or 49 (32-bit), or two blanks after the inode where that is
-// further. A newline in a name is written as `\012`; nothing else is escaped, so a name that holds those four
-// characters itself looks the same.
+// with addresses and offset in hexadecimal (at least eight digits), the device in hexadecimal, the inode in decimal. A 64-bit
+// kernel pads with blanks up to byte 73, a 32-bit one up to byte 49, other systems differently. No kernel writes a name that
+// begins with a blank, so the name is what follows the padding. A newline in a name is written as `\012`; nothing else is
+// escaped, so a name that holds those four characters itself looks the same.
+//
+// Text of other writers is read as well: `S` for shared (kernels without MMU), `-` for private (WSL1), and mappings of zero
+// length (guards of old 32-bit kernels and of Android), which only parse() and parse_line() return.
 #pragma once
 
 #include <cstddef>
@@ -81,24 +84,25 @@ struct line_scanner {
         ++at;
         return true;
     }
+    /// The same with a second spelling of each.
+    constexpr bool either(char yes, char no, char also_yes, char also_no, perm flag, permission_set& out) noexcept {
+        if (at != end && *at == also_yes) return out |= flag, ++at, true;
+        if (at != end && *at == also_no) return ++at, true;
+        return either(yes, no, flag, out);
+    }
 };
 
 /// What stands before the name in nearly every line; compared at once.
 inline constexpr std::string_view blanks = "                                                                         ";
 static_assert(blanks.size() == name_column_64);
 
-/// Where the name begins in a line whose inode ends before `after_inode`; the line's size where it has none.
-constexpr std::size_t name_start(std::string_view line, std::size_t after_inode, std::uint64_t end_address) noexcept {
-    const std::size_t nearest = after_inode + 2;  // the head's closing blank and the one before the name
-    if (nearest <= name_column_64 && line.size() >= name_column_64 &&
+/// Returns where the name begins in a line whose inode ends before `after_inode`, or the line's size if it has none.
+constexpr std::size_t name_start(std::string_view line, std::size_t after_inode) noexcept {
+    if (after_inode < name_column_64 && line.size() > name_column_64 && line[name_column_64] != ' ' &&
         line.substr(after_inode, name_column_64 - after_inode) == blanks.substr(after_inode))
         return name_column_64;
-    std::size_t text = line.find_first_not_of(' ', after_inode);
-    if (text == std::string_view::npos) text = line.size();
-    const bool from_32_bit = nearest <= name_column_64 && end_address <= 0x1'0000'0000;
-    const std::size_t column = from_32_bit && nearest <= name_column_32 ? name_column_32 : nearest;
-    if (text >= column && (from_32_bit || nearest > name_column_64)) return column;
-    return text;  // not the kernel's padding: the first byte that is no blank
+    const std::size_t text = line.find_first_not_of(' ', after_inode);
+    return text == std::string_view::npos ? line.size() : text;
 }
 
 inline constexpr std::size_t whole_line = std::string_view::npos;
@@ -110,15 +114,15 @@ constexpr std::size_t scan_line(std::string_view line, mapping& m) noexcept {
     std::uint64_t minor = 0;
     const bool head = s.hexadecimal(m.start) && s.literal('-') && s.hexadecimal(m.end) && s.literal(' ') &&
                       s.either('r', '-', perm::read, m.permissions) && s.either('w', '-', perm::write, m.permissions) &&
-                      s.either('x', '-', perm::execute, m.permissions) && s.either('s', 'p', perm::shared, m.permissions) &&
+                      s.either('x', '-', perm::execute, m.permissions) && s.either('s', 'p', 'S', '-', perm::shared, m.permissions) &&
                       s.literal(' ') &&
                       s.hexadecimal(m.offset) && s.literal(' ') && s.hexadecimal(major, 8) && s.literal(':') &&
                       s.hexadecimal(minor, 8) && s.literal(' ') && s.decimal(m.inode) && (s.at == s.end || *s.at == ' ');
     const auto read = static_cast<std::size_t>(s.at - line.data());
     if (!head) return read;
-    if (m.start >= m.end) return 0;  // a mapping is never empty
+    if (m.start > m.end) return 0;
     m.device = {static_cast<std::uint32_t>(major), static_cast<std::uint32_t>(minor)};
-    m.name = line.substr(name_start(line, read, m.end));
+    m.name = line.substr(name_start(line, read));
     m.name_status = m.name.find(escaped_newline) == std::string_view::npos ? name_state::exact : name_state::escaped;
     return whole_line;
 }

@@ -25,20 +25,21 @@ inline constexpr std::size_t text_buffer_size = 4096 + text_head_room;
 /// Reads the lines of one maps file in ascending order. Kernel: seq_file, whose position in the text is that of the open
 /// description, so preads that follow one another are one consistent listing only while nobody else reads the description.
 ///
-/// Somebody else is noticed by a count in the handle, which every read through it raises: a read that continues a listing
-/// is good only if the count is where this reader left it. Otherwise the listing starts over, and lines that end at or below
-/// what the caller already has are skipped. A word that names the reading thread, taken by a try-lock for one read, keeps two
-/// threads' reads apart; a signal handler on top of its own thread's read goes ahead, and that read then starts over. Whoever
-/// cannot go on yields the processor, each time for longer, so that of several readers one gets through; after
-/// `most_tries` without a line the answer is errc::contended. Nobody is waited for without a bound.
-/// Readers in other processes (fork, SCM_RIGHTS) are not noticed.
+/// Other readers are detected by a counter in the handle, which every read through it raises: a read that continues a listing
+/// is good only if the counter is where this reader left it. Otherwise the listing starts over, and lines that end at or below
+/// what the caller already has are skipped. A try-lock in the handle is held for the time of one pread, and keeps two threads'
+/// reads apart. No signal handler runs meanwhile and no cancellation takes effect, so the lock is always released; a lock that a
+/// child inherited by fork, from a thread that it does not have, is taken over. A reader that cannot go on yields the processor,
+/// each time for longer, so that of several readers one gets through; after `most_tries` without a line it fails with
+/// errc::contended. No reader waits without a bound. Readers in other processes (fork, SCM_RIGHTS) are not detected.
 class text_reader {
 public:
     static constexpr int most_tries = 64;
 
     /// Reads on to the next line that ends above `above` into `m`. False: at the end, or failed; see error().
-    /// `buffer`: the same at every call; at least twice text_head_room. `m.name` borrows from it. One pread per chunk.
-    bool next(const handle& from, std::span<char> buffer, std::uint64_t above, bool names, mapping& m) noexcept {
+    /// `buffer`: the same at every call; at least twice text_head_room. `m.name` borrows from it. `name_room`: names of so many
+    /// bytes less one are given, but none longer than the buffer less one; 0: none. One pread per chunk.
+    bool next(const handle& from, std::span<char> buffer, std::uint64_t above, std::size_t name_room, mapping& m) noexcept {
         for (;;) {
             const std::string_view unread{buffer.data() + begin_, filled_ - begin_};
             const std::size_t newline = unread.find('\n');
@@ -53,14 +54,32 @@ public:
                 skipping_ = !whole;
                 continue;
             }
-            ++line_;
-            m = {};
-            if (const std::size_t wrong = scan_line(line, m); wrong != whole_line)
-                return fail(from, errc::malformed, step::parse, 0, begin_ + wrong);
+            if (only_name_) {
+                m = head_;
+                m.name = line;
+                m.name_status = line.find(escaped_newline) == std::string_view::npos ? name_state::exact : name_state::escaped;
+            } else {
+                ++line_;
+                m = {};
+                if (const std::size_t wrong = scan_line(line, m); wrong != whole_line)
+                    return fail(from, errc::malformed, step::parse, 0, begin_ + wrong);
+                const bool wanted = m.end > above && m.start != m.end && !is_gate(line, m);
+                if (!whole && wanted && name_room != 0 && !m.name.empty()) {  // the name may fit where its head is left out
+                    begin_ += static_cast<std::size_t>(m.name.data() - line.data());
+                    head_ = m;
+                    only_name_ = true;
+                    continue;
+                }
+                if (!wanted) {
+                    begin_ += whole ? newline + 1 : line.size();
+                    skipping_ = !whole;
+                    continue;
+                }
+            }
             begin_ += whole ? newline + 1 : line.size();
             skipping_ = !whole;
-            if (m.end <= above || is_gate(line, m)) continue;
-            take_name(buffer, whole, names, m);
+            only_name_ = false;
+            take_name(buffer, whole, name_room, m);
             tries_ = 0;
             return true;
         }
@@ -70,6 +89,7 @@ public:
 
     /// The number of bytes read, or minus the errno. errno itself is left as it was.
     static ssize_t read(const handle& from, std::span<char> buffer, std::uint64_t position) noexcept {
+        const uncancelled whole;
         const int saved = errno;
         ssize_t n = -1;
         for (int tries = 0; tries <= interrupted_tries; ++tries) {
@@ -85,8 +105,8 @@ public:
 
 private:
     /// Decodes the name in place, or leaves it out.
-    static void take_name(std::span<char> buffer, bool whole, bool names, mapping& m) noexcept {
-        if (!names) {
+    static void take_name(std::span<char> buffer, bool whole, std::size_t name_room, mapping& m) noexcept {
+        if (name_room == 0) {
             m.name = {};
             m.name_status = name_state::not_asked;
             return;
@@ -102,7 +122,7 @@ private:
             m.name = {first, static_cast<std::size_t>(to - first)};
             m.name_status = name_state::ambiguous;
         }
-        if (!whole || m.name.size() >= buffer.size() - text_head_room) {
+        if (!whole || m.name.size() >= name_room) {
             m.name = {};
             m.name_status = name_state::too_long;
         }
@@ -124,8 +144,8 @@ private:
         }
         if (n < 0) return read_failed(from, n);
         if (position_ == 0) return fail(from, errc::gone, step::read, 0, 0);  // no address space is without a mapping
-        if (filled_ != 0 || skipping_) {  // it ends inside a line
-            if (!skipping_) ++line_;
+        if (filled_ != 0 || skipping_ || only_name_) {  // it ends inside a line
+            if (!skipping_ && !only_name_) ++line_;
             return fail(from, errc::malformed, step::parse, 0, filled_);
         }
         // An exit in the middle of the listing ends it early, without an error: only a living address space was read whole.
@@ -140,19 +160,20 @@ private:
     /// Reads while no other thread does. False: another one was reading, or what `position` continues is no longer the listing that
     /// this reader began, which then has to begin anew.
     bool read_alone(const handle& from, std::span<char> buffer, std::uint64_t position, ssize_t& n) noexcept {
-        const auto me = reinterpret_cast<std::uintptr_t>(&errno);  // each thread has its own, and a handler its thread's
-        std::uintptr_t reading = 0;
-        const bool took = __atomic_compare_exchange_n(&from.reading, &reading, me, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
-        if (!took && reading != me) return false;
+        const signals_blocked no_handlers;
+        const std::uintptr_t me = this_process();
+        std::uintptr_t holder = 0;
+        const auto take = [&] { return __atomic_compare_exchange_n(&from.reading, &holder, me, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED); };
+        if (!take() && !(is_ancestor(holder, me) && take())) return false;
         const std::uint32_t before = __atomic_fetch_add(&from.reads, 1, __ATOMIC_RELAXED);
-        bool good = position == 0 || before == mine_;
+        const bool good = position == 0 || before == mine_;
         if (good) {
             mine_ = before + 1;
             n = read(from, buffer, position);
-            good = position == 0 || __atomic_load_n(&from.reads, __ATOMIC_RELAXED) == mine_;  // no handler read in between
+        } else {
+            position_ = 0;
         }
-        if (!good) position_ = 0;
-        if (took) __atomic_store_n(&from.reading, std::uintptr_t{0}, __ATOMIC_RELEASE);
+        __atomic_store_n(&from.reading, std::uintptr_t{0}, __ATOMIC_RELEASE);
         return good;
     }
 
@@ -164,7 +185,7 @@ private:
         if (position_ != 0) return true;
         begin_ = filled_ = 0;
         line_ = 0;
-        skipping_ = false;
+        skipping_ = only_name_ = false;
         return true;
     }
 
@@ -199,6 +220,8 @@ private:
     std::uint32_t mine_ = 0;      // the handle's count at this reader's last read
     int tries_ = 0;               // that came to nothing, since the last line
     bool skipping_ = false;       // inside a line whose beginning is done with
+    bool only_name_ = false;      // at the name of a line that is longer than the buffer; the rest of it is in head_
+    mapping head_;
     procmap::error error_;
 };
 

@@ -161,7 +161,7 @@ private:
     }
 
     [[nodiscard, gnu::noinline]] bool read_next() noexcept {
-        while (reader_.next(*from_, buffer(), last_end_, options_.names, current_))
+        while (reader_.next(*from_, buffer(), last_end_, options_.names ? buffer().size() - detail::text_head_room : 0, current_))
             if (current_.passes(options_.only)) return true;
         state_ = state::at_end;
         if (reader_.error().code != errc::none) fail(reader_.error());
