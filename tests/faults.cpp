@@ -1,5 +1,6 @@
 // What the library makes of failures: each allocation and each system call is made to fail, at every point, in every way.
 #define DOCTEST_CONFIG_IMPLEMENT
+#include "elf_files.hpp"
 #include "support.hpp"
 
 #include <dlfcn.h>
@@ -129,10 +130,14 @@ struct {
     bool other_device = false;  // stat shows another device than maps, as on btrfs
     bool no_mount_ids = false;  // of statx: before Linux 5.8
     bool no_statx = false;      // a sandbox, or before Linux 4.11
+    std::int64_t stepped = 0;   // milliseconds by which somebody set the wall clock forward
+    std::int64_t passed = 0;    // milliseconds that went by on all clocks
+    long calls_of[calls] = {};  // of each function, whether armed or not
 } faults;
 
 /// What a call has to answer instead of calling the kernel; 0: nothing.
 int fault(call which) {
+    ++faults.calls_of[which];
     if (!faults.armed) return 0;
     const long n = faults.count++;
     if (n < static_cast<long>(std::size(faults.log))) faults.log[n] = which;
@@ -252,7 +257,12 @@ int uname(utsname* names) noexcept {
 int clock_gettime(clockid_t which, timespec* now) noexcept {
     if (fault(clock_gettime_) != 0) return -1;
     NEXT(clock_gettime);
-    return next(which, now);
+    const int done = next(which, now);
+    const bool wall = which == CLOCK_REALTIME || which == CLOCK_REALTIME_COARSE;
+    const std::int64_t nanoseconds = now->tv_nsec + (faults.passed + (wall ? faults.stepped : 0)) * 1'000'000;
+    now->tv_sec += static_cast<time_t>(nanoseconds / 1'000'000'000);
+    now->tv_nsec = static_cast<long>(nanoseconds % 1'000'000'000);
+    return done;
 }
 ssize_t sendmsg(int socket, const msghdr* message, int flags) {
     if (fault(sendmsg_) != 0) return -1;
@@ -882,6 +892,56 @@ TEST_CASE("in a sandbox without a system call of its, build IDs of files are unk
         parent.send(right && text.error().errno_value == EPERM && (!kernel_has_ioctl() || (self && equals_text(*self))));
     }};
     CHECK(sandboxed->receive<bool>());
+}
+
+// ---- what is remembered of files
+
+TEST_CASE("what is remembered of a file is read again after the wall clock was set, and not otherwise") {
+    struct back {
+        ~back() { faults.stepped = faults.passed = 0; }
+    } at_the_end;
+    temporary_directory dir;
+    dir.write("lib.so", small_elf(twenty('a')));
+    char* const at = map_file(dir / "lib.so");
+    REQUIRE(at != nullptr);
+    ::usleep(100'000);
+    for (const backend use : backends()) {
+        CAPTURE(use);
+        const maps self = need(maps::open_self({.use = use}));
+        procmap::normalizer n{{.build_ids = true, .build_ids_from = build_id_choice::file}};
+        procmap::cached_maps c{self, {.build_ids = true, .build_ids_from = build_id_choice::file}};
+        const std::uint64_t address[] = {address_of(at)};
+        const auto reads = [&] {
+            for (int again = 0; again < 2; ++again) {
+                const auto got = need(n.normalize(self, address));
+                CHECK(got.files[0].build_id == id_of(twenty('a')));
+                CHECK(need(c.find(address[0])).build_id == id_of(twenty('a')));
+            }
+            CHECK(c.statistics().file_reads == n.file_reads());
+            return n.file_reads();
+        };
+        if (reads() == 0) SKIP("no file can be read here");
+        CHECK(reads() == 1);
+        std::uint64_t expected = 1;
+        for (const std::int64_t step : {100, 3'600'000}) {  // forward: by its age alone the file is settled
+            faults.stepped += step;
+            CHECK(reads() == ++expected);
+            CHECK(reads() == expected);
+        }
+        faults.stepped -= 3'600'000;
+        CHECK(reads() == ++expected);
+        faults.stepped += 20;  // less than two reads of two clocks can be apart
+        CHECK(reads() == expected);
+        faults.passed += 30'000;
+        CHECK(reads() == expected);
+        faults.stepped -= 120;
+        // Back to before the change: nothing is settled any more, and every look reads.
+        faults.stepped -= 3'600'000;
+        const std::uint64_t before = reads();
+        CHECK(reads() == before + 2);
+        faults.stepped = 0;
+    }
+    ::munmap(at, file_pages * page);
 }
 
 // ---- memory that runs out

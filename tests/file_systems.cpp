@@ -1515,6 +1515,42 @@ TEST_CASE("contents that are written over are seen, on a file system that keeps 
     }
 }
 
+/// Waits for the beginning of a second.
+void await_second() {
+    timespec now{};
+    ::clock_gettime(CLOCK_REALTIME, &now);
+    ::usleep(static_cast<useconds_t>((1'000'000'000 - now.tv_nsec) / 1000 + 20'000));
+}
+
+TEST_CASE("contents that are written over within the second of their change time are never given as before") {
+    NEEDS_STAGE(t);
+    const std::string at = t.image("seconds", make_ext4_of_seconds, "ext4");
+    if (at.empty()) SKIP("no ext4");
+    const auto user = t.user();
+    const std::string path = at + "/lib.so";
+    const program before{.letter = 'a'}, after{.letter = 'b'};
+    REQUIRE(t.stage.write(path, before) > 0);
+    const std::uint64_t place = user->map(path, before);
+    for (const bool nobody : {false, true})
+        for (const asking by : {asking::normalize, asking::cache})
+            for (const backend use : {backend::ioctl, backend::text}) {
+                if (use == backend::ioctl && !kernel_has_ioctl()) continue;
+                const way w{.by = by, .use = use, .from = build_id_choice::file, .elf = by == asking::normalize};
+                observer& who = nobody ? t.nobody : t.root;
+                await_second();
+                timespec begin{}, end{};
+                ::clock_gettime(CLOCK_REALTIME, &begin);
+                REQUIRE(t.stage.write(path, before) > 0);
+                ::usleep(100'000);  // longer than the tick: of a file system with finer times, the file would be settled
+                const auto old = truths_of(place, path, before, 0), fresh = truths_of(place, path, after, 0);
+                judge(who.name(), who.look(user->pid(), addresses_of(old), &w), old, nobody ? by_path : by_map_files);
+                REQUIRE(t.stage.write(path, after) > 0);
+                ::clock_gettime(CLOCK_REALTIME, &end);
+                CHECK(begin.tv_sec == end.tv_sec);  // or this proves nothing
+                judge(who.name(), who.look(user->pid(), addresses_of(fresh), &w), fresh, nobody ? by_path : by_map_files);
+            }
+}
+
 TEST_CASE("more files than are remembered, each several times in one call, are not mixed up") {
     NEEDS_STAGE(t);
     struct kind {

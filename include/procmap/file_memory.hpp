@@ -1,5 +1,6 @@
-// What was read from mapped files, kept only while it is certain to be true: by change time and size, which every write shows
-// but one through a shared writable mapping (mmap(2): its time may come as late as msync).
+// Cached data of mapped files, revalidated before each use by change time and size. Every write changes these, but one through a shared
+// writable mapping (mmap(2): its time may come as late as msync). A change time is not relied on right after the change, nor once the wall
+// clock was set.
 #pragma once
 
 #include <time.h>
@@ -27,6 +28,38 @@ enum class build_id_choice : unsigned char {
 
 namespace detail {
 
+/// The time at which cached file data is checked. CLOCK_BOOTTIME counts time in suspend as the wall clock does and is slewed with it, so
+/// that the difference of the two changes only when the wall clock is set.
+struct moment {
+    std::int64_t wall = 0;     // CLOCK_REALTIME_COARSE, which change times are taken from, in milliseconds
+    std::int64_t set_off = 0;  // the wall clock minus CLOCK_BOOTTIME
+    bool known = false;
+
+    [[nodiscard]] static moment now() noexcept {
+        timespec wall{}, boot{};
+        if (::clock_gettime(CLOCK_REALTIME_COARSE, &wall) != 0 || ::clock_gettime(CLOCK_BOOTTIME, &boot) != 0) return {};
+        return {.wall = milliseconds(wall), .set_off = milliseconds(wall) - milliseconds(boot), .known = true};
+    }
+    /// Whether a change of a file from now on gets a later change time than `v` has, if the wall clock is not set. Change times have the
+    /// granularity of the kernel's tick (10 ms at most; finer since 6.13). A time without nanoseconds may be of a file system that keeps
+    /// whole seconds (ext4 with inodes of 128 bytes) or two of them.
+    [[nodiscard]] bool settles(const file_version& v) const noexcept {
+        const std::int64_t limit = v.ctime_nanoseconds == 0 ? 3'000 : 20;
+        if (!known || v.ctime_seconds > wall / 1'000) return false;  // no clock, or a change in the future
+        return v.ctime_seconds < 0 || wall - (v.ctime_seconds * 1'000 + std::int64_t{v.ctime_nanoseconds} / 1'000'000) > limit;
+    }
+    /// Whether the wall clock was not set since `earlier`. If it was, a later change can have an earlier change time, or the same one. Not
+    /// noticed is a clock that was set and set back in between, or that was set by less than the tolerance.
+    [[nodiscard]] bool follows(const moment& earlier) const noexcept {
+        constexpr std::int64_t tolerance = 50;  // the tick, and that the two clocks are read one after the other
+        const std::int64_t step = set_off - earlier.set_off;
+        return known && earlier.known && step <= tolerance && step >= -tolerance;
+    }
+
+private:
+    [[nodiscard]] static std::int64_t milliseconds(const timespec& t) noexcept { return std::int64_t{t.tv_sec} * 1'000 + t.tv_nsec / 1'000'000; }
+};
+
 /// What identifies a remembered file to a mapping.
 enum class key : unsigned char {
     number,      ///< the mapping's device and inode: a descriptor holds the inode, and its file system gives each file its own
@@ -45,7 +78,8 @@ struct known_file {
     file_version version{};
     build_id_source way = build_id_source::none;  // how it was found
     image_facts facts{};
-    bool settled = false;  // a change after `version` was read must show in it
+    moment checked{};      // when `version` was read, before anything was read of the file
+    bool settled = false;  // a change after that shows in the version
     bool read = false;     // `facts` are those of `version`, though the ID may be the kernel's
     std::uint64_t used = 0;
     std::uint64_t since = 0;  // the memory's time when it was remembered
@@ -126,15 +160,6 @@ public:
     [[nodiscard]] std::uint64_t reads() const noexcept { return reads_; }          ///< files that were read
 
 private:
-    /// Change times have the granularity of the kernel's tick (10 ms at most; finer since 6.13): a change so soon after the last
-    /// one may not show.
-    [[nodiscard]] static bool settled(const file_version& v) noexcept {
-        timespec present{};
-        ::clock_gettime(CLOCK_REALTIME_COARSE, &present);
-        const std::int64_t age = (std::int64_t{present.tv_sec} - v.ctime_seconds) * 1'000 + (present.tv_nsec - std::int64_t{v.ctime_nanoseconds}) / 1'000'000;
-        return age > 20;
-    }
-
     /// The file of a mapping, if its number is enough to tell that it is remembered. Where the descriptor is younger than the mapping was
     /// seen, the mapping must be looked at again.
     known_file* recall(const mapping& m) {
@@ -150,11 +175,13 @@ private:
         const int saved = errno;
         file_version present;
         const bool seen = read_version(f.pin.borrow(), present);
-        const bool is_settled = seen && settled(present);
+        const moment now = moment::now();  // later than the version: the clock was not set between the two checks either
         errno = saved;
-        if (!seen || present != f.version || !f.settled) {  // written to, renamed, linked or unlinked: everything is asked again
+        // Written to, renamed, linked or unlinked; or its change time does not tell: everything is asked again.
+        if (!seen || present != f.version || !f.settled || !now.follows(f.checked)) {
             f.version = seen ? present : file_version{};
-            f.settled = is_settled;
+            f.checked = now;
+            f.settled = seen && now.settles(present);
             f.facts.id_known = f.read = false;
             f.facts.loads.clear();
         }
@@ -177,13 +204,15 @@ private:
     }
 
     known_file& remember(found_file&& found, key by, const mapping& m) {
+        const moment now = moment::now();
         return remember({.by = by,
                          .device = by == key::number ? m.device : found.version.device,
                          .inode = by == key::number ? m.inode : found.version.inode,
                          .pin = std::move(found.path_fd),
                          .version = found.version,
                          .way = found.way,
-                         .settled = settled(found.version)});
+                         .checked = now,
+                         .settled = now.settles(found.version)});
     }
 
     /// Reads the file's ELF headers and note, once for each version of it. The kernel's own word on the ID stands.
