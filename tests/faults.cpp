@@ -130,6 +130,7 @@ struct {
     bool other_device = false;  // stat shows another device than maps, as on btrfs
     bool no_mount_ids = false;  // of statx: before Linux 5.8
     bool no_statx = false;      // a sandbox, or before Linux 4.11
+    std::uint32_t file_system = 0;  // what fstatfs shows of files that are not on procfs; 0: the truth
     std::int64_t stepped = 0;   // milliseconds by which somebody set the wall clock forward
     std::int64_t passed = 0;    // milliseconds that went by on all clocks
     long calls_of[calls] = {};  // of each function, whether armed or not
@@ -209,7 +210,9 @@ int fcntl(int fd, int command, ...) {
 int fstatfs(int fd, struct statfs* to) noexcept {
     if (fault(fstatfs_) != 0) return -1;
     NEXT(fstatfs);
-    return next(fd, to);
+    const int done = next(fd, to);
+    if (faults.file_system != 0 && done == 0 && to->f_type != 0x9fa0) to->f_type = static_cast<decltype(to->f_type)>(faults.file_system);
+    return done;
 }
 int faccessat(int at, const char* path, int mode, int flags) noexcept {
     if (fault(faccessat_) != 0) return -1;
@@ -940,6 +943,43 @@ TEST_CASE("what is remembered of a file is read again after the wall clock was s
         const std::uint64_t before = reads();
         CHECK(reads() == before + 2);
         faults.stepped = 0;
+    }
+    ::munmap(at, file_pages * page);
+}
+
+TEST_CASE("a file is cached only where this kernel itself keeps its change time") {
+    if (!is_root()) SKIP("map_files needs root");
+    struct back {
+        ~back() { faults.file_system = 0; }
+    } at_the_end;
+    struct kind {
+        const char* name;
+        std::uint32_t type;
+        int reads;  // in three calls
+    };
+    temporary_directory dir;
+    dir.write("lib.so", small_elf(twenty('a')));
+    char* const at = map_file(dir / "lib.so");
+    REQUIRE(at != nullptr);
+    const std::uint64_t address[] = {address_of(at)};
+    ::usleep(100'000);
+    for (const kind& k : {kind{"ext4", 0xef53, 1}, kind{"btrfs", 0x9123683e, 1}, kind{"ramfs", 0x858458f6, 1}, kind{"NFS", 0x6969, 3},
+                          kind{"SMB", 0xfe534d42, 3}, kind{"Ceph", 0xc36400, 3}, kind{"9P", 0x01021997, 3}, kind{"FAT", 0x4d44, 3},
+                          kind{"one that is not known", 0x12345678, 3}, kind{"FUSE", 0x65735546, 0}, kind{"overlayfs", 0x794c7630, 0}}) {
+        INFO(std::string{k.name});
+        faults.file_system = k.type;
+        for (const backend use : backends()) {
+            CAPTURE(use);
+            const maps self = need(maps::open_self({.use = use}));
+            procmap::normalizer n{{.build_ids = true, .build_ids_from = build_id_choice::file}};
+            procmap::cached_maps c{self, {.build_ids = true, .build_ids_from = build_id_choice::file}};
+            for (int calls_made = 0; calls_made < 3; ++calls_made) {
+                CHECK(need(n.normalize(self, address)).complete());
+                CHECK(need(c.find(address[0])).start == address[0]);
+            }
+            CHECK(n.file_reads() == static_cast<std::uint64_t>(k.reads));
+            CHECK(c.statistics().file_reads == static_cast<std::uint64_t>(k.reads));
+        }
     }
     ::munmap(at, file_pages * page);
 }

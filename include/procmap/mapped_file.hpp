@@ -268,13 +268,18 @@ bool read_image(const Source& source, build_id_source way, image_facts& facts) {
         if (s.type == elf::segment::load && s.file_size != 0) facts.loads.push_back(s);
     std::byte note[build_id::capacity];
     bool bounded = false;
-    const std::size_t size = image.build_id(note, bounded);
+    std::size_t size = image.build_id(note, bounded);
+    // Where no segment has a note, a section may. Section headers are not loaded: by memory that is not known.
+    if (size == 0 && !bounded && way != build_id_source::memory) size = image.section_build_id(note, bounded);
+    if (size == 0 && way == build_id_source::memory) bounded |= image.has_sections();
     if (source.failed()) {
         facts.loads.clear();
         return false;
     }
-    facts.id = build_id{std::span{note}.first(size), way};
-    facts.id_known = size != 0 || !bounded;
+    // Before a bound, one of at most 20 bytes is the preferred one; a longer one may not be.
+    constexpr std::size_t kernels_most = 20;
+    facts.id_known = !bounded || (size != 0 && size <= kernels_most);
+    if (facts.id_known) facts.id = build_id{std::span{note}.first(size), way};
     return true;
 }
 
