@@ -644,7 +644,7 @@ private:
             }
             case asking::normalize: {
                 const procmap::normalizer_options options{
-                    .build_ids = true, .elf_addresses = w.elf, .build_ids_from = w.from, .most_files = w.one_file ? 1u : 128u};
+                    .build_ids = true, .elf_addresses = w.elf, .build_ids_from = w.from, .most_files = w.one_file ? 1u : 128u, .file_states = true};
                 const std::size_t at_once = w.alone ? 1 : addresses.size();
                 for (std::size_t i = 0; i < addresses.size(); i += at_once) {
                     normalizer fresh{options};
@@ -752,7 +752,7 @@ std::vector<truth> operator+(std::vector<truth> a, const std::vector<truth>& b) 
 /// What there is evidence of, for somebody who looks.
 struct evidence {
     build_id_source way = build_id_source::none;  // what shows a build ID where the kernel is not asked
-    file_state state = file_state::unknown;       // where files are looked for
+    file_state state = file_state::unknown;       // where the path leads
     bool at_path = true;                          // the file at the mapping's path is it
     bool kernel = true;                           // the kernel may be asked about the file
     bool elf = true;                              // there is evidence of the ELF addresses where there is of the build ID
@@ -761,6 +761,7 @@ struct evidence {
 
 constexpr evidence by_map_files{build_id_source::map_files, file_state::linked};
 constexpr evidence by_path{build_id_source::root_path, file_state::linked};
+constexpr evidence by_map_files_alone{build_id_source::map_files};  // numbers do not name files: nothing is known of the path
 constexpr evidence by_memory{build_id_source::memory};
 constexpr evidence by_memory_only{.way = build_id_source::memory, .at_path = false};
 constexpr evidence by_kernel_only{.at_path = false};
@@ -817,7 +818,7 @@ std::string fault(const report& r, std::span<const truth> truths, const evidence
         return std::string{"build ID from "} + name_of(a.id.source());
     const bool elf = e.file_proven() || by_file || (by_kernel && e.at_path);
     if (w.elf && elf && e.elf && !a.elf_known) return "ELF address not known";
-    if (a.state != (w.looks_at_files() ? e.state : file_state::unknown)) return std::string{"state "} + name_of(a.state);
+    if (a.state != e.state) return std::string{"state "} + name_of(a.state);
     return {};
 }
 
@@ -959,8 +960,8 @@ TEST_CASE("on every file system, all ways to ask give the file, its build ID and
         {"tmpfs", nullptr, "tmpfs", by_map_files, by_path},
         {"squashfs", make_squashfs, "squashfs", by_map_files, by_path},
         {"erofs", make_erofs, "erofs", by_map_files, by_path},
-        {"btrfs", make_btrfs, "btrfs", by_map_files, by_memory},
-        {"ramfs", nullptr, "ramfs", by_map_files, by_memory},
+        {"btrfs", make_btrfs, "btrfs", by_map_files_alone, by_memory},
+        {"ramfs", nullptr, "ramfs", by_map_files_alone, by_memory},
     };
     const std::pair<const char*, program> files[] = {{"id.so", with_id}, {"none.so", without_id}, {"long.so", with_long_id}};
     for (const auto& [name, p] : files) t.dir.write(std::string{"content/"} + name, elf_of(p));
@@ -1159,7 +1160,7 @@ TEST_CASE("a mapping is not taken for a part of the image below it") {
         user->map(first, a, place, header);
         user->map(second, b, place, code);
         check(t.root, user->pid(), {truths_of(place, second, b, 0)[1]},
-              {.way = build_id_source::map_files, .state = file_state::linked, .elf = false});
+              {.way = build_id_source::map_files, .elf = false});
         check(t.nobody, user->pid(), {truths_of(place, second, b, 0)[1]}, by_kernel_only);
     } else {
         not_included("btrfs");
@@ -1431,7 +1432,7 @@ TEST_CASE("a library that was renamed over or deleted is never taken for the one
         const std::string lib = at + "/lib.so", away = at + "/away.so", none = at + "/none.so", mark = " (deleted)";
         auto of_lib = truths_of(user->map(lib, a), lib, a, 0), of_away = truths_of(user->map(away, a), away, a, 1),
              of_none = truths_of(user->map(none, d), none, d, 2);
-        const evidence fine = overlay ? by_memory : by_map_files, fine_for_nobody = k.numbers ? by_path : by_memory;
+        const evidence fine = overlay ? by_memory : k.numbers ? by_map_files : by_map_files_alone, fine_for_nobody = k.numbers ? by_path : by_memory;
         t.both(user->pid(), of_lib + of_away + of_none, fine, fine_for_nobody);
         REQUIRE(t.stage.write(at + "/new.so", b) > 0);
         REQUIRE(t.stage.run("mv -f " + at + "/new.so " + lib + " && rm -f " + away + ' ' + none) == 0);
@@ -1439,7 +1440,7 @@ TEST_CASE("a library that was renamed over or deleted is never taken for the one
             for (truth& one : *group) one.path += mark;
         // A file that cannot be told from the mapped one lies at its path.
         evidence renamed = k.root;
-        if (overlay) renamed.state = file_state::unknown;
+        renamed.state = k.numbers ? file_state::replaced : file_state::unknown;
         check(t.root, user->pid(), of_lib, renamed);
         check(t.root, user->pid(), of_away + of_none, k.root);
         observer newcomer{true};  // who holds nothing that he could know it by
@@ -1558,7 +1559,7 @@ TEST_CASE("more files than are remembered, each several times in one call, are n
         const char* make;
         evidence root, nobody;
     };
-    for (const kind& k : {kind{"ext4", make_ext4, by_map_files, by_path}, kind{"btrfs", make_btrfs, by_map_files, by_memory},
+    for (const kind& k : {kind{"ext4", make_ext4, by_map_files, by_path}, kind{"btrfs", make_btrfs, by_map_files_alone, by_memory},
                           kind{"overlay", nullptr, by_memory, by_memory}}) {
         std::string at = t.dir / k.type;
         const bool can = k.make != nullptr

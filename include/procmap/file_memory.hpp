@@ -82,11 +82,8 @@ struct known_file {
     bool settled = false;  // a change after that shows in the version
     bool read = false;     // `facts` are those of `version`, though the ID may be the kernel's
     std::uint64_t used = 0;
+    std::int64_t used_at = 0;  // in seconds
     std::uint64_t since = 0;  // the memory's time when it was remembered
-
-    [[nodiscard]] file_state state() const noexcept {
-        return version.inode == 0 ? file_state::unknown : version.links == 0 ? file_state::deleted : file_state::linked;
-    }
 };
 
 /// What was found out about the file of one mapping.
@@ -110,6 +107,7 @@ struct file_answer {
 struct file_question {
     bool id = false;
     bool loads = false;
+    bool state = false;
     build_id_choice ids_from = build_id_choice::automatic;
     std::uint64_t seen_at = UINT64_MAX;  // the memory's time when the mapping was seen, if that was not just now
     [[nodiscard]] bool opens_files() const noexcept { return loads || (id && ids_from != build_id_choice::kernel); }
@@ -126,10 +124,11 @@ public:
         a.clear();
         const id_rule rule = id_rule_of(m);
         known_file* const held = q.opens_files() && rule != id_rule::none ? recall(m) : nullptr;
-        const bool still = rule == id_rule::none ? (a.id_known = q.id, true)
-                           : !q.opens_files()    ? ask_by_name(from, m, q, rule, a)
-                           : held != nullptr     ? ask_held(from, m, q, *held, a)
-                                                 : ask_found(from, task, m, q, rule, a);
+        bool still = rule == id_rule::none ? (a.id_known = q.id, true)
+                     : !q.opens_files()    ? ask_by_name(from, m, q, rule, a)
+                     : held != nullptr     ? ask_held(from, m, q, *held, a)
+                                           : ask_found(from, task, m, q, rule, a);
+        if (still && q.state) still = ask_state(from, task, m, a);
         if (!still) a.clear();
         errno = saved;
         return still;
@@ -143,6 +142,25 @@ public:
         if ((q.id || q.loads) && from_memory(task, m, facts)) {
             if (q.id) a.id = facts.id, a.id_known = facts.id_known;
             a.loads.swap(facts.loads);
+        }
+        errno = saved;
+    }
+
+    /// Drops all cached files and closes their descriptors.
+    void release() noexcept {
+        files_.clear();
+        ++forgotten_;
+    }
+
+    /// Drops the files that were not used for a minute, and looks for such files every few seconds. Its clock stands still in suspend.
+    void release_unused() noexcept {
+        constexpr std::int64_t most_idle = 60, interval = 5;  // seconds
+        const int saved = errno;
+        timespec present{};
+        if (::clock_gettime(CLOCK_MONOTONIC_COARSE, &present) == 0) seconds_ = present.tv_sec;
+        if (seconds_ - swept_ >= interval) {
+            swept_ = seconds_;
+            if (std::erase_if(files_, [this](const known_file& f) { return seconds_ - f.used_at > most_idle; }) != 0) ++forgotten_;
         }
         errno = saved;
     }
@@ -171,6 +189,7 @@ private:
     /// Brings it up to date, by one system call.
     known_file* refreshed(known_file& f) {
         f.used = ++clock_;
+        f.used_at = seconds_;
         if (f.by == key::build_id) return &f;
         const int saved = errno;
         file_version present;
@@ -200,6 +219,7 @@ private:
         }
         files_.push_back(std::move(file));
         files_.back().used = files_.back().since = ++clock_;
+        files_.back().used_at = seconds_;
         return files_.back();
     }
 
@@ -249,6 +269,14 @@ private:
         return q.id && regular && q.ids_from != build_id_choice::file && handle_of::get(from).kernel_build_ids;
     }
 
+    /// Looks at the mapping's path. False: it is another mapping by now.
+    bool ask_state(const maps& from, task_files& task, const mapping& m, file_answer& a) {
+        a.state = state_of_path(task, m);
+        // The file at the path is the mapped one only if its number cannot have become another file's: the mapping is still there, or a
+        // descriptor holds the file.
+        return a.state != file_state::linked || a.by_number || ask_again(from, m, false, a);
+    }
+
     bool ask_by_name(const maps& from, const mapping& m, const file_question& q, id_rule rule, file_answer& a) {
         return !may_ask(from, q, rule == id_rule::ask) || ask_again(from, m, true, a);
     }
@@ -256,7 +284,6 @@ private:
     /// Of a file that is held: its number says that the mapping is of it.
     bool ask_held(const maps& from, const mapping& m, const file_question& q, known_file& f, file_answer& a) {
         a.by_number = true;
-        a.state = f.state();
         // What the kernel says is kept only because the file's version was looked at before.
         const bool kernel_only = q.ids_from == build_id_choice::kernel;
         const bool ask_id = (kernel_only || !f.facts.id_known) && may_ask(from, q, f.version.regular);
@@ -278,7 +305,6 @@ private:
 
     bool ask_found(const maps& from, task_files& task, const mapping& m, const file_question& q, id_rule rule, file_answer& a) {
         found_file found = file_search{task, m}.run();
-        a.state = found.state;
         if (found.by == proof::number) {
             // It was not held when `m` was asked for, and may not be the mapped one any more: now that it is, look again.
             known_file& f = remember(std::move(found), key::number, m);
@@ -313,9 +339,7 @@ private:
 
     /// Nothing proves a file to be the mapped one: its build ID may, or the mapping's own memory says what is in it.
     bool ask_candidate(const maps& from, task_files& task, const mapping& m, const file_question& q, id_rule rule, found_file& found, file_answer& a) {
-        if (found.by != proof::none) found = {.state = file_state::unknown};  // of another address space
-        if (found.state == file_state::linked) found.state = file_state::unknown;
-        a.state = found.state;
+        if (found.by != proof::none) found = {};  // of another address space
         const bool file_by_name = rule == id_rule::ask && !found.never_read;
         if (!ask_again(from, m, may_ask(from, {.id = q.id || q.loads, .ids_from = q.ids_from}, file_by_name), a)) return false;
         if (const known_file* known = q.loads && a.id_known ? recall_id(m, a.id) : nullptr; known != nullptr)
@@ -400,6 +424,8 @@ private:
     std::vector<known_file> files_;
     std::size_t capacity_;
     std::uint64_t clock_ = 0;
+    std::int64_t seconds_ = 0;  // at the beginning of this call
+    std::int64_t swept_ = 0;    // when files were last dropped that are not used
     std::uint64_t forgotten_ = 0;
     std::uint64_t reads_ = 0;
     name_buffer name_;  // of the mapping that is asked about again
