@@ -385,7 +385,9 @@ answer of(const procmap::result<procmap::normalized>& n) {
         a.add_unless(not_looked_up || no_name, std::string{f.path});
         a.add_unless(not_looked_up, std::to_string(f.inode) + ' ' + std::to_string(f.device.minor));
         a.add_unless(!f.build_id_known, hex_of(f.build_id));
-        a.add_unless(f.state == procmap::file_state::unknown || f.state == procmap::file_state::unreadable,
+        // That nothing is at a path is an answer like any other, also where it was made up.
+        const bool made_up = faults.hit && (faults.way == ENOENT || faults.way == ENOTDIR) && f.state == procmap::file_state::deleted;
+        a.add_unless(f.state == procmap::file_state::unknown || f.state == procmap::file_state::unreadable || made_up,
                      std::to_string(static_cast<int>(f.state)));
     }
     // What the error concerns was seen above to be marked; the rest of the answer is whole.
@@ -714,7 +716,7 @@ TEST_CASE("normalizing and caching, whatever fails") {
                 CAPTURE(warm);
                 ask(from, {.build_ids = true, .build_ids_from = choice}, warm, "build IDs");
                 ask_cache(from, choice, warm);
-                ask(from, {.build_ids = true, .elf_addresses = true, .build_ids_from = choice}, warm, "all");
+                ask(from, {.build_ids = true, .elf_addresses = true, .build_ids_from = choice, .file_states = true}, warm, "all");
             }
         const with unprivileged{faults.no_map_files};
         ask(from, {.build_ids = true, .build_ids_from = build_id_choice::file}, false, "through the root");
@@ -945,6 +947,108 @@ TEST_CASE("what is remembered of a file is read again after the wall clock was s
         faults.stepped = 0;
     }
     ::munmap(at, file_pages * page);
+}
+
+TEST_CASE("a file that no call used for a minute is dropped, and so are all that are released") {
+    struct back {
+        ~back() { faults.passed = 0; }
+    } at_the_end;
+    temporary_directory dir;
+    dir.write("lib.so", small_elf(twenty('a')));
+    char* const at = map_file(dir / "lib.so");
+    char* const heap = map_pages(1);
+    REQUIRE(at != nullptr);
+    ::usleep(100'000);
+    const std::uint64_t file[] = {address_of(at)}, nothing_cached[] = {address_of(heap)};
+    for (const backend use : backends()) {
+        CAPTURE(use);
+        const maps self = need(maps::open_self({.use = use}));
+        for (const bool by_cache : {false, true}) {
+            CAPTURE(by_cache);
+            const std::size_t none_held = open_descriptors();
+            procmap::normalizer n{{.build_ids = true, .build_ids_from = build_id_choice::file}};
+            procmap::cached_maps c{self, {.build_ids = true, .build_ids_from = build_id_choice::file}};
+            const auto look = [&](std::span<const std::uint64_t> where) {
+                if (by_cache)
+                    static_cast<void>(need(c.find(where[0])));
+                else
+                    static_cast<void>(need(n.normalize(self, where)));
+            };
+            const auto reads = [&] { return by_cache ? c.statistics().file_reads : n.file_reads(); };
+            const auto release = [&] { by_cache ? static_cast<void>(c.release_files()) : n.release_files(); };
+            look(file);
+            if (reads() == 0) SKIP("no file can be read here");
+            CHECK(open_descriptors() > none_held);
+            for (int i = 0; i < 3; ++i) {  // used now and then
+                faults.passed += 50'000;
+                look(file);
+            }
+            CHECK(reads() == 1);
+            faults.passed += 57'000;
+            look(nothing_cached);
+            CHECK(open_descriptors() > none_held);
+            faults.passed += 3'900;  // it is time, but files were looked through just before
+            look(nothing_cached);
+            CHECK(open_descriptors() > none_held);
+            faults.passed += 2'500;
+            look(nothing_cached);
+            CHECK(open_descriptors() == none_held);
+            look(file);
+            CHECK(reads() == 2);
+            CHECK(open_descriptors() > none_held);
+            errno = EXDEV;
+            release();
+            CHECK(errno == EXDEV);
+            CHECK(open_descriptors() == none_held);
+            look(file);
+            CHECK(reads() == 3);
+        }
+    }
+    ::munmap(at, file_pages * page);
+    ::munmap(heap, page);
+}
+
+TEST_CASE("paths are looked up for states where these are asked for, and not otherwise") {
+    temporary_directory dir;
+    for (const char* name : {"one", "two"}) dir.write(name, small_elf(twenty('a')));
+    char* const one = map_file(dir / "one");
+    char* const two = map_file(dir / "two");
+    REQUIRE((one != nullptr && two != nullptr));
+    ::usleep(100'000);
+    const std::uint64_t addresses[] = {address_of(one), address_of(two), address_of(one) + 1};
+    for (const backend use : backends()) {
+        CAPTURE(use);
+        const maps self = need(maps::open_self({.use = use}));
+        const auto calls_by = [&](procmap::normalizer& n, procmap::file_state expected, long (&made)[calls]) {
+            std::memcpy(made, faults.calls_of, sizeof made);
+            const auto got = need(n.normalize(self, addresses));
+            for (int i = 0; i < calls; ++i) made[i] = faults.calls_of[i] - made[i];
+            REQUIRE(got.files.size() == 2);
+            for (const auto& f : got.files) CHECK(f.state == expected);
+        };
+        long made[calls];
+        procmap::normalizer nothing_asked;  // not even a build ID: no file is looked for
+        calls_by(nothing_asked, procmap::file_state::unknown, made);
+        CHECK(made[openat2_] + made[openat_] + made[readlinkat_] + made[fstatfs_] == 0);
+        for (const build_id_choice choice : {build_id_choice::automatic, build_id_choice::file}) {
+            procmap::normalizer ids{{.build_ids = true, .build_ids_from = choice}};
+            calls_by(ids, procmap::file_state::unknown, made);
+            if (is_root()) CHECK(made[openat2_] == 0);  // map_files is enough
+            calls_by(ids, procmap::file_state::unknown, made);
+            CHECK(made[openat2_] + made[openat_] + made[readlinkat_] + made[fstatfs_] == 0);
+            CHECK(made[statx_] + made[fstat_] == 2);
+        }
+        const auto linked = procmap::file_state::linked;
+        procmap::normalizer states{{.file_states = true}}, all{{.build_ids = true, .build_ids_from = build_id_choice::file, .file_states = true}};
+        calls_by(states, linked, made);
+        CHECK(made[openat2_] == 2);
+        calls_by(all, linked, made);
+        calls_by(all, linked, made);
+        CHECK(made[openat2_] == 2);
+        CHECK(made[pread_] == (use == backend::text ? made[pread_] : 0));  // no file is read
+    }
+    ::munmap(one, file_pages * page);
+    ::munmap(two, file_pages * page);
 }
 
 TEST_CASE("a file is cached only where this kernel itself keeps its change time") {

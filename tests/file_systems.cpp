@@ -1178,11 +1178,11 @@ TEST_CASE("files of two subvolumes of btrfs with one inode number stay two, in o
     const auto one = t.user(), two = t.user();
     const auto all = map(*one, "/a/lib.so", a, 0) + map(*one, "/b/lib.so", b, 1) + map(*one, "/b/none.so", n, 2) +
                      map(*one, "/a/none.so", m, 3);
-    t.both(one->pid(), all, by_map_files, by_memory);
+    t.both(one->pid(), all, by_map_files_alone, by_memory);
     // What is remembered of the one process is not given of the other.
     const auto other = map(*two, "/b/lib.so", b, 0) + map(*two, "/b/none.so", n, 1);
-    t.both(two->pid(), other, by_map_files, by_memory);
-    t.both(one->pid(), map(*one, "/a/lib.so", a, 0), by_map_files, by_memory);
+    t.both(two->pid(), other, by_map_files_alone, by_memory);
+    t.both(one->pid(), map(*one, "/a/lib.so", a, 0), by_map_files_alone, by_memory);
 }
 
 TEST_CASE("one path in two mount namespaces, with one pair in maps, is two files") {
@@ -1190,7 +1190,7 @@ TEST_CASE("one path in two mount namespaces, with one pair in maps, is two files
     const program a{.letter = 'a'}, b{.letter = 'b'}, m{.letter = 'm', .id_size = 0}, n{.letter = 'n', .id_size = 0};
     std::vector<std::tuple<std::string, std::string, evidence, evidence>> pairs;
     if (make_subvolumes(t, a, b))
-        pairs.push_back({t.dir / "btrfs/a", t.dir / "btrfs/b", by_map_files, by_memory});
+        pairs.push_back({t.dir / "btrfs/a", t.dir / "btrfs/b", by_map_files_alone, by_memory});
     else
         not_included("btrfs");
     const std::string low = t.make("low");
@@ -1365,7 +1365,7 @@ TEST_CASE("hard links and bind mounts of one file are one file") {
     };
     for (const kind& k :
          {kind{"ext4", make_ext4, by_map_files, by_path, true}, kind{"tmpfs", nullptr, by_map_files, by_path, true},
-          kind{"btrfs", make_btrfs, by_map_files, by_memory, false}}) {
+          kind{"btrfs", make_btrfs, by_map_files_alone, by_memory, false}}) {
         std::string at = t.dir / k.type;
         if (k.make == nullptr ? !t.tmpfs(k.type) : (at = t.image(k.type, k.make, k.type)).empty()) {
             not_included(k.type);
@@ -1550,6 +1550,37 @@ TEST_CASE("contents that are written over within the second of their change time
                 CHECK(begin.tv_sec == end.tv_sec);  // or this proves nothing
                 judge(who.name(), who.look(user->pid(), addresses_of(fresh), &w), fresh, nobody ? by_path : by_map_files);
             }
+}
+
+TEST_CASE("cached files keep a file system busy until they are released") {
+    NEEDS_STAGE(t);
+    for (const char* type : {"ext4", "btrfs"}) {
+        const std::string at = t.image(type, std::string_view{type} == "ext4" ? make_ext4 : make_btrfs, type);
+        if (at.empty()) {
+            not_included(type);
+            continue;
+        }
+        INFO(std::string{type});
+        const program p{.letter = 'a'};
+        REQUIRE(t.stage.write(at + "/lib.so", p) > 0);
+        const auto user = t.user();
+        const std::uint64_t place = user->map(at + "/lib.so", p);
+        const maps of = need(maps::open(user->pid()));
+        normalizer n{{.build_ids = true, .elf_addresses = true, .build_ids_from = build_id_choice::file, .file_states = true}};
+        cached_maps c{of, {.build_ids = true, .build_ids_from = build_id_choice::file}};
+        const std::array address{place + 64};
+        CHECK(hex(need(n.normalize(of, address)).files[0].build_id) == hex(p.id()));
+        CHECK(hex(build_id{need(c.find(address[0])).build_id.bytes()}) == hex(p.id()));
+        user->unmap(place);
+        const std::string unmount = "umount " + at + " 2>/dev/null";
+        CHECK(t.stage.run(unmount) != 0);
+        n.release_files();
+        CHECK(t.stage.run(unmount) != 0);
+        CHECK(c.release_files());
+        CHECK(t.stage.run(unmount) == 0);
+        CHECK(!need(n.normalize(of, address)).locations[0]);
+        CHECK(!c.find(address[0]));
+    }
 }
 
 TEST_CASE("more files than are remembered, each several times in one call, are not mixed up") {
@@ -1877,7 +1908,7 @@ TEST_CASE("libraries of two subvolumes of btrfs, loaded into one process, keep t
     REQUIRE(where.size() == 2);
     const std::vector all{function_at(t, where[0], at + "/a/lib.so", '1', 0),
                           function_at(t, where[1], at + "/b/lib.so", '2', 1)};
-    check(t.root, pid, all, by_map_files);
+    check(t.root, pid, all, by_map_files_alone);
     ::kill(pid, SIGKILL);
 }
 

@@ -882,7 +882,7 @@ TEST_CASE("where the path of a mapping leads is the same for root and for a user
     };
     for (const place& p : {place{"here", false, false}, place{"in a chroot", false, true}, place{"in another mount namespace", true, false}})
         for (const kind& k : kinds) {
-            INFO(std::string{p.name} << ": " << k.name);
+            INFO((std::string{p.name} + ": " + k.name));
             temporary_directory dir;
             dir.write("d/lib.so", small_elf(twenty('a')));
             ::chmod((dir / "d").c_str(), 0755);

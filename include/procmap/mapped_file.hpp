@@ -30,11 +30,13 @@ namespace procmap::inline PROCMAP_ABI {
 /// Where the path that maps shows for a mapping leads. It is looked up below the process's root when it is asked for, in the same way
 /// for every caller: a caller without rights gets the same state, or `unreadable`. It says nothing of other names of the file.
 enum class file_state : unsigned char {
-    unknown,     ///< not asked for; or not provable: device and inode do not name a file there (btrfs, overlayfs, NFS, ...)
+    unknown,     ///< not asked for; or not provable: device and inode do not name a file there (btrfs, overlayfs, NFS, ...), or the process
+                 ///< that the handle was opened through has another address space by now
     linked,      ///< to the mapped file
-    deleted,     ///< nowhere: the file was unlinked, or never had a path (memfd_create, shmget)
+    deleted,     ///< nowhere, and the kernel marks it: the file was unlinked, or never had a path (memfd_create, shmget)
     replaced,    ///< to another file, whether or not the mapped one still has another name
-    unreadable,  ///< it could not be looked at: permission, a path outside of the process's root, FUSE
+    unreadable,  ///< it could not be looked at: permission, FUSE, a path outside of the process's root; or one that the kernel does not mark
+                 ///< and that leads nowhere, since its mount is gone or hidden
 };
 
 namespace detail {
@@ -119,7 +121,7 @@ inline constexpr std::string_view deleted_mark = " (deleted)";  // what the kern
     return path.starts_with('/');
 }
 
-/// Looks up the path of a mapping, whose name is known: two to eight system calls, and nine once for each task. Whether a file of the
+/// Looks up the path of a mapping, whose name is known: two to eight system calls, and some fifty once for each task. Whether a file of the
 /// mapping's number is the mapped one is left to the caller, who can tell whether the number was held. errno is left as it was.
 [[nodiscard]] inline file_state state_of_path(task_files& task, const mapping& m) noexcept {
     const int saved = errno;
@@ -141,9 +143,13 @@ inline constexpr std::string_view deleted_mark = " (deleted)";  // what the kern
         std::string_view path;
         // "/dev/zero (deleted)" of shared anonymous memory is no path.
         if (!m.name.starts_with('/') || kind_of(m) == mapping_kind::shared_memory || !task.proven()) return file_state::unknown;
-        if (!path_below_root(task, m, root, path)) return file_state::unreadable;
+        const bool below = path_below_root(task, m, root, path);
+        if (root.get() < 0) return file_state::unreadable;
+        if (!task.root_is_the_handles(m)) return file_state::unknown;
+        if (!below) return file_state::unreadable;
         const file_state whole = leads_to(root, path);
-        if (whole == file_state::linked || !path.ends_with(deleted_mark)) return whole;
+        if (!path.ends_with(deleted_mark)) return whole == file_state::deleted ? file_state::unreadable : whole;
+        if (whole == file_state::linked) return whole;
         // Unlinked: another file may be there by now, or the same again. Or a file is really called so.
         const file_state unmarked = leads_to(root, path.substr(0, path.size() - deleted_mark.size()));
         const bool uncertain = whole == file_state::unknown || whole == file_state::unreadable;

@@ -89,7 +89,7 @@ struct normalizer_options {
 /// known already; and for an image in which an ELF address is ambiguous one or two for each segment and one for each other bias. A new file costs some thirty system calls, once. On a
 /// file system where numbers do not name files, each mapping costs a named query, one for its build ID, and for an ELF address one for
 /// each segment; without a build ID, the process's memory is read (some eighty system calls). File states cost four to eight system calls
-/// a file and some ten a call. Text: one walk, to the end where ELF
+/// a file and some fifty a call. Text: one walk, to the end where ELF
 /// addresses are asked for, and the text once more, up to the mapping, for each new file. Nothing is allocated once warm. It opens files
 /// where build IDs or ELF addresses are asked for: not async-signal-safe. One thread at a time.
 class normalizer {
