@@ -540,6 +540,50 @@ TEST_CASE("build IDs of 8, 16, 20 and 32 bytes are found, those that the kernel 
     }
 }
 
+/// The same as small_elf, but the note is named by a section header alone.
+std::string elf_with_section(std::string_view id) {
+    std::string file = small_elf(id);
+    auto* const head = reinterpret_cast<Elf64_Ehdr*>(file.data());
+    auto* const segments = reinterpret_cast<Elf64_Phdr*>(file.data() + head->e_phoff);
+    Elf64_Shdr section{};
+    section.sh_type = SHT_NOTE;
+    section.sh_offset = segments[1].p_offset;
+    section.sh_size = segments[1].p_filesz;
+    section.sh_addralign = 4;
+    segments[1].p_type = PT_NULL;
+    head->e_shoff = page;
+    head->e_shentsize = sizeof section;
+    head->e_shnum = 1;
+    std::memcpy(file.data() + page, &section, sizeof section);
+    return file;
+}
+
+TEST_CASE("a build ID that only a section header names is read from the file, and not known from memory") {
+    NEEDS_LIVE_MAPS();
+    temporary_directory dir;
+    for (const std::size_t size : {std::size_t{20}, std::size_t{32}}) {
+        const std::string id(size, 's');
+        dir.write("lib.so", elf_with_section(id));
+        const mapped m{dir / "lib.so"};
+        const build_id_source way = is_root() ? build_id_source::map_files : build_id_source::root_path;
+        const views v = look_all_ways(::getpid(), m.address());
+        for (const seen* s : {&v.file, &v.automatic, &v.text}) {
+            CHECK(s->id_known);
+            CHECK(hex_of(s->id) == hex_of(id_of(id)));
+            CHECK(s->id.source() == way);
+            CHECK(s->elf_address_known);
+        }
+        if (kernel_ids()) CHECK_FALSE(look(need(maps::open_self()), m.address(), build_id_choice::kernel).id_known);
+        if (!is_root()) continue;
+        const views lost = seen_by_nobody(dir / "lib.so", [&] { replace(dir, "lib.so", small_elf(twenty('b'))); });
+        for (const seen* s : {&lost.file, &lost.automatic, &lost.text}) {
+            CHECK_FALSE(s->id_known);
+            CHECK(s->id.empty());
+            CHECK(s->elf_address_known);
+        }
+    }
+}
+
 TEST_CASE("a path over PATH_MAX among good ones is name_unknown, and fails no other") {
     NEEDS_LIVE_MAPS();
     temporary_directory dir;

@@ -57,7 +57,9 @@ struct moment {
     }
 
 private:
-    [[nodiscard]] static std::int64_t milliseconds(const timespec& t) noexcept { return std::int64_t{t.tv_sec} * 1'000 + t.tv_nsec / 1'000'000; }
+    [[nodiscard]] static std::int64_t milliseconds(const timespec& t) noexcept {
+        return std::int64_t{t.tv_sec} * 1'000 + t.tv_nsec / 1'000'000;
+    }
 };
 
 /// What identifies a remembered file to a mapping.
