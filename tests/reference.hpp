@@ -58,7 +58,7 @@ inline reference read_slowly(std::string_view line) {
     if (r.letters.size() != 4) return r;
     for (std::size_t i = 0; i < 4; ++i)
         if (r.letters[i] != "rwxs"[i] && r.letters[i] != "---p"[i]) return r;
-    if (!read_pair(columns[0], '-', 16, r.start, r.end) || r.start >= r.end) return r;
+    if (!read_pair(columns[0], '-', 16, r.start, r.end) || r.start > r.end) return r;
     if (!read_number(columns[2], 16, 16, r.offset) || !read_pair(columns[3], ':', 8, r.major, r.minor)) return r;
     if (!read_number(columns[4], 10, 20, r.inode)) return r;
     r.good = true;
@@ -96,6 +96,8 @@ inline bool same_fields(const mapping& m, const reference& r) {
 inline bool agree(std::string_view line) {
     const auto m = parse_line(line);
     const reference r = read_slowly(line);
+    if (r.good && r.name == "[rollup]" && r.major == 0 && r.minor == 0 && r.inode == 0)
+        return m.error() == error{.code = errc::not_maps, .at = step::parse, .line = 1, .offset = line.size() - r.name.size()};
     if (!m) {
         const error& e = m.error();
         return !r.good && e == errc::malformed && e.at == step::parse && e.line == 1 && e.offset <= line.size();
