@@ -372,7 +372,7 @@ TEST_CASE("mappings whose printed line alone would be read as something else com
     // A core file lists [vsyscall] among its mappings, and a builder takes any name.
     std::vector<mapping> mappings;
     std::uint64_t at = 1;
-    for (const char* const name : {"[vsyscall]", "[vectors]", "[rollup]", " [vsyscall]", "\n[rollup]"})
+    for (const char* const name : {"[vsyscall]", "[vectors]", "[rollup]", " [vsyscall]", " [rollup]", "  [vectors]", "  ", "\n[rollup]"})
         for (const bool file : {false, true})
             for (const name_state status : {name_state::exact, name_state::ambiguous, name_state::too_long}) {
                 mapping m = file ? file_pages(at, 1) : pages(at, 1);

@@ -531,8 +531,8 @@ auto basic_snapshot<Allocator>::parse(std::string_view text, const Allocator& al
 }
 
 /// Writes a snapshot as maps text, each line with its newline; what a maps line cannot hold follows it in the manner of smaps:
-/// KernelPageSize, and ours: BuildID (empty: known to have none), NameBytes (hexadecimal, where the text would be read as another
-/// name: `\012`, a blank at the beginning), NameState (where it is another than the text shows), Mapping ("yes": the mapping is one
+/// KernelPageSize, and ours: BuildID (empty: known to have none), NameBytes (hexadecimal, where the line cannot give the
+/// name: `\012`, a blank at the beginning, `[rollup]`), NameState (where it is another than the text shows), Mapping ("yes": the mapping is one
 /// of the address space, although its name is `[vsyscall]`). parse() reads it back without loss.
 template <class Sink, class Allocator>
 void print(Sink&& sink, const basic_snapshot<Allocator>& s) {
@@ -543,8 +543,9 @@ void print(Sink&& sink, const basic_snapshot<Allocator>& s) {
     };
     for (mapping m : s) {
         const std::string_view name = m.name;
-        const bool rollup = detail::is_rollup(m);  // the line would be refused: it goes without its name
-        if (rollup) m.name = {};
+        // A line is not read with the blanks before its name, and one of this name is refused. It goes without the name.
+        const bool unnamed = name.starts_with(' ') || detail::is_rollup(m);
+        if (unnamed) m.name = {};
         print(sink, m);
         m.name = name;
         sink("\n");
@@ -558,7 +559,7 @@ void print(Sink&& sink, const basic_snapshot<Allocator>& s) {
         const bool literal = m.name.find(escaped_newline) != std::string_view::npos;
         const bool newline = m.name.find('\n') != std::string_view::npos;
         name_state read = literal || newline ? name_state::ambiguous : name_state::exact;  // what the line alone says
-        if (literal || (newline && m.name_status != name_state::ambiguous) || m.name.starts_with(' ') || rollup) {
+        if (literal || (newline && m.name_status != name_state::ambiguous) || unnamed) {
             sink("NameBytes:         ");
             for (const char c : m.name) number(static_cast<unsigned char>(c), 16, 2);
             sink("\n");
