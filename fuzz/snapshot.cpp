@@ -40,7 +40,7 @@ void check(const procmap::snapshot& s) {
     }
     check_read_back(s);
     // A builder may give any mapping a name that means something else in a line of text.
-    for (const char* const name : {"[vsyscall]", "[rollup]", " [vsyscall]", "[vectors]", "\\012\n"}) {
+    for (const char* const name : {"[vsyscall]", "[rollup]", " [vsyscall]", " [rollup]", "[vectors]", "\\012\n"}) {
         procmap::snapshot::builder renamed;
         for (mapping m : s) {
             m.name = name;
