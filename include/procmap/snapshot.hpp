@@ -114,7 +114,8 @@ public:
     [[nodiscard]] const mapping& current() const noexcept { return current_; }
     [[nodiscard]] std::string_view line() const noexcept { return line_; }  ///< its line in the text, without the newline
     [[nodiscard]] std::uint64_t offset() const noexcept { return at_; }     ///< of its line in the text, in bytes
-    /// False for a line that lists no mapping: `[vsyscall]` and the like (but see print()), and a range of zero length, which old 32-bit kernels and Android list.
+    /// False for a line that lists no mapping: `[vsyscall]` and the like (but see print()), and a range of zero length, which old
+    /// 32-bit kernels and Android list.
     [[nodiscard]] bool is_mapping() const noexcept { return is_mapping_; }
 
 private:
