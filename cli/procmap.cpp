@@ -29,9 +29,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <fstream>
 #include <iterator>
+#include <map>
+#include <new>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -51,7 +55,7 @@ TARGET is self (the default), PID or PID/TID.
 )";
 
 constexpr char from_help[] =
-    R"(  --from FILE      recorded maps text instead of a TARGET; - is standard input
+    R"(  --from FILE      recorded text instead of a TARGET: maps, smaps, or what snapshot wrote; - is standard input. At most 1 GiB
 )";
 
 constexpr char backend_help[] =
@@ -66,8 +70,8 @@ constexpr char common_help[] =
 
 constexpr char list_help[] = R"(usage: procmap list [TARGET] [OPTION...]
 
-All mappings of a process, byte for byte as in /proc/PID/maps, but without [vsyscall], which is not one. Recorded text is
-shown as recorded.
+All mappings of a process, byte for byte as in /proc/PID/maps, but without [vsyscall], which is not one. The mappings' lines of
+recorded text are shown as recorded; --json has what the lines after them say of page size, build ID and name.
 
   --executable, --exec, --readable, --writable, --shared, --file-backed
                    only the mappings that are all of this
@@ -101,8 +105,7 @@ the mapped file is not known.
 
 ADDRESS is hexadecimal, with or without 0x; without any, they are read from standard input, separated by blanks or newlines,
 and answered as they come. The first argument is the TARGET if it is self, PID/TID or decimal digits alone, unless there is
---from. One that begins with 0x is never taken for a TARGET. A recording may be maps or smaps text, or a snapshot; it has no
-ELF addresses.
+--from. One that begins with 0x is never taken for a TARGET. A recording has no ELF addresses.
 
   --json           one JSON object a line: null for what there is not, or what is not known
 
@@ -112,8 +115,8 @@ Exit status 1: an address has no file. 3: it broke off; what was resolved until 
 constexpr char snapshot_help[] = R"(usage: procmap snapshot [TARGET] [OPTION...] > FILE
 
 A copy of all mappings, which outlives the process: maps text, and behind a line what it cannot hold, in the manner of smaps.
-`procmap diff` and --from of `normalize` and `snapshot` read it. It is whole: when it breaks off, nothing is written. A
-recording may be smaps text, too; what a snapshot does not keep of that is left out.
+`procmap diff` and --from read it. It is whole: when it breaks off, nothing is written. What a snapshot does not keep of
+recorded smaps text is left out.
 
   --page-sizes     with the page size of each mapping (ioctl only)
   --build-ids      with the build ID of each file, as of `procmap list --build-ids`
@@ -197,8 +200,71 @@ struct record {
     std::_Exit(failed);
 }
 
-void put(std::string_view text) {
+/// The size of the UTF-8 sequence that `text` begins with; 0 where it is ill-formed (The Unicode Standard, table 3-7).
+std::size_t utf8_sequence(std::string_view text) {
+    const auto byte = [text](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
+    const unsigned first = byte(0);
+    if (first < 0x80) return 1;
+    if (first < 0xc2 || first > 0xf4) return 0;
+    const unsigned low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;   // no overlong forms
+    const unsigned high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;  // no surrogates, none above U+10FFFF
+    const std::size_t size = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    if (byte(1) < low || byte(1) > high) return 0;
+    for (std::size_t i = 2; i < size; ++i)
+        if ((byte(i) & 0xc0) != 0x80) return 0;
+    return size;
+}
+
+/// The code point of the sequence of that size.
+unsigned code_point(std::string_view text, std::size_t size) {
+    unsigned value = static_cast<unsigned char>(text[0]) & (size == 1 ? 0x7fu : 0xffu >> (size + 1));
+    for (std::size_t i = 1; i < size; ++i) value = value << 6 | (static_cast<unsigned char>(text[i]) & 0x3fu);
+    return value;
+}
+
+/// Whether a terminal may act on the character instead of showing it: a control character, or one that reorders those after it.
+bool is_control(unsigned c) {
+    return c < 0x20 || (c >= 0x7f && c < 0xa0) || (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+}
+
+/// The text as a terminal may have it: control characters, and bytes that are not UTF-8, are written as `ls -b` writes them, in
+/// octal. A name can hold any byte but NUL, and whoever gives it must not command the reader's terminal.
+std::string visible(std::string_view text, bool keep_newlines) {
+    std::string out;
+    while (!text.empty()) {
+        const std::size_t size = utf8_sequence(text);
+        const std::string_view sequence = text.substr(0, std::max<std::size_t>(size, 1));
+        text.remove_prefix(sequence.size());
+        if (size != 0 && (!is_control(code_point(sequence, size)) || (keep_newlines && sequence == "\n"))) {
+            out += sequence;
+            continue;
+        }
+        for (const char c : sequence) {
+            const auto byte = static_cast<unsigned char>(c);
+            out += '\\';
+            for (const int digit : {byte >> 6, byte >> 3 & 7, byte & 7}) out += static_cast<char>('0' + digit);
+        }
+    }
+    return out;
+}
+
+/// Whether one of the standard streams is a terminal. Asked once, and a file or a pipe is not asked by ioctl.
+bool is_terminal(int fd) {
+    static std::optional<bool> known[3];
+    if (!known[fd]) {
+        struct stat s;
+        known[fd] = ::fstat(fd, &s) == 0 && S_ISCHR(s.st_mode) && ::isatty(fd) != 0;
+    }
+    return *known[fd];
+}
+
+/// Writes what is no name or path, such as a colour.
+void put_raw(std::string_view text) {
     if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size()) cannot_write();
+}
+
+void put(std::string_view text) {
+    is_terminal(STDOUT_FILENO) ? put_raw(visible(text, true)) : put_raw(text);
 }
 
 void flush() {
@@ -208,7 +274,7 @@ void flush() {
 /// Whether a terminal understands the escape sequences that are used here.
 bool understands_escapes(int fd) {
     const char* const terminal = std::getenv("TERM");
-    return ::isatty(fd) != 0 && terminal != nullptr && std::strcmp(terminal, "dumb") != 0;
+    return is_terminal(fd) && terminal != nullptr && std::strcmp(terminal, "dumb") != 0;
 }
 
 /// Says on standard error how far work is that takes longer than a moment; only on a terminal.
@@ -239,7 +305,16 @@ private:
 void complain(const std::string& text) {
     flush();
     progress::clear();
-    std::fprintf(stderr, "procmap: %s\n", text.c_str());
+    std::fprintf(stderr, "procmap: %s\n", (is_terminal(STDERR_FILENO) ? visible(text, false) : text).c_str());
+}
+
+/// Called where an allocation fails, also below functions that cannot throw: says so, and ends the program.
+[[noreturn]] void out_of_memory() {
+    std::set_new_handler(nullptr);
+    flush();
+    progress::clear();
+    std::fputs("procmap: out of memory\n", stderr);
+    std::_Exit(failed);
 }
 
 /// What the library prints of a value.
@@ -275,21 +350,6 @@ std::optional<Number> number(std::string_view text, int base) {
     return value;
 }
 
-/// The size of the UTF-8 sequence that `text` begins with; 0 where it is ill-formed (The Unicode Standard, table 3-7).
-std::size_t utf8_sequence(std::string_view text) {
-    const auto byte = [text](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
-    const unsigned first = byte(0);
-    if (first < 0x80) return 1;
-    if (first < 0xc2 || first > 0xf4) return 0;
-    const unsigned low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;   // no overlong forms
-    const unsigned high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;  // no surrogates, none above U+10FFFF
-    const std::size_t size = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-    if (byte(1) < low || byte(1) > high) return 0;
-    for (std::size_t i = 2; i < size; ++i)
-        if ((byte(i) & 0xc0) != 0x80) return 0;
-    return size;
-}
-
 /// A JSON string; empty where `text` is not UTF-8.
 std::string json_string(std::string_view text) {
     std::string out = "\"";
@@ -297,8 +357,8 @@ std::string json_string(std::string_view text) {
         const std::size_t size = utf8_sequence(text);
         if (size == 0) return {};
         const char c = text.front();
-        if (static_cast<unsigned char>(c) < 0x20) {
-            out += "\\u" + hex(static_cast<unsigned char>(c), 4);
+        if (const unsigned code = code_point(text, size); code < 0x20 || (is_terminal(STDOUT_FILENO) && is_control(code))) {
+            out += "\\u" + hex(code, 4);
         } else {
             if (c == '"' || c == '\\') out += '\\';
             out += text.substr(0, size);
@@ -341,7 +401,8 @@ std::string json_members(const procmap::mapping& m) {
            "\",\"offset\":" + json_hex(m.offset) + ",\"device\":\"" + printed(m.device) +
            "\",\"inode\":" + std::to_string(m.inode) + ",\"page_size\":" + json_number(m.page_size) + ',' +
            (name_is_missing(m) ? "\"name\":null" : json_text_or_bytes("name", m.name)) +
-           ",\"build_id\":" + json_build_id(m.build_id);
+           ",\"build_id\":" + json_build_id(m.build_id) +
+           (m.name_status == procmap::name_state::ambiguous ? ",\"name_ambiguous\":true" : "");
 }
 
 /// The column in which the kernel writes names. A 32-bit program may run on a 64-bit kernel: only the text tells.
@@ -372,49 +433,77 @@ void show(const arguments& a, const record& r, std::optional<std::uint64_t> aske
     }
     put("\n");
     if (a.build_ids && !a.json && m.build_id_known) put("BuildID:           " + printed(m.build_id) + '\n');
-    if (!name_is_missing(m)) return;
+    if (!name_is_missing(m) || !r.line.empty()) return;
     complain(hex(m.start, 8) + '-' + hex(m.end, 8) + ": shown without its name, " +
              (m.name_status == procmap::name_state::too_long ? "which is too long" : "for which the kernel had no memory") +
              "; --backend text has names of up to 256 KiB");
 }
 
-/// Recorded maps text, or the end of the program where it cannot be read.
+std::string in_words(const char* file) {
+    return std::strcmp(file, "-") == 0 ? "standard input" : file;
+}
+
+/// Recorded text, or the end of the program where it cannot be read, or cannot be any: input that never ends, or binary data, does
+/// not fill the memory.
 std::string read_recorded(const char* file) {
+    constexpr std::size_t most = std::size_t{1} << 30;          // smaps text of more than a million mappings
+    constexpr std::size_t longest_line = std::size_t{1} << 20;  // 256 times PATH_MAX
+    const auto give_up = [file](const std::string& why) {
+        complain("read " + in_words(file) + ": " + why);
+        std::exit(failed);
+    };
     const bool standard_input = std::strcmp(file, "-") == 0;
     std::FILE* const in = standard_input ? stdin : std::fopen(file, "r");
     std::string text;
     if (in != nullptr) {
+        struct stat s;
+        const bool regular = ::fstat(::fileno(in), &s) == 0 && S_ISREG(s.st_mode);
+        bool too_much = regular && s.st_size > static_cast<off_t>(most);
+        std::size_t line = 0;  // size of the line that is being read
         char chunk[1 << 16];
-        while (const std::size_t n = std::fread(chunk, 1, sizeof chunk, in)) text.append(chunk, n);
+        while (const std::size_t n = too_much ? 0 : std::fread(chunk, 1, sizeof chunk, in)) {
+            const std::string_view read(chunk, n);
+            const std::size_t first = std::min(read.find('\n'), n);
+            if (line + first > longest_line) give_up("a line is longer than 1 MiB; this is no maps, smaps or snapshot text");
+            line = first == n ? line + n : n - 1 - read.rfind('\n');
+            too_much = n > most - text.size();
+            if (!too_much) text.append(read);
+        }
+        if (too_much) give_up("more than 1 GiB of text");
     }
-    if (in == nullptr || std::ferror(in)) {
-        complain(std::string("read ") + (standard_input ? "standard input" : file) + ": " + std::strerror(errno));
-        std::exit(failed);
-    }
+    if (in == nullptr || std::ferror(in)) give_up(std::strerror(errno));
     if (!standard_input) std::fclose(in);
     return text;
 }
 
-/// Recorded text and its lines, which borrow from it. Malformed lines are left out, after saying so.
+/// Says what is wrong in recorded text.
+void complain_of_recorded(const std::string& prefix, const procmap::error& wrong) {
+    if (wrong == procmap::errc::not_maps)
+        complain(prefix + "line " + std::to_string(wrong.line) +
+                 ": this is smaps_rollup, one sum over the address space; it lists no mappings");
+    else
+        complain(prefix + printed(wrong));
+}
+
+/// Recorded text and its reader. Malformed lines are left out, after saying so; text that is no recording ends the program.
 struct recording {
-    explicit recording(const char* file) : text(read_recorded(file)) {
-        std::string_view rest = text;
-        for (const auto& parsed : procmap::parse(text)) {
-            const std::string_view line = rest.substr(0, rest.find('\n'));
-            rest.remove_prefix(std::min(line.size() + 1, rest.size()));
-            if (parsed) {
-                lines.push_back({*parsed, line});
-            } else {
-                complain(parsed.error());
-                status = failed;
-            }
-        }
-    }
+    explicit recording(const char* file) : text(read_recorded(file)), name(in_words(file)) {}
     recording(const recording&) = delete;
     recording& operator=(const recording&) = delete;
 
+    /// Reads the next mapping's line and the lines after it that say more of it; false at the end.
+    bool next() {
+        return reader.next([this](const procmap::error& wrong) {
+            complain_of_recorded(wrong == procmap::errc::not_maps ? name + ": " : "", wrong);
+            if (wrong == procmap::errc::not_maps) std::exit(failed);
+            status = failed;
+            return true;
+        });
+    }
+
     const std::string text;
-    std::vector<record> lines;
+    const std::string name;
+    procmap::recorded_reader reader{text};
     int status = done;
 };
 
@@ -447,7 +536,7 @@ procmap::snapshot capture(const procmap::maps& process, const procmap::capture_o
 procmap::snapshot load(const char* file) {
     auto parsed = procmap::snapshot::parse(read_recorded(file));
     if (parsed) return std::move(*parsed);
-    complain((std::strcmp(file, "-") == 0 ? "standard input" : file) + (": " + printed(parsed.error())));
+    complain_of_recorded(in_words(file) + ": ", parsed.error());
     std::exit(failed);
 }
 
@@ -507,7 +596,7 @@ private:
     static std::string bar(double part) {
         constexpr double width = 40;
         static const bool blocks = [] {
-            return ::isatty(STDOUT_FILENO) != 0 && std::setlocale(LC_CTYPE, "") != nullptr &&
+            return is_terminal(STDOUT_FILENO) && std::setlocale(LC_CTYPE, "") != nullptr &&
                    std::strcmp(::nl_langinfo(CODESET), "UTF-8") == 0;
         }();
         if (!blocks) return std::string(static_cast<std::size_t>(std::ceil(part * width)), '#');
@@ -537,9 +626,11 @@ int list(const arguments& a) {
     const auto take = [&](const record& r) { a.summary ? kinds.add(r.mapping) : show(a, r); };
     int status = done;
     if (a.from) {
-        const recording recorded(a.from);
-        for (const record& r : recorded.lines)
-            if (r.mapping.passes(a.only)) take(r);
+        recording recorded(a.from);
+        while (recorded.next()) {
+            const procmap::recorded_reader& r = recorded.reader;
+            if (r.current().passes(a.only) && (r.is_mapping() || !a.summary)) take({r.current(), r.line()});
+        }
         status = recorded.status;
     } else {
         const procmap::maps process = open_target(a, "list", target);
@@ -563,13 +654,68 @@ int list(const arguments& a) {
     return status;
 }
 
-procmap::result<record> look_up(const recording& recorded, std::uint64_t address, const arguments& a) {
-    const record* above = nullptr;
-    for (const record& r : recorded.lines) {
-        if (r.mapping.contains(address)) return r;
-        if (r.mapping.start > address && (above == nullptr || r.mapping.start < above->mapping.start)) above = &r;
+/// What a recording answers: for each address the first line that holds it, or where there is none and `next` is asked for, the
+/// next mapping above, the first such line. The text is read once, and again for `next`: not once for each address.
+class recorded_answers {
+public:
+    recorded_answers(const char* file, std::span<const std::uint64_t> addresses, bool next) : recorded_(file) {
+        std::set<std::uint64_t> unanswered(addresses.begin(), addresses.end());
+        std::vector<std::pair<std::uint64_t, std::uint64_t>> starts;  // of all mappings, and their lines' offsets
+        while (recorded_.next()) {
+            const procmap::recorded_reader& r = recorded_.reader;
+            const record* kept = nullptr;
+            const std::uint64_t end = r.current().end;
+            for (auto at = unanswered.lower_bound(r.current().start); at != unanswered.end() && *at < end; at = unanswered.erase(at)) {
+                if (kept == nullptr) kept = keep(r);
+                answers_[*at] = kept;
+            }
+            if (next && r.current().start != end) starts.emplace_back(r.current().start, r.offset());
+        }
+        if (!next || unanswered.empty()) return;
+        std::sort(starts.begin(), starts.end());
+        std::map<std::uint64_t, std::vector<std::uint64_t>> wanted;  // lines' offsets, and the addresses below
+        for (const std::uint64_t address : unanswered) {
+            const auto above = std::upper_bound(starts.begin(), starts.end(), std::pair{address, UINT64_MAX});
+            if (above != starts.end()) wanted[above->second].push_back(address);
+        }
+        procmap::recorded_reader again{recorded_.text};
+        while (again.next([](const procmap::error&) { return true; })) {  // what is wrong was said
+            const auto found = wanted.find(again.offset());
+            if (found == wanted.end()) continue;
+            const record* const kept = keep(again);
+            for (const std::uint64_t address : found->second) answers_[address] = kept;
+        }
     }
-    if (a.next && above != nullptr) return *above;
+
+    [[nodiscard]] const record* answer(std::uint64_t address) const {
+        const auto found = answers_.find(address);
+        return found == answers_.end() ? nullptr : found->second;
+    }
+    [[nodiscard]] int status() const { return recorded_.status; }
+
+private:
+    struct owned {
+        std::string name;
+        procmap::build_id id;
+        record of;
+    };
+    const record* keep(const procmap::recorded_reader& r) {
+        owned& o = kept_.emplace_back();
+        o.name = r.current().name;
+        o.id = procmap::build_id{r.current().build_id.bytes()};
+        o.of = {r.current(), r.line()};
+        o.of.mapping.name = o.name;
+        o.of.mapping.build_id = procmap::build_id_view{o.id.bytes()};
+        return &o.of;
+    }
+
+    recording recorded_;
+    std::deque<owned> kept_;
+    std::map<std::uint64_t, const record*> answers_;
+};
+
+procmap::result<record> look_up(const recorded_answers& recorded, std::uint64_t address, const arguments&) {
+    if (const record* const found = recorded.answer(address)) return *found;
     return procmap::error{.code = procmap::errc::not_mapped};
 }
 
@@ -636,8 +782,8 @@ int find(const arguments& a) {
         return status;
     };
     if (!a.from) return answer_from(open_target(a, "find", asked.target));
-    const recording recorded(a.from);
-    return std::max(recorded.status, answer_from(recorded));
+    const recorded_answers recorded(a.from, asked.addresses, a.next);
+    return std::max(recorded.status(), answer_from(recorded));
 }
 
 /// Looks addresses up in a recording, as a normalizer does in a process; there are no ELF addresses.
@@ -769,7 +915,7 @@ int read_addresses(const auto& answer) {
     constexpr std::string_view blanks = " \t\n\v\f\r";
     int status = done;
     std::vector<std::uint64_t> addresses;
-    const bool silent = ::isatty(STDOUT_FILENO) != 0;  // there, the answers show how far it is
+    const bool silent = is_terminal(STDOUT_FILENO);  // there, the answers show how far it is
     std::uint64_t answered = 0;
     const auto answer_all = [&] {
         const bool goes_on = addresses.empty() || answer(addresses);
@@ -779,7 +925,21 @@ int read_addresses(const auto& answer) {
         flush();
         return goes_on;
     };
-    std::string text;  // what was read, from the first address that is not whole on
+    constexpr std::size_t longest = 40;  // an address has 18 characters, and may have more zeros in front
+    std::string word;  // that is being read; what it has beyond `longest` and one more is dropped
+    // Takes the word. False: no more can be answered.
+    const auto take_word = [&] {
+        const auto address = word.size() <= longest ? parse_address(word) : std::nullopt;
+        if (address) {
+            addresses.push_back(*address);
+        } else {
+            if (!answer_all()) return false;
+            complain("standard input: " + (no_address + word.substr(0, longest)) + (word.size() > longest ? "..." : ""));
+            status = failed;
+        }
+        word.clear();
+        return addresses.size() < most || answer_all();
+    };
     for (bool at_end = false; !at_end;) {
         char chunk[1 << 16];
         const ssize_t n = ::read(STDIN_FILENO, chunk, sizeof chunk);
@@ -789,22 +949,14 @@ int read_addresses(const auto& answer) {
             return failed;
         }
         at_end = n == 0;
-        text.append(chunk, static_cast<std::size_t>(n));
-        const std::size_t whole = at_end ? text.size() : text.find_last_of(blanks) + 1;  // npos + 1: none
-        for (std::size_t begin = 0; (begin = text.find_first_not_of(blanks, begin)) < whole;) {
-            const std::size_t end = std::min(text.find_first_of(blanks, begin), whole);
-            const std::string word = text.substr(begin, end - begin);
-            begin = end;
-            if (const auto address = parse_address(word)) {
-                addresses.push_back(*address);
-                if (addresses.size() == most && !answer_all()) return status;
-            } else {
-                if (!answer_all()) return status;
-                complain("standard input: " + (no_address + word.substr(0, 40)));
-                status = failed;
+        for (const char c : std::string_view(chunk, static_cast<std::size_t>(n))) {
+            if (blanks.find(c) == blanks.npos) {
+                if (word.size() <= longest) word += c;
+            } else if (!word.empty() && !take_word()) {
+                return status;
             }
         }
-        text.erase(0, whole);
+        if (at_end && !word.empty() && !take_word()) return status;
         if (!answer_all()) return status;
     }
     progress::clear();
@@ -875,9 +1027,9 @@ void show(const arguments& a, const procmap::change& c, bool coloured) {
         return;
     }
     constexpr const char* colours[] = {"\033[32m", "\033[31m", "\033[35m", "\033[33m", "\033[36m"};  // in the kinds' order
-    if (coloured) put(colours[static_cast<std::size_t>(c.kind)]);
+    if (coloured) put_raw(colours[static_cast<std::size_t>(c.kind)]);
     procmap::print(put, c);
-    put(coloured ? "\033[m\n" : "\n");
+    put_raw(coloured ? "\033[m\n" : "\n");
 }
 
 /// Whether standard output is a terminal that shows colours, to someone who wants them (no-color.org).
@@ -1213,14 +1365,16 @@ void put_version() {
 
 /// Reads what follows the command's name, argv[0]; answers --help and --version.
 arguments parse_arguments(const command& c, int argc, char** argv) {
-    static char program[] = "procmap";
-    argv[0] = program;  // getopt's messages begin with it
+    opterr = 0;  // its messages would repeat arguments to a terminal as they are
     arguments a;
     int index = 0;
-    for (int key = 0; (key = ::getopt_long(argc, argv, "", options, &index)) != -1;) {
+    for (int key = 0; (key = ::getopt_long(argc, argv, ":", options, &index)) != -1;) {
+        if (key == ':') usage_error("option without its value: " + std::string(argv[optind - 1]), c.name);
         if (key == '?') {
-            std::fprintf(stderr, "Try 'procmap %s --help'.\n", c.name);
-            std::exit(misused);
+            const std::string_view last = argv[optind - 1];
+            if (optopt == 0 || (last.starts_with("--") && last.find('=') != last.npos))
+                usage_error((optopt == 0 ? "no such option, or not one alone: " : "option takes no value: ") + std::string(last), c.name);
+            usage_error(std::string("no such option: -") + static_cast<char>(optopt), c.name);
         }
         const char letter = static_cast<char>(key);
         if (common_options.find(letter) == common_options.npos && c.options.find(letter) == c.options.npos)
@@ -1289,6 +1443,7 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    std::set_new_handler(out_of_memory);
     const int status = run(argc, argv);
     flush();
     return status;

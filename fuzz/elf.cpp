@@ -15,7 +15,9 @@ struct reference {
     std::span<const std::byte> file;
     bool big = false;
     std::vector<procmap::elf::segment> segments;
+    std::vector<procmap::elf::segment> note_sections;
     std::vector<std::byte> id;
+    std::vector<std::byte> section_id;
 
     [[nodiscard]] std::optional<wide_number> read(wide_number at, unsigned size) const {
         if (at + size > file.size()) return std::nullopt;
@@ -37,6 +39,8 @@ struct reference {
         if (wide && file.size() < 64) return;
         const wide_number table = *read(wide ? 32 : 28, wide ? 8 : 4);
         const wide_number entry = *read(wide ? 54 : 42, 2);
+        find_sections(wide);
+        find_id(note_sections, section_id);
         auto count = read(wide ? 56 : 44, 2);
         if (count == 0xffffu) count = read(*read(wide ? 40 : 32, wide ? 8 : 4) + (wide ? 44 : 28), 4);
         if (!count || entry < (wide ? 56 : 32)) return;
@@ -49,12 +53,31 @@ struct reference {
             const auto flags = static_cast<std::uint32_t>(*read(at + (wide ? 4 : 24), 4));
             segments.push_back({static_cast<std::uint32_t>(*read(at, 4)), flags, field(8, 4), field(16, 8), field(32, 16), field(48, 28)});
         }
-        find_id();
+        find_id(segments, id);
     }
 
-    void find_id() {
+    void find_sections(bool wide) {
+        const unsigned word = wide ? 8 : 4;
+        const wide_number table = *read(wide ? 40 : 32, word), entry = *read(wide ? 58 : 46, 2);
+        auto count = read(wide ? 60 : 48, 2);
+        if (table == 0 || entry < (wide ? 64 : 40)) return;
+        if (count == 0u) count = table + (wide ? 64 : 40) > file.size() ? std::nullopt : read(table + (wide ? 32 : 20), word);
+        if (!count) return;
+        for (unsigned i = 0; i < std::min<wide_number>(*count, procmap::elf::most_sections); ++i) {
+            const wide_number at = table + i * entry;
+            if (at + (wide ? 64 : 40) > file.size()) break;
+            if (*read(at + 4, 4) != 7u) continue;
+            procmap::elf::segment s{.type = procmap::elf::segment::note};
+            s.offset = static_cast<std::uint64_t>(*read(at + (wide ? 24 : 16), word));
+            s.file_size = static_cast<std::uint64_t>(*read(at + (wide ? 32 : 20), word));
+            s.alignment = static_cast<std::uint64_t>(*read(at + (wide ? 48 : 32), word));
+            note_sections.push_back(s);
+        }
+    }
+
+    void find_id(const std::vector<procmap::elf::segment>& among, std::vector<std::byte>& to) const {
         unsigned notes = 0;
-        for (const auto& s : segments) {
+        for (const auto& s : among) {
             const wide_number align = s.alignment == 8 ? 8 : 4;
             wide_number at = 0;
             while (s.type == procmap::elf::segment::note && at + 12 <= s.file_size && notes++ < procmap::elf::most_notes) {
@@ -69,7 +92,7 @@ struct reference {
                 const bool is_gnu = gnu == (big ? 0x474e'5500u : 0x0055'4e47u);
                 if (read(note + 8, 4) == 3u && name == 4 && is_gnu && size != 0 && size <= 64 && s.offset + content + size <= file.size()) {
                     const auto first = file.begin() + static_cast<std::ptrdiff_t>(s.offset + content);
-                    if (size <= 20 || id.empty()) id.assign(first, first + static_cast<std::ptrdiff_t>(size));
+                    if (size <= 20 || to.empty()) to.assign(first, first + static_cast<std::ptrdiff_t>(size));
                     if (size <= 20) return;
                 }
                 at = content + size;
@@ -138,6 +161,11 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const std::size_t found = image.build_id(id);
     fuzz::require(std::ranges::equal(std::span{id}.first(found), right.id), "the build ID");
     fuzz::require(reads <= 8 + 4 * (procmap::elf::most_segments + procmap::elf::most_notes), "reads are bounded");
+    reads = 0;
+    bool bounded = false;
+    const std::size_t in_sections = image.section_build_id(id, bounded);
+    fuzz::require(std::ranges::equal(std::span{id}.first(in_sections), right.section_id), "the build ID of sections");
+    fuzz::require(reads <= 8 + procmap::elf::most_sections + 4 * procmap::elf::most_notes, "reads for sections are bounded");
 
     std::vector<procmap::elf::segment> segments;
     procmap::elf::segment s;

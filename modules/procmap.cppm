@@ -179,6 +179,7 @@ using procmap::capture_options;
 using procmap::change;
 using procmap::change_kind;
 using procmap::difference;
+using procmap::recorded_reader;
 using procmap::snapshot;
 using procmap::watcher;
 

@@ -107,6 +107,70 @@ check "find --from prints the lines" out_is '00010000-00011000 r--p 00000000 00:
 check "find --from, not mapped" exits 1 find --from "$strange" 0x11000
 check "find --from --next" exits 0 find --from "$strange" --next 0x11000
 check "find --from --next is the next" out_has '55880c24a000-55880c24b000 '
+
+# What a snapshot and smaps say of a mapping in the lines after it.
+cat >"$work/keyed" <<'END'
+00001000-00002000 r--p 00000000 fe:00 7                                  /lib/one
+Size:                  4 kB
+KernelPageSize:        4 kB
+VmFlags: rd mr mw me sd 
+THPeligible:           0
+BuildID:           0123abcd
+00003000-00003000 ---p 00000000 00:00 0                                  [page size compat]
+KernelPageSize:        4 kB
+00004000-00005000 r--p 00000000 fe:00 8                                  /lib/new\012line
+NameBytes:         2f6c69622f6e65770a6c696e65
+00005000-00006000 r--p 00000000 fe:00 9                                  /lib/lit\012eral
+Name:           [anon:scudo]
+00006000-00007000 r--p 00000000 fe:00 10 
+NameState:         too_long
+ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]
+KernelPageSize:        4 kB
+END
+check "list --from a snapshot" exits 0 list --from "$work/keyed"
+grep '^[0-9a-f]*-' "$work/keyed" >"$work/wanted"
+check "list --from a snapshot: its mappings' lines as recorded" out_is_file "$work/wanted"
+check "list --from a snapshot is silent otherwise" err_is_empty
+check "list --json --from a snapshot" exits 0 list --json --from "$work/keyed"
+check "list --json --from a snapshot: page size and build ID" out_has '"page_size":4096,"name":"/lib/one","build_id":"0123abcd"}'
+check "list --json --from a snapshot: NameBytes is exact" out_has '"name":"/lib/new\u000aline","build_id":null}'
+check "list --json --from a snapshot: a name that may be another" \
+    out_has '"name":"/lib/lit\u000aeral","build_id":null,"name_ambiguous":true}'
+check "list --json --from a snapshot: a name that is not known" out_has '"inode":10,"page_size":null,"name":null,"build_id":null}'
+check "list --json --from a snapshot: each line" [ "$(wc -l <"$work/out")" -eq 6 ]
+check "list --summary --from a snapshot" exits 0 list --summary --from "$work/keyed"
+check "list --summary --from a snapshot: what is a mapping" out_has 'total                    4    16.0 KiB'
+check "find --json --from a snapshot" exits 0 find --json --from "$work/keyed" 1fff
+check "find --json --from a snapshot: page size and build ID" out_is '{"address":"0x1fff","start":"0x1000","end":"0x2000","permissions":"r--p","offset":"0x0","device":"fe:00","inode":7,"page_size":4096,"name":"/lib/one","build_id":"0123abcd"}'
+check "find --from: a range of zero length holds nothing" exits 1 find --from "$work/keyed" 3000
+check "find --from --next: nor is it the next" exits 0 find --next --from "$work/keyed" 2000 3000 2fff
+check "find --from --next: the next that is one" [ "$(grep -c '^00004000-' "$work/out")" -eq 3 ]
+check "normalize --from: a range of zero length holds nothing" exits 1 normalize --from "$work/keyed" 3000
+{ sed -n 4p "$work/keyed"; cat "$work/keyed"; echo 'KernelPageSize: x'; sed -n 2p "$work/keyed"; echo nonsense; echo 'BuildID: x'
+    sed -n 1p "$work/keyed"; } >"$work/keyed_bad"
+check "list --from a snapshot, malformed" exits 3 list --from "$work/keyed_bad"
+{ cat "$work/wanted"; head -n 1 "$work/wanted"; } | cmp -s - "$work/out"
+check "list --from a snapshot, malformed: all mappings" [ $? -eq 0 ]
+check "list --from a snapshot, malformed: which lines" \
+    [ "$(sed 's/.* line \([0-9]*\) .*/\1/' "$work/err" | paste -s -d ' ' -)" = "1 18 20" ]
+printf '%s\n' '00005000-00007000 r--p 00000000 00:00 0 [second]' '00001000-00003000 r--p 00000000 00:00 0 [third]' \
+    '00002000-00006000 r--p 00000000 00:00 0 [first]' '00001000-00002000 r--p 00000000 00:00 0 [fourth]' >"$work/unordered"
+check "find --from, in no order" exits 0 find --next --from "$work/unordered" 2fff 3000 5000 0 1800
+check "find --from, in no order: the first line that holds it, or the first that begins next above" \
+    [ "$(sed 's/.*\[//' "$work/out" | paste -s -d ' ' -)" = 'third] first] second] third] third]' ]
+
+# smaps_rollup is said to be that.
+printf '%s\n' '00400000-7ffde1000000 ---p 00000000 00:00 0                              [rollup]' 'Rss:                1234 kB' >"$work/rollup"
+for command in "list --from $work/rollup" "list --json --from $work/rollup" "list --summary --from $work/rollup" \
+    "find --from $work/rollup 400000" "normalize --from $work/rollup 400000" "snapshot --from $work/rollup" "diff $work/rollup self" \
+    "diff self $work/rollup"; do
+    # shellcheck disable=SC2086  # words
+    check "$command" exits 3 $command
+    check "$command: what it is" err_has "procmap: $work/rollup: line 1: this is smaps_rollup, one sum over the address space; it lists no mappings"
+    check "$command: once" [ "$(wc -l <"$work/err")" -eq 1 ]
+    check "$command: nothing else" out_is_empty
+done
+
 check "list --from a missing file" exits 3 list --from "$work/missing"
 check "list --from a missing file names it" err_has "$work/missing: No such file or directory"
 check "list --from a directory" exits 3 list --from "$work"
@@ -151,7 +215,9 @@ check "list --json --from" exits 0 list --json --from "$strange"
 check "list --json: not UTF-8" out_has '"inode":10978512,"page_size":null,"name_bytes":"2f7661722f6c69622f737472616e67652f696e76fffe75746638",'
 check "list --json: UTF-8" out_has '"name":"/var/lib/strange/日本.so"'
 check "list --json: control characters" out_has '"name":"/var/lib/strange/bell\u0007\u001b[31mred"'
-check "list --json: recorded names are the text's" out_has '"name":"/var/lib/strange/new\\012line"'
+check "list --json: recorded names are decoded, as live ones are, and said to be ambiguous" \
+    out_has '"name":"/var/lib/strange/new\u000aline","build_id":null,"name_ambiguous":true}'
+check "list --json: no others are" [ "$(grep -c name_ambiguous "$work/out")" -eq "$(grep -ac '\\012' "$strange")" ]
 printf '1000-2000 r--p 00000000 00:00 0 %b\n' 'a"b\\c' '\0355\0240\0200' '\0340\0200\0200' '\0364\0220\0200\0200' '\0342\0202' \
     '\0360\0237\0230\0200' >"$work/names"
 check "list --json, names" exits 0 list --json --from "$work/names"
@@ -168,6 +234,10 @@ import json, sys
 for line in sys.stdin.buffer:
     m = json.loads(line)
     name = bytes.fromhex(m["name_bytes"]) if "name_bytes" in m else m["name"].encode()
+    ambiguous = m.pop("name_ambiguous", None)
+    assert ambiguous is None or ambiguous is True, m
+    assert ambiguous or b"\n" not in name, m
+    name = name.replace(b"\n", b"\\012")
     assert list(m) == ["start", "end", "permissions", "offset", "device", "inode", "page_size",
                        "name_bytes" if "name_bytes" in m else "name", "build_id"], m
     assert m["page_size"] is None or m["page_size"] >= 4096, m
@@ -399,6 +469,23 @@ check "snapshot --from malformed" exits 3 snapshot --from "$work/bad"
 check "snapshot --from malformed: nothing is written" out_is_empty
 check "snapshot --from malformed: where" err_has "procmap: $work/bad: parse line 3 byte $byte: "
 cp /proc/$target/smaps "$work/smaps"
+for recorded in smaps snapshot; do
+    check "list --from $recorded of the kernel" exits 0 list --from "$work/$recorded"
+    grep -v '\[vsyscall\]$' "$work/out" | cmp -s - "$work/maps"
+    check "list --from $recorded of the kernel: the lines of maps" [ $? -eq 0 ]
+    check "list --from $recorded of the kernel: nothing is said" err_is_empty
+    check "find --from $recorded of the kernel" exits 0 find --from "$work/$recorded" "$first" "$stack"
+    check "find --from $recorded of the kernel: the lines of maps" out_is "$first_line" "$stack_line"
+done
+check "list --json --from a snapshot of the kernel's" exits 0 list --json --from "$work/snapshot"
+check "list --json --from a snapshot of the kernel's: the build ID" out_has "\"build_id\":\"$sleep_id\"}"
+check "list --json --from smaps" exits 0 list --json --from "$work/smaps"
+check "list --json --from smaps: page sizes" fails out_has '"page_size":null'
+if [ -r /proc/$target/smaps_rollup ]; then
+    cat /proc/$target/smaps_rollup >"$work/rollup"
+    check "list --from smaps_rollup of the kernel" exits 3 list --from "$work/rollup"
+    check "list --from smaps_rollup of the kernel: what it is" err_has 'this is smaps_rollup'
+fi
 check "snapshot --from smaps" exits 0 snapshot --from "$work/smaps"
 sed '/^KernelPageSize/d' "$work/out" | cmp -s - "$work/maps"
 check "snapshot --from smaps: the mappings" [ $? -eq 0 ]
@@ -793,6 +880,152 @@ fi
 check "a closed pipe" err_is_empty
 (trap '' PIPE; "$procmap" list --from "$here/data/realistic_10k.maps" 2>"$work/err") | head -n 1 >"$work/out"
 check "a closed pipe, SIGPIPE ignored" err_is_empty
+
+# Names that would command a terminal: ESC ]0; ... BEL sets its title, C1 CSI, DEL, a byte that is not UTF-8, and what reorders text.
+# Live and recorded, a newline and a literal \012 are the same JSON.
+hostile=$(printf 'a\033]0;x\007\302\233b\177\377\342\200\256c\342\201\247\tz')
+harmless='a\033]0;x\007\302\233b\177\377\342\200\256c\342\201\247\011z'
+raw=$(printf '[\001-\010\013\014\016-\037\177\377]\\|\302\233\\|\342\200\256\\|\342\201\247')
+raw_in() { LC_ALL=C grep -q "$raw" "$1"; }
+if [ -s "$work/python3" ]; then
+    cat >"$work/hostile.py" <<'END'
+import mmap, os, sys, time
+os.chdir(sys.argv[1])
+memory = []
+for name in [os.fsencode(sys.argv[2]), b"new\nline", b"literal\\012"]:
+    file = os.open(name, os.O_RDWR | os.O_CREAT)
+    os.ftruncate(file, 4096)
+    memory.append(mmap.mmap(file, 4096))
+os.close(os.open("hostile_ready", os.O_CREAT))
+time.sleep(600)
+END
+    [ -z "$deep" ] || { kill $deep; wait $deep 2>"$work/err"; }
+    python3 "$work/hostile.py" "$work" "$hostile" &
+    deep=$!
+    until [ -e "$work/hostile_ready" ] || ! kill -0 $deep; do :; done
+    grep -av '\[vsyscall\]$' /proc/$deep/maps >"$work/hostile.maps"
+    check "a live process's names by text, --json" exits 0 list --json --backend text $deep
+    cp "$work/out" "$work/wanted"
+    check "a live process's names by text: two may be others" [ "$(grep -c '"name_ambiguous":true}$' "$work/wanted")" -eq 2 ]
+    check "a recorded process's names, --json" exits 0 list --json --from "$work/hostile.maps"
+    check "a recorded process's names: the same" out_is_file "$work/wanted"
+    if [ "$backends" != text ]; then
+        check "a live process's names by the ioctl, --json" exits 0 list --json --backend ioctl $deep
+        cp "$work/out" "$work/wanted"
+        check "a live process's names by the ioctl: none may be another" fails out_has name_ambiguous
+        check "a snapshot of names" exits 0 snapshot --page-sizes --backend ioctl $deep
+        cp "$work/out" "$work/hostile.snapshot"
+        check "a snapshot of names, --json" exits 0 list --json --from "$work/hostile.snapshot"
+        check "a snapshot of names: the same" out_is_file "$work/wanted"
+    fi
+    check "hostile names into a pipe" exits 0 list $deep
+    check "hostile names into a pipe: as they are" out_is_file "$work/hostile.maps"
+    place=$(grep -aF ']0;' "$work/hostile.maps" | head -n 1 | cut -d- -f1)
+    if has_terminal; then
+        export hostile procmap
+        printf 'a\033]0;x\007\302\233\177\377\342\200\256 ' >"$work/word"
+        # shellcheck disable=SC2016  # expanded in the terminal
+        for command in "list $deep" "list --json $deep" "find $deep $place" "normalize $deep $place" "normalize --json $deep $place" \
+            "snapshot $deep" "list --from '$work/hostile.maps'" "find --from '$work/hostile.maps' $place" "diff /dev/null $deep" \
+            'list --from "$hostile"' 'list "$hostile"' '"$hostile"' 'find "$hostile"' 'normalize "$hostile"' 'probe "$hostile"' \
+            'diff "$hostile" self' 'watch --interval "$hostile"' 'watch --count "$hostile"' 'list --backend "$hostile"' \
+            'list --json="$hostile"' 'list "--$hostile"' 'list "-$hostile"' "list '-$(printf '\033')'" "normalize $deep <'$work/word'"; do
+            TERM=dumb script -qc "\"\$procmap\" $command" /dev/null </dev/null >"$work/out" 2>&1
+            check "hostile names on a terminal: $command" fails raw_in "$work/out"
+            case $command in
+                *--json\ [0-9]*) wanted='"name_bytes":"' ;; # that of the list, or
+                *word*) wanted='a\033]0;x\007\302\233\177\377\342\200\256' ;;
+                *\ \"-\$* | *\ \'-*) wanted='no such option: -' ;;
+                *) wanted=$harmless ;;
+            esac
+            case $command in normalize\ --json*) wanted='"file_bytes":"' ;; esac
+            check "hostile names on a terminal: $command: octal" out_has "$wanted"
+        done
+        TERM=xterm NO_COLOR='' script -qc "'$procmap' diff /dev/null $deep" /dev/null </dev/null >"$work/out" 2>&1
+        check "hostile names on a terminal, coloured: octal" out_has "$harmless"
+        check "hostile names on a terminal, coloured: our colours stay" out_has "$(printf '\033[32mmapped ')"
+        script -qc "'$procmap' list $deep 2>&1 | cat >'$work/piped'" /dev/null </dev/null >"$work/out" 2>&1
+        cmp -s "$work/piped" "$work/hostile.maps"
+        check "hostile names from a terminal into a pipe: as they are" [ $? -eq 0 ]
+        printf '00001000-00002000 r--p 00000000 00:00 0 %b\n' 'd\0177 \0302\0233 \0342\0200\0256 \0303\0244 "q"' >"$work/names"
+        script -qc "'$procmap' list --json --from '$work/names'" /dev/null </dev/null 2>&1 | tr -d '\r' >"$work/out"
+        check "JSON on a terminal stays JSON" valid_json
+        check "JSON on a terminal: escaped" out_has '"name":"d\u007f \u009b \u202e ä \"q\""'
+    else
+        echo "skipped: names on a terminal, without a pseudo-terminal"
+    fi
+else
+    echo "skipped: hostile names, without python3"
+fi
+
+# Input without an end, or without lines.
+check "--from /dev/zero" exits 3 list --from /dev/zero
+check "--from /dev/zero: why" err_has 'procmap: read /dev/zero: a line is longer than 1 MiB'
+awk 'BEGIN { printf "00001000-00002000 r--p 00000000 fe:00 7 "; for (i = 0; i < 1048536; ++i) printf "x"; print "" }' >"$work/line"
+check "--from, a line of 1 MiB" exits 0 list --from "$work/line"
+check "--from, a line of 1 MiB: it is there" out_is_file "$work/line"
+{ cat "$work/maps"; sed 's/x$/xx/' "$work/line"; } >"$work/longer"
+check "--from, a longer line" exits 3 list --from "$work/longer"
+check "--from, a longer line: why" err_has "procmap: read $work/longer: a line is longer than 1 MiB"
+if truncate -s 1073741825 "$work/sparse" 2>"$work/err"; then
+    check "--from, a file of more than 1 GiB" exits 3 normalize --from "$work/sparse" 1
+    check "--from, a file of more than 1 GiB: why" err_has "procmap: read $work/sparse: more than 1 GiB of text"
+    rm "$work/sparse"
+fi
+if [ "$(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo)" -gt 4000000 ]; then
+    yes "$first_line" | "$procmap" snapshot --from - >"$work/out" 2>"$work/err"
+    check "--from an endless pipe" [ $? -eq 3 ]
+    check "--from an endless pipe: why" err_has 'procmap: read standard input: more than 1 GiB of text'
+else
+    echo "skipped: an endless pipe, without the memory"
+fi
+awk 'BEGIN { for (i = 0; i < 1000000; ++i) printf "a"; print ""; print "0x00000000000000000000000010" }' >"$work/word"
+check "normalize, a long word" exits 3 normalize $target <"$work/word"
+check "normalize, a long word: said once" [ "$(wc -l <"$work/err")" -eq 1 ]
+check "normalize, a long word: shortly" err_has 'no ADDRESS (hexadecimal, 64 bits): aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...'
+check "normalize, a long word: what follows it" out_is '0x10  not mapped'
+
+# Memory that runs out.
+# shellcheck disable=SC3045  # where there is no ulimit -v, it is skipped
+if (ulimit -v 60000 && "$procmap" --version) >"$work/out" 2>"$work/err"; then
+    (ulimit -v 60000 && yes "$first_line" | head -c 100000000 | "$procmap" list --from -) >"$work/out" 2>"$work/err"
+    check "out of memory" [ $? -eq 3 ]
+    check "out of memory: said" err_has 'procmap: out of memory'
+else
+    echo "skipped: memory that runs out, where the program needs more than 60 MB"
+fi
+
+# The cost of hostile input is that of its size, or little more: instructions for four times as much.
+instructions() { valgrind --tool=callgrind --callgrind-out-file=/dev/null "$procmap" "$@" 2>&1 >"$work/script" | sed -n 's/.*Collected : //p'; }
+# costs NAME SMALL LARGE: at most five times as much
+costs() {
+    checks=$((checks + 1))
+    [ "$3" -le $((5 * $2)) ] && return
+    echo "not ok cost: $1: $2 and $3 instructions"
+    failures=$((failures + 1))
+}
+if command -v valgrind >"$work/script" && [ -n "$(instructions --version)" ]; then
+    for n in 2000 8000; do
+        awk -v n=$n 'BEGIN { for (i = 1; i <= n; ++i) printf "%08x-%08x r-xp 00000000 00:00 0 \nBuildID:           %040x\n", i * 4096, (i + 1) * 4096, i }' >"$work/ids.$n"
+        awk -v n=$n 'BEGIN { for (i = 1; i <= n; ++i) printf "%08x-%08x r-xp 00000000 fe:00 7 /lib/%d\n", i * 4096, (i + 1) * 4096, i }' >"$work/names.$n"
+        awk -v n=$n 'BEGIN { for (i = n; i >= 1; --i) printf "%08x-%08x r-xp 00000000 00:00 0 \n", i * 4096, (i + 2) * 4096 }' >"$work/overlap.$n"
+        awk -v n=$n 'BEGIN { for (i = 0; i < n * 500; ++i) printf "a"; print "" }' >"$work/word.$n"
+        awk -v n=$n 'BEGIN { for (i = 1; i <= n; ++i) printf "%x\n", i * 4096 }' >"$work/asked.$n"
+    done
+    for what in ids names overlap; do
+        costs "snapshot --from $what" "$(instructions snapshot --from "$work/$what.2000")" "$(instructions snapshot --from "$work/$what.8000")"
+        costs "diff $what" "$(instructions diff /dev/null "$work/$what.2000")" "$(instructions diff /dev/null "$work/$what.8000")"
+    done
+    costs "normalize, a word" "$(instructions normalize --from /dev/null <"$work/word.2000")" "$(instructions normalize --from /dev/null <"$work/word.8000")"
+    # shellcheck disable=SC2046  # words
+    costs "find --from" "$(instructions find --from "$work/names.2000" $(cat "$work/asked.2000"))" \
+        "$(instructions find --from "$work/names.8000" $(cat "$work/asked.8000"))"
+    # shellcheck disable=SC2046  # words
+    costs "find --from --next" "$(instructions find --next --from "$work/names.2000" $(sed 's/000$/fff/' "$work/asked.2000"))" \
+        "$(instructions find --next --from "$work/names.8000" $(sed 's/000$/fff/' "$work/asked.8000"))"
+else
+    echo "skipped: the cost of hostile input, without valgrind"
+fi
 
 # No colours where they are not wanted.
 escape=$(printf '\033')

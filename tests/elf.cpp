@@ -29,6 +29,7 @@
 #include <procmap/build_id.hpp>
 #include <procmap/elf.hpp>
 #include <procmap/kind.hpp>
+#include <procmap/mapped_file.hpp>
 #include <procmap/text.hpp>
 
 using procmap::build_id;
@@ -61,11 +62,12 @@ constexpr form forms[] = {{true, false}, {true, true}, {false, false}, {false, t
 
 constexpr std::uint32_t nt_gnu_build_id = 3;
 
-/// An ELF file in place: program headers at 64, notes and whatever else from 512 on.
+/// An ELF file in place: program headers at 64, notes and whatever else from 512 on, at most three section headers at the end.
 class file {
 public:
     static constexpr std::size_t size = 1024;
     static constexpr std::uint64_t notes = 512;
+    static constexpr std::uint64_t sections = size - 3 * 64;
 
     constexpr explicit file(form f) : form_(f) {
         constexpr unsigned char magic[] = {0x7f, 'E', 'L', 'F'};
@@ -97,6 +99,15 @@ public:
         word(at + 48, at + 28, align);
         return segments(count_);
     }
+    [[nodiscard]] constexpr std::uint64_t section_size() const { return form_.wide ? 64 : 40; }
+    constexpr file& section(std::uint64_t type, std::uint64_t offset, std::uint64_t length, std::uint64_t align = 4) {
+        const std::uint64_t at = sections + section_count_++ * section_size();
+        put(at, 1, 4).put(at + 4, type, 4);
+        word(at + 24, at + 16, offset).word(at + 32, at + 20, length).word(at + 48, at + 32, align);
+        word(40, 32, sections);                       // e_shoff
+        put(form_.wide ? 58 : 46, section_size(), 2);  // e_shentsize
+        return put(form_.wide ? 60 : 48, section_count_, 2);
+    }
     /// A note at the end of those before; where the next one starts.
     constexpr file& note(std::string_view name, std::uint32_t type, std::size_t content, unsigned char first = 1,
                          std::uint64_t align = 4) {
@@ -113,6 +124,7 @@ public:
 private:
     form form_;
     std::uint64_t count_ = 0;
+    std::uint64_t section_count_ = 0;
     std::uint64_t end_ = notes;
     std::array<std::byte, size> bytes_{};
 };
@@ -410,6 +422,249 @@ TEST_CASE("segments that overlap each give what they hold") {
     });
 }
 
+// ---- build IDs in sections
+
+/// Whether the build ID of the file's sections is first, first + 1, ... of that size.
+constexpr bool has_section_id(std::span<const std::byte> bytes, std::size_t size, unsigned first = 1, bool bound = false) {
+    const elf::bytes_source source{bytes};
+    std::byte id[build_id::capacity] = {};
+    bool bounded = !bound;
+    if (elf::image{source}.section_build_id(id, bounded) != size || bounded != bound) return false;
+    for (std::size_t i = 0; i < size; ++i)
+        if (id[i] != static_cast<std::byte>(first + i)) return false;
+    return true;
+}
+
+/// An object without program headers: a section of no type, one of code, and one of notes.
+constexpr file object(form f, std::size_t id_size = 20, std::uint64_t align = 4) {
+    file made{f};
+    made.note(gnu, 1, 16, 100, align).note(gnu, nt_gnu_build_id, id_size, 1, align);
+    made.put(f.wide ? 54 : 42, 0, 2);  // e_phentsize
+    return made.section(0, 0, 0).section(1, file::notes, made.notes_size()).section(7, file::notes, made.notes_size(), align);
+}
+
+TEST_CASE("a build ID is found in a section of notes, of whatever word size, byte order and alignment") {
+    CHECK_TWICE([] {
+        for (const form f : forms)
+            for (const std::uint64_t align : {4u, 8u})
+                for (const std::size_t size : {1u, 8u, 20u, 32u, 64u}) {
+                    const file made = object(f, size, align);
+                    if (!has_section_id(made.bytes(), size)) return false;
+                    const elf::bytes_source source{made.bytes()};
+                    const elf::image image{source};
+                    if (image.valid() || !image.has_sections() || !has_id(made, 0)) return false;
+                }
+        return true;
+    });
+}
+
+TEST_CASE("of several sections' build IDs, the first that the kernel could return counts, and a longer one only without it") {
+    CHECK_TWICE([] {
+        for (const form f : forms) {
+            file made{f};
+            made.note(gnu, nt_gnu_build_id, 32, 7);
+            const std::uint64_t second = file::notes + made.notes_size();
+            made.note(gnu, nt_gnu_build_id, 20, 101);
+            made.section(7, file::notes, second - file::notes);
+            if (!has_section_id(made.bytes(), 32, 7)) return false;
+            made.section(7, second, file::notes + made.notes_size() - second).section(7, file::notes, second - file::notes);
+            if (!has_section_id(made.bytes(), 20, 101)) return false;
+        }
+        return true;
+    });
+}
+
+TEST_CASE("with more sections than the header can say, the first section header has the count") {
+    CHECK_TWICE([] {
+        for (const form f : forms) {
+            const auto counted_in_first = [&](std::uint64_t count) {
+                file made = object(f);
+                made.put(f.wide ? 60 : 48, 0, 2);
+                return made.word(file::sections + 32, file::sections + 20, count);
+            };
+            if (!has_section_id(counted_in_first(3).bytes(), 20) || !has_section_id(counted_in_first(2).bytes(), 0)) return false;
+            if (!has_section_id(counted_in_first(0).bytes(), 0)) return false;
+            // What was found before the bound is the answer; that there is more is said.
+            for (const std::uint64_t many : {std::uint64_t{elf::most_sections} + 1, f.wide ? UINT64_MAX : UINT32_MAX})
+                if (!has_section_id(counted_in_first(many).bytes(), 20, 1, true)) return false;
+        }
+        return true;
+    });
+}
+
+TEST_CASE("section headers and notes of sections that lie give no build ID") {
+    CHECK_TWICE([] {
+        for (const form f : forms) {
+            const std::uint64_t largest = f.wide ? UINT64_MAX : UINT32_MAX;
+            file none = object(f);
+            if (!has_section_id(none.word(40, 32, 0).bytes(), 0)) return false;
+            for (const std::uint64_t size : {std::uint64_t{0}, std::uint64_t{1}, none.section_size() - 1}) {
+                file small = object(f);
+                if (!has_section_id(small.put(f.wide ? 58 : 46, size, 2).bytes(), 0)) return false;
+            }
+            for (const std::uint64_t back : {0u, 3u, 11u, 12u, 39u, 40u, 63u, 64u, 200u}) {
+                file table = object(f);
+                if (!has_section_id(table.word(40, 32, largest - back).bytes(), 0)) return false;
+                if (!has_section_id(table.put(f.wide ? 60 : 48, 0, 2).bytes(), 0)) return false;
+                file elsewhere{f};
+                elsewhere.note(gnu, nt_gnu_build_id, 20).section(7, largest - back, 36).section(7, largest - back, largest);
+                if (!has_section_id(elsewhere.bytes(), 0)) return false;
+                file content{f};
+                content.note(gnu, nt_gnu_build_id, 20).put(file::notes + 4, UINT32_MAX - back, 4).section(7, file::notes, 1024 - 512);
+                if (!has_section_id(content.bytes(), 0)) return false;
+            }
+            file cut{f};
+            cut.note(gnu, nt_gnu_build_id, 20).section(7, file::notes, cut.notes_size() - 1);
+            if (!has_section_id(cut.bytes(), 0)) return false;
+            file wrong = object(f);
+            if (!has_section_id(wrong.put(1, 'e', 1).bytes(), 0)) return false;
+        }
+        return true;
+    });
+    guarded memory{file::size};
+    for (const form f : forms) {
+        const file made = object(f);
+        const auto whole = static_cast<std::size_t>(file::sections + 3 * made.section_size());
+        for (std::size_t size = 0; size <= file::size; ++size)
+            CHECK(has_section_id(memory.at_the_end(made.bytes().first(size)), size >= whole ? 20 : 0));
+    }
+}
+
+TEST_CASE("what hostile section headers cost is bounded") {
+    constexpr int bound = 10 + static_cast<int>(elf::most_sections) + 3 * static_cast<int>(elf::most_notes);
+    for (const form f : forms)
+        for (const std::uint64_t length : {std::uint64_t{0}, std::uint64_t{12}, file::size - file::notes, f.wide ? UINT64_MAX : UINT32_MAX})
+            for (const unsigned count : {0u, 3u, 0xffffu}) {
+                file made{f};
+                made.section(7, file::notes, length).put(f.wide ? 60 : 48, count, 2);
+                for (const std::size_t id_size : {0u, 65u}) {
+                    made.note(gnu, nt_gnu_build_id, id_size);
+                    int reads = 0;
+                    const auto source = [&](std::uint64_t offset, std::span<std::byte> to) {  // every header is the first one
+                        ++reads;
+                        if (offset >= file::size) offset = file::notes + (offset - file::notes) % 16;
+                        else if (offset >= file::sections) offset = file::sections;
+                        return elf::bytes_source{made.bytes()}(offset, to);
+                    };
+                    std::byte id[build_id::capacity];
+                    bool bounded = false;
+                    CHECK(elf::image{source}.section_build_id(id, bounded) == 0);
+                    CHECK(reads <= bound);
+                }
+            }
+}
+
+// ---- what is known of a file
+
+/// Bytes of which no read fails.
+struct whole_file {
+    std::span<const std::byte> bytes;
+    bool operator()(std::uint64_t offset, std::span<std::byte> to) const noexcept { return elf::bytes_source{bytes}(offset, to); }
+    static bool failed() noexcept { return false; }
+};
+
+struct known {
+    bool id_known = false;
+    std::size_t size = 0;
+    int first = 0;
+    std::size_t loads = 0;
+    friend bool operator==(const known&, const known&) = default;
+};
+
+template <class Source>
+known known_of(const Source& source, build_id_source way = build_id_source::map_files) {
+    procmap::detail::image_facts facts;
+    if (!procmap::detail::read_image(source, way, facts)) return {};
+    const auto bytes = build_id_view{facts.id}.bytes();
+    return {facts.id_known, facts.id.size(), bytes.empty() ? 0 : std::to_integer<int>(bytes[0]), facts.loads.size()};
+}
+
+TEST_CASE("where no segment has a build ID, those of sections count; a segment's comes first") {
+    for (const form f : forms) {
+        CHECK(known_of(whole_file{object(f).bytes()}) == known{true, 20, 1, 0});
+        CHECK(known_of(whole_file{object(f, 32).bytes()}) == known{true, 32, 1, 0});
+        file both{f};
+        both.note(gnu, nt_gnu_build_id, 32, 50);
+        const std::uint64_t second = file::notes + both.notes_size();
+        both.note(gnu, nt_gnu_build_id, 20, 101);
+        both.segment(1, 0, file::size).segment(4, file::notes, second - file::notes);
+        both.section(7, second, file::notes + both.notes_size() - second);
+        CHECK(known_of(whole_file{both.bytes()}) == known{true, 32, 50, 1});
+        // Memory has no section headers: what its segments do not have is not known, unless there are none.
+        CHECK(known_of(whole_file{both.bytes()}, build_id_source::memory) == known{true, 32, 50, 1});
+        CHECK(known_of(whole_file{object(f).bytes()}, build_id_source::memory) == known{false, 0, 0, 0});
+        file none{f};
+        none.segment(1, 0, file::size);
+        CHECK(known_of(whole_file{none.bytes()}, build_id_source::memory) == known{true, 0, 0, 1});
+        CHECK(known_of(whole_file{none.bytes()}) == known{true, 0, 0, 1});
+    }
+}
+
+TEST_CASE("where a bound was reached, the build ID is not known, rather than none or the wrong one of two") {
+    for (const form f : forms) {
+        file segments = good(f, 0);
+        CHECK(known_of(whole_file{segments.bytes()}) == known{true, 0, 0, 1});
+        segments.segments(elf::most_segments);
+        CHECK(known_of(whole_file{segments.bytes()}).id_known);
+        segments.segments(elf::most_segments + 1);
+        CHECK(known_of(whole_file{segments.bytes()}) == known{});
+        file numbered = good(f, 0);  // PN_XNUM
+        numbered.segments(0xffff).word(40, 32, 800).put(f.wide ? 800 + 44 : 800 + 28, 0x10000, 4);
+        CHECK(known_of(whole_file{numbered.bytes()}) == known{});
+        numbered.put(f.wide ? 800 + 44 : 800 + 28, 2, 4);
+        CHECK(known_of(whole_file{numbered.bytes()}) == known{true, 0, 0, 1});
+        numbered.word(40, 32, file::size);  // how many there are cannot be read
+        CHECK(known_of(whole_file{numbered.bytes()}) == known{});
+        file before_the_bound = good(f);
+        before_the_bound.segments(elf::most_segments + 1);
+        CHECK(known_of(whole_file{before_the_bound.bytes()}) == known{true, 20, 1, 0});
+        file longer = good(f, 32);  // behind the bound there can be one that the kernel returns
+        longer.segments(elf::most_segments + 1);
+        CHECK(known_of(whole_file{longer.bytes()}) == known{});
+
+        for (const bool by_section : {false, true})
+            for (const std::uint64_t count : {std::uint64_t{elf::most_notes}, std::uint64_t{elf::most_notes} + 1}) {
+                file notes{f};  // zeros are notes of no name and no content
+                if (by_section)
+                    notes.section(7, file::size, 12 * count);
+                else
+                    notes.segment(4, file::size, 12 * count);
+                struct zeros {
+                    file* of;
+                    bool operator()(std::uint64_t offset, std::span<std::byte> to) const {
+                        if (offset < file::size) return elf::bytes_source{of->bytes()}(offset, to);
+                        std::fill(to.begin(), to.end(), std::byte{0});
+                        return true;
+                    }
+                    static bool failed() noexcept { return false; }
+                };
+                CHECK(known_of(zeros{&notes}).id_known == (count == elf::most_notes));
+            }
+        CHECK(known_of(whole_file{good(f, 64).bytes()}) == known{true, 64, 1, 1});
+        CHECK(known_of(whole_file{good(f, 65).bytes()}) == known{false, 0, 0, 1});  // more than a build_id can hold
+        file too_long{f};
+        too_long.note(gnu, nt_gnu_build_id, 65).note(gnu, nt_gnu_build_id, 32, 90);
+        too_long.segment(4, file::notes, too_long.notes_size());
+        CHECK(known_of(whole_file{too_long.bytes()}) == known{});
+        file then_brief{f};
+        then_brief.note(gnu, nt_gnu_build_id, 65).note(gnu, nt_gnu_build_id, 20, 90);
+        then_brief.segment(4, file::notes, then_brief.notes_size());
+        CHECK(known_of(whole_file{then_brief.bytes()}) == known{true, 20, 90, 0});
+
+        file sections = object(f, 0);
+        CHECK(known_of(whole_file{sections.bytes()}) == known{true, 0, 0, 0});
+        sections.put(f.wide ? 60 : 48, elf::most_sections + 1, 2);
+        CHECK(known_of(whole_file{sections.bytes()}) == known{});
+        CHECK(known_of(whole_file{object(f, 65).bytes()}) == known{});
+    }
+    std::vector<elf::segment> loads(elf::most_loads + 1);
+    for (std::size_t i = 0; i < loads.size(); ++i)
+        loads[i] = {.type = elf::segment::load, .offset = i * 4096, .address = i * 4096, .file_size = 4096, .alignment = 4096};
+    CHECK(!elf::loadable(loads, 4096));
+    loads.pop_back();
+    CHECK(elf::loadable(loads, 4096));
+}
+
 // ---- a second opinion
 
 using wide_number = std::uint64_t;
@@ -568,6 +823,54 @@ TEST_CASE("the build IDs of real files are those that readelf prints") {
         CHECK(printed(build_id{std::span{id}.first(read_id(bytes, id))}) == expected[f]);
     }
     std::printf("%zu files, %zu build IDs compared\n", files.size(), expected.size());
+}
+
+TEST_CASE("the build IDs of objects, which only sections have, are those that readelf prints") {
+    char directory[] = "/tmp/procmap.elf.XXXXXX";
+    REQUIRE(::mkdtemp(directory) != nullptr);
+    const std::string d = directory;
+    const std::string make =
+        "cd " + d + " && echo 'int one(void) { return 1; }' > one.c && echo 'int two(void) { return 2; }' > two.c && "
+        "printf '%s\\n' '.section .note.gnu.build-id,\"\",%note' '.balign 4' '.long 4, 20, 3' '.asciz \"GNU\"' '.fill 20, 1, 0x5a' > id.s && "
+        "printf '%s\\n' '.section .note.other,\"\",%note' '.balign 4' '.long 4, 32, 3' '.asciz \"GNU\"' '.fill 32, 1, 0x6b' > long.s && "
+        "cc -c one.c -o one.o && cc -c id.s -o id.o && cc -c long.s -o long.o && "
+        "ld -r --build-id one.o -o linked.o && ld -r one.o id.o -o joined.o && ld -r long.o id.o -o both.o && ld -r one.o long.o -o longer.o && "
+        "cc -shared -nostdlib -Wl,--build-id -o lib.so one.o && objcopy --only-keep-debug lib.so lib.debug";
+    if (std::system(("{ " + make + "; } >/dev/null 2>&1").c_str()) != 0) {
+        std::printf("NOT INCLUDED: no compiler or linker\n");
+    } else {
+        // A library whose program headers no longer name the note.
+        auto bytes = contents(d + "/lib.so");
+        const bool wide = bytes[4] == std::byte{2};
+        std::uint64_t at = 0;
+        std::uint16_t count = 0;
+        std::memcpy(&at, bytes.data() + (wide ? 32 : 28), wide ? 8 : 4);  // of this machine's byte order
+        std::memcpy(&count, bytes.data() + (wide ? 56 : 44), 2);
+        for (; count > 0; --count, at += wide ? 56 : 32)
+            if (std::uint32_t type = 0; std::memcpy(&type, &bytes[static_cast<std::size_t>(at)], 4), type == 4)
+                std::memset(&bytes[static_cast<std::size_t>(at)], 0, 4);
+        std::ofstream{d + "/patched.so", std::ios::binary}.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+        int compared = 0;
+        for (const char* name : {"one.o", "id.o", "long.o", "linked.o", "joined.o", "longer.o", "both.o", "lib.so", "lib.debug", "patched.so"}) {
+            const std::string file_name = d + '/' + name;
+            std::istringstream lines{output_of("readelf -nW " + file_name)};
+            std::string line, expected;
+            while (std::getline(lines, line))
+                if (const auto key = line.find("Build ID: "); key != std::string::npos)
+                    if (expected.empty() || (expected.size() > 40 && line.size() - key - 10 <= 40)) expected = line.substr(key + 10);
+            const auto file_bytes = contents(file_name);
+            procmap::detail::image_facts facts;
+            INFO(file_name);
+            CHECK(procmap::detail::read_image(whole_file{file_bytes}, build_id_source::root_path, facts));
+            CHECK(facts.id_known);
+            CHECK(printed(facts.id) == expected);
+            CHECK(expected.empty() == (std::string_view{name} == "one.o"));
+            compared += !expected.empty();
+        }
+        std::printf("%d build IDs of objects compared\n", compared);
+        CHECK(compared == 9);
+    }
+    std::filesystem::remove_all(d);
 }
 
 TEST_CASE("the ELF address of a byte of a file is as readelf's program headers say") {

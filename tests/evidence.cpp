@@ -82,7 +82,7 @@ struct located {
 };
 
 located locate(const maps& of, std::uint64_t address) {
-    normalizer n{{.build_ids = true, .elf_addresses = true}};
+    normalizer n{{.build_ids = true, .elf_addresses = true, .file_states = true}};
     const std::array addresses{address};
     const auto got = n.normalize(of, addresses);
     if (!got || !got->locations[0]) return {};
@@ -346,7 +346,7 @@ TEST_CASE("of a child that shares memory and calls exec, files and the vDSO are 
             static int yes;
             const process program{::clone(body, stack + sizeof stack, CLONE_VM | SIGCHLD, randomized ? &yes : nullptr)};
             const maps of = need(maps::open(program.pid(), {.use = use}));
-            normalizer warm{{.build_ids = true, .elf_addresses = true}};
+            normalizer warm{{.build_ids = true, .elf_addresses = true, .file_states = true}};
             const std::array addresses{here, vdso_address() + 0x100};
             CHECK(need(warm.normalize(of, addresses)).complete());
             CHECK(has_directory(of));

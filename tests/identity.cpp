@@ -17,6 +17,7 @@
 #include <chrono>
 #include <cstddef>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <new>
 #include <random>
@@ -160,7 +161,7 @@ struct seen {
 };
 
 seen look(const maps& at, std::uint64_t address, build_id_choice from = build_id_choice::automatic) {
-    normalizer n{{.build_ids = true, .elf_addresses = from != build_id_choice::kernel, .build_ids_from = from}};
+    normalizer n{{.build_ids = true, .elf_addresses = from != build_id_choice::kernel, .build_ids_from = from, .file_states = true}};
     const std::array addresses{address};
     const auto got = n.normalize(at, addresses);
     if (!got) return {.why = got.error() == errc::gone ? reason::gone : reason::failed};
@@ -403,7 +404,7 @@ TEST_CASE("a library that was replaced keeps the build ID of the file that is ma
     const mapped m{dir / "lib.so"};
     const views ordinary = seen_by_nobody(dir / "lib.so", [&] { replace(dir, "lib.so", small_elf(twenty('b'))); });
     check_lost(ordinary, twenty('a'), file_state::replaced);
-    check_found(look_all_ways(::getpid(), m.address()), twenty('a'), build_id_source::map_files, file_state::deleted);
+    check_found(look_all_ways(::getpid(), m.address()), twenty('a'), build_id_source::map_files, file_state::replaced);
 }
 
 TEST_CASE("a library that was renamed away and replaced is found under its new name") {
@@ -437,7 +438,7 @@ TEST_CASE("a deleted file says so, whatever else has its name and the mark") {
     check_found(look_all_ways(::getpid(), named.address()), twenty('d'), build_id_source::map_files);
 }
 
-TEST_CASE("a file that was unlinked and has another name left is linked") {
+TEST_CASE("a file whose path was unlinked is deleted, though it has another name left") {
     NEEDS_LIVE_MAPS();
     if (!is_root()) SKIP("needs root");
     temporary_directory dir;
@@ -445,8 +446,8 @@ TEST_CASE("a file that was unlinked and has another name left is linked") {
     REQUIRE(::link((dir / "a").c_str(), (dir / "b").c_str()) == 0);
     const mapped m{dir / "a"};
     const views ordinary = seen_by_nobody(dir / "a", [&] { ::unlink((dir / "a").c_str()); });
-    check_lost(ordinary, twenty('a'), file_state::deleted);  // as far as that user can know
-    check_found(look_all_ways(::getpid(), m.address()), twenty('a'), build_id_source::map_files);
+    check_lost(ordinary, twenty('a'), file_state::deleted);
+    check_found(look_all_ways(::getpid(), m.address()), twenty('a'), build_id_source::map_files, file_state::deleted);
 }
 
 TEST_CASE("an executable memfd has its build ID") {
@@ -535,7 +536,51 @@ TEST_CASE("build IDs of 8, 16, 20 and 32 bytes are found, those that the kernel 
         const seen by_kernel = look(need(maps::open_self()), m.address(), build_id_choice::kernel);
         CHECK(by_kernel.id_known == (size <= 20));  // that the kernel gives none does not say that there is none
         CHECK(hex_of(by_kernel.id) == (size <= 20 ? hex : ""));
-        CHECK(by_kernel.state == file_state::unknown);
+        CHECK(by_kernel.state == file_state::linked);
+    }
+}
+
+/// The same as small_elf, but the note is named by a section header alone.
+std::string elf_with_section(std::string_view id) {
+    std::string file = small_elf(id);
+    auto* const head = reinterpret_cast<Elf64_Ehdr*>(file.data());
+    auto* const segments = reinterpret_cast<Elf64_Phdr*>(file.data() + head->e_phoff);
+    Elf64_Shdr section{};
+    section.sh_type = SHT_NOTE;
+    section.sh_offset = segments[1].p_offset;
+    section.sh_size = segments[1].p_filesz;
+    section.sh_addralign = 4;
+    segments[1].p_type = PT_NULL;
+    head->e_shoff = page;
+    head->e_shentsize = sizeof section;
+    head->e_shnum = 1;
+    std::memcpy(file.data() + page, &section, sizeof section);
+    return file;
+}
+
+TEST_CASE("a build ID that only a section header names is read from the file, and not known from memory") {
+    NEEDS_LIVE_MAPS();
+    temporary_directory dir;
+    for (const std::size_t size : {std::size_t{20}, std::size_t{32}}) {
+        const std::string id(size, 's');
+        dir.write("lib.so", elf_with_section(id));
+        const mapped m{dir / "lib.so"};
+        const build_id_source way = is_root() ? build_id_source::map_files : build_id_source::root_path;
+        const views v = look_all_ways(::getpid(), m.address());
+        for (const seen* s : {&v.file, &v.automatic, &v.text}) {
+            CHECK(s->id_known);
+            CHECK(hex_of(s->id) == hex_of(id_of(id)));
+            CHECK(s->id.source() == way);
+            CHECK(s->elf_address_known);
+        }
+        if (kernel_ids()) CHECK_FALSE(look(need(maps::open_self()), m.address(), build_id_choice::kernel).id_known);
+        if (!is_root()) continue;
+        const views lost = seen_by_nobody(dir / "lib.so", [&] { replace(dir, "lib.so", small_elf(twenty('b'))); });
+        for (const seen* s : {&lost.file, &lost.automatic, &lost.text}) {
+            CHECK_FALSE(s->id_known);
+            CHECK(s->id.empty());
+            CHECK(s->elf_address_known);
+        }
     }
 }
 
@@ -741,8 +786,7 @@ TEST_CASE("a FIFO, a device, a directory or a link out of the root at the path i
             if (kind == "loop") REQUIRE(::symlink(path.c_str(), path.c_str()) == 0);
             watched = ::inotify_add_watch(watch, path.c_str(), IN_OPEN | (kind == "link" ? 0u : IN_DONT_FOLLOW));
         });
-        const bool leads_nowhere = std::string_view{what} == "loop";
-        check_lost(v, twenty('a'), leads_nowhere ? file_state::deleted : file_state::replaced);
+        check_lost(v, twenty('a'), std::string_view{what} == "loop" ? file_state::unreadable : file_state::replaced);
         char events[4096];
         if (std::string_view{what} != "link")
             CHECK(::read(watch, events, sizeof events) < 0);  // a regular file is opened to be compared
@@ -763,6 +807,171 @@ TEST_CASE("the path of a process in a chroot is resolved below its root, and a l
     ::unlink((root + "/lib.so").c_str());
     REQUIRE(::symlink("../../../outside.so", (root + "/lib.so").c_str()) == 0);
     check_lost(nobody_looks_at(inside.pid(), address), twenty('i'), file_state::deleted);
+}
+
+// ---- where a path leads
+
+/// The state that one normalizer, which looked before, and a new one give of a mapping; by both back-ends, and with nothing else asked.
+struct states {
+    file_state all[6] = {};
+    std::size_t count = 0;
+    [[nodiscard]] bool all_are(file_state s) const {
+        return count != 0 && std::all_of(all, all + count, [s](file_state one) { return one == s; });
+    }
+};
+
+/// Looks at a mapping when it is told to, as root or as an ordinary user.
+class state_observer {
+public:
+    state_observer(pid_t pid, std::uint64_t address, bool nobody)
+        : child_([=](channel& parent) {
+              if (nobody) become_nobody();
+              const std::array addresses{address};
+              normalizer warm[2] = {normalizer{{.build_ids = true, .file_states = true}}, normalizer{{.build_ids = true, .file_states = true}}};
+              for (;;) {
+                  states s;
+                  for (const backend use : {backend::ioctl, backend::text}) {
+                      if (use == backend::ioctl && !kernel_has_ioctl()) continue;
+                      const auto of = maps::open(pid, {.use = use});
+                      ensure(of.has_value(), "open");
+                      normalizer fresh{{.build_ids = true, .elf_addresses = true, .file_states = true}};
+                      normalizer only{{.file_states = true}};
+                      for (normalizer* n : {&warm[use == backend::text], &fresh, &only}) {
+                          const auto got = n->normalize(*of, addresses);
+                          ensure(got && got->files.size() == 1, "normalize");
+                          s.all[s.count++] = got->files[0].state;
+                      }
+                  }
+                  parent.send(s);
+                  parent.await();
+              }
+          }) {}
+    states first() { return child_->receive<states>(); }
+    states again() {
+        child_->signal();
+        return child_->receive<states>();
+    }
+
+private:
+    child child_;
+};
+
+TEST_CASE("where the path of a mapping leads is the same for root and for a user without rights, before and after") {
+    NEEDS_LIVE_MAPS();
+    if (!is_root()) SKIP("needs root");
+    struct kind {
+        const char* name;
+        std::function<void(const temporary_directory&)> change;
+        file_state expected;
+        file_state for_nobody;
+    };
+    const auto in = [](const temporary_directory& dir, const char* name) { return dir / name; };
+    const auto write_new = [](const temporary_directory& dir) { dir.write("d/lib.so", small_elf(twenty('b'))); };
+    const auto one = [](const char* name, std::function<void(const temporary_directory&)> change, file_state s) {
+        return kind{name, std::move(change), s, s};
+    };
+    const kind kinds[] = {
+        one("linked", [](const temporary_directory&) {}, file_state::linked),
+        one("renamed", [&](const auto& dir) { REQUIRE(::rename(in(dir, "d/lib.so").c_str(), in(dir, "d/away.so").c_str()) == 0); }, file_state::linked),
+        one("renamed away, another file in its place", [&](const auto& dir) {
+            REQUIRE(::rename(in(dir, "d/lib.so").c_str(), in(dir, "d/away.so").c_str()) == 0);
+            write_new(dir);
+        }, file_state::linked),
+        one("its directory renamed away and another in its place", [&](const auto& dir) {
+            REQUIRE(::rename(in(dir, "d").c_str(), in(dir, "e").c_str()) == 0);
+            write_new(dir);
+        }, file_state::linked),
+        one("replaced", [&](const auto& dir) { replace(dir, "d/lib.so", small_elf(twenty('b'))); }, file_state::replaced),
+        one("replaced, with a hard link that keeps the inode", [&](const auto& dir) {
+            REQUIRE(::link(in(dir, "d/lib.so").c_str(), in(dir, "d/kept.so").c_str()) == 0);
+            replace(dir, "d/lib.so", small_elf(twenty('b')));
+        }, file_state::replaced),
+        one("unlinked", [&](const auto& dir) { REQUIRE(::unlink(in(dir, "d/lib.so").c_str()) == 0); }, file_state::deleted),
+        one("unlinked, with a hard link", [&](const auto& dir) {
+            REQUIRE(::link(in(dir, "d/lib.so").c_str(), in(dir, "d/kept.so").c_str()) == 0);
+            REQUIRE(::unlink(in(dir, "d/lib.so").c_str()) == 0);
+        }, file_state::deleted),
+        one("unlinked, and the same file linked there again", [&](const auto& dir) {
+            REQUIRE(::link(in(dir, "d/lib.so").c_str(), in(dir, "d/kept.so").c_str()) == 0);
+            REQUIRE(::unlink(in(dir, "d/lib.so").c_str()) == 0);
+            REQUIRE(::link(in(dir, "d/kept.so").c_str(), in(dir, "d/lib.so").c_str()) == 0);
+        }, file_state::linked),
+        one("unlinked and created again", [&](const auto& dir) {
+            REQUIRE(::unlink(in(dir, "d/lib.so").c_str()) == 0);
+            write_new(dir);
+        }, file_state::replaced),
+        one("unlinked, and another file has its name with the mark", [&](const auto& dir) {
+            REQUIRE(::unlink(in(dir, "d/lib.so").c_str()) == 0);
+            dir.write("d/lib.so (deleted)", small_elf(twenty('b')));
+        }, file_state::deleted),
+        one("its directory removed", [&](const auto& dir) { std::filesystem::remove_all(dir / "d"); }, file_state::deleted),
+        one("a directory at its path", [&](const auto& dir) {
+            REQUIRE(::unlink(in(dir, "d/lib.so").c_str()) == 0);
+            REQUIRE(::mkdir(in(dir, "d/lib.so").c_str(), 0755) == 0);
+        }, file_state::replaced),
+        one("a link to it at its path", [&](const auto& dir) {
+            REQUIRE(::link(in(dir, "d/lib.so").c_str(), in(dir, "d/kept.so").c_str()) == 0);
+            REQUIRE(::unlink(in(dir, "d/lib.so").c_str()) == 0);
+            REQUIRE(::symlink("kept.so", in(dir, "d/lib.so").c_str()) == 0);
+        }, file_state::linked),
+        one("a directory that can be searched but not read", [&](const auto& dir) { REQUIRE(::chmod(in(dir, "d").c_str(), 0711) == 0); }, file_state::linked),
+        one("a file that may not be read", [&](const auto& dir) { REQUIRE(::chmod(in(dir, "d/lib.so").c_str(), 0) == 0); }, file_state::linked),
+        // Who may not look says so, and nothing else.
+        {"a directory that may not be searched", [&](const auto& dir) { REQUIRE(::chmod(in(dir, "d").c_str(), 0700) == 0); }, file_state::linked,
+         file_state::unreadable},
+    };
+    struct place {
+        const char* name;
+        bool own_mounts, own_root;
+    };
+    for (const place& p : {place{"here", false, false}, place{"in a chroot", false, true}, place{"in another mount namespace", true, false}})
+        for (const kind& k : kinds) {
+            INFO((std::string{p.name} + ": " + k.name));
+            temporary_directory dir;
+            dir.write("d/lib.so", small_elf(twenty('a')));
+            ::chmod((dir / "d").c_str(), 0755);
+            child inside = maps_it(p.own_root ? "/d/lib.so" : dir / "d/lib.so", [&] {
+                if (p.own_mounts) {  // the same file, and other mounts elsewhere
+                    ::mkdir((dir / "hidden").c_str(), 0755);
+                    if (!own_namespace() || ::mount("tmpfs", (dir / "hidden").c_str(), "tmpfs", 0, nullptr) != 0) return false;
+                }
+                return !p.own_root || (::chroot(dir.path().c_str()) == 0 && ::chdir("/") == 0);
+            });
+            const auto address = inside->receive<std::uint64_t>();
+            if (address == 0) {
+                not_included(p.name);
+                continue;
+            }
+            state_observer root{inside.pid(), address, false}, nobody{inside.pid(), address, true};
+            CHECK(root.first().all_are(file_state::linked));
+            CHECK(nobody.first().all_are(file_state::linked));
+            k.change(dir);
+            const states by_root = root.again(), by_nobody = nobody.again();
+            CHECK(std::string{name_of(by_root.all[0])} == name_of(k.expected));
+            CHECK(by_root.all_are(k.expected));
+            CHECK(std::string{name_of(by_nobody.all[0])} == name_of(k.for_nobody));
+            CHECK(by_nobody.all_are(k.for_nobody));
+            ::chmod((dir / "d").c_str(), 0755);
+        }
+}
+
+TEST_CASE("memory with a name that is no path has no state, and a memfd never had a path") {
+    NEEDS_LIVE_MAPS();
+    char* const shared = map_pages(1, PROT_READ | PROT_WRITE, MAP_SHARED);
+    const int fd = ::memfd_create("state", MFD_CLOEXEC);
+    REQUIRE(::ftruncate(fd, static_cast<off_t>(file_pages * page)) == 0);
+    char* const memfd = map_fd(fd);
+    ::close(fd);
+    for (const backend use : backends()) {
+        const maps self = need(maps::open_self({.use = use}));
+        normalizer n{{.file_states = true}};
+        const std::array addresses{support::address_of(shared), support::address_of(memfd)};
+        const auto got = need(n.normalize(self, addresses));
+        CHECK(std::string{name_of(got.files[got.locations[0].file].state)} == "unknown");
+        CHECK(std::string{name_of(got.files[got.locations[1].file].state)} == "deleted");
+    }
+    ::munmap(shared, page);
+    ::munmap(memfd, file_pages * page);
 }
 
 TEST_CASE("a 32-bit process is resolved, its vDSO too") {

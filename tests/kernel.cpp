@@ -363,7 +363,7 @@ TEST_CASE("a warm normalizer that holds the files asks once for each mapping, an
     }
     if (mappings == 0) return;  // linked statically
     for (const bool elf_addresses : {false, true}) {
-        procmap::normalizer n{{.build_ids = true, .elf_addresses = elf_addresses}};
+        procmap::normalizer n{{.build_ids = true, .elf_addresses = elf_addresses, .file_states = true}};
         int names = 0, ids = 0;
         for (int call = 0; call < 3; ++call) {
             kernel.ioctls = names = ids = 0;

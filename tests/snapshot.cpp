@@ -351,6 +351,52 @@ TEST_CASE("a builder refuses what is no range, decodes what is escaped and can b
     CHECK(differs(records_of(snapshot::from(std::vector{first[0]})), records_of(b.build())) == "");
 }
 
+TEST_CASE("names and build IDs are kept once each, whichever order they come in") {
+    snapshot::builder b;
+    for (std::uint64_t i = 0; i < 3000; ++i) {
+        const std::array id{std::byte{1}, static_cast<std::byte>(i % 7)};
+        const std::string name = "/lib/" + std::to_string(i % 11);
+        mapping m = file_pages(1 + i, 1, 0, name.c_str());
+        m.build_id = procmap::build_id_view{id};
+        CHECK(b.add(m).has_value());
+    }
+    const snapshot s = b.build();
+    CHECK(s.memory() <= 64 * s.size() + distinct_bytes(s) + 11 * sizeof(std::size_t));
+    for (std::uint64_t i = 0; i < 3000; ++i) {
+        REQUIRE(s[i].name == "/lib/" + std::to_string(i % 11));
+        REQUIRE(s[i].build_id.bytes()[1] == static_cast<std::byte>(i % 7));
+    }
+}
+
+TEST_CASE("mappings whose printed line alone would be read as something else come back from a file") {
+    // A core file lists [vsyscall] among its mappings, and a builder takes any name.
+    std::vector<mapping> mappings;
+    std::uint64_t at = 1;
+    for (const char* const name : {"[vsyscall]", "[vectors]", "[rollup]", " [vsyscall]", " [rollup]", "  [vectors]", "  ", "\n[rollup]"})
+        for (const bool file : {false, true})
+            for (const name_state status : {name_state::exact, name_state::ambiguous, name_state::too_long}) {
+                mapping m = file ? file_pages(at, 1) : pages(at, 1);
+                m.name = name;
+                m.name_status = status;
+                m.page_size = at % 2 == 0 ? 0 : 4096;
+                mappings.push_back(m);
+                ++at;
+            }
+    const snapshot s = snapshot::from(mappings);
+    REQUIRE(s.size() == mappings.size());
+    check_written_and_read(s);
+    const snapshot again = need(snapshot::parse(text_of(s)));
+    for (std::size_t i = 0; i < mappings.size(); ++i) CHECK(again[i].name == mappings[i].name);
+    // The kernel's own line, as a core has it: shown as that, and kept.
+    mapping vsyscall = pages(0xffffffffff600, 1, perm::execute);
+    vsyscall.name = "[vsyscall]";
+    const std::string text = text_of(snapshot_of({vsyscall}));
+    CHECK(text == "ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]\nMapping:           yes\n");
+    CHECK(need(snapshot::parse(text)).size() == 1);
+    CHECK(need(snapshot::parse(text.substr(0, text.find('\n')))).empty());
+    CHECK(text_of(snapshot_of({pages(1, 1)})).find("Mapping:") == std::string::npos);
+}
+
 TEST_CASE("whatever a builder is given comes back from a file") {
     constexpr std::array ids{std::byte{0xab}, std::byte{0}, std::byte{0x0c}};
     const std::vector<std::byte> longest(procmap::build_id::capacity, std::byte{7});
@@ -550,6 +596,82 @@ TEST_CASE("what a line says of a mapping must follow one, and make sense; what s
     const std::string full = two_lines + "KernelPageSize: 4 kB\nBuildID: abcd\nNameBytes: 41\nNameState: ambiguous\n";
     for (const char* const line : {"KernelPageSize: 5 kB", "BuildID: q", "NameBytes: 4", "NameState: q"})
         check_malformed(line, 0, full);
+}
+
+TEST_CASE("a range of zero length is read as it stands, and is in no snapshot, nor is what is said of it") {
+    const std::string empty = "00002000-00002000 ---p 00000000 00:00 0                                  [stack guard]\n";
+    const auto m = need(procmap::parse_line(std::string_view{empty}.substr(0, empty.size() - 1)));
+    CHECK(m.start == 0x2000);
+    CHECK(m.end == 0x2000);
+    CHECK(m.name == "[stack guard]");
+    const std::string said = "KernelPageSize: 4 kB\nBuildID: abcd\nNameBytes: 41\nMapping: yes\n";
+    CHECK(std::ranges::distance(procmap::parse(empty)) == 1);
+    const snapshot s = need(snapshot::parse("00001000-00002000 r--p 00000000 00:00 0 \n" + empty + said + "00002000-00003000 rw-p 00000000 00:00 0 \n"));
+    REQUIRE(s.size() == 2);
+    for (const mapping& kept : s) {
+        CHECK(kept.page_size == 0);
+        CHECK_FALSE(kept.build_id_known);
+        CHECK(kept.name.empty());
+    }
+    snapshot::builder b;
+    CHECK(b.add(m).error() == errc::invalid);
+    CHECK(procmap::parse_line("00002001-00002000 ---p 00000000 00:00 0").error() == errc::malformed);
+}
+
+TEST_CASE("the text of smaps_rollup is refused as what it is") {
+    const std::string head = "00400000-7ffde1000000 ---p 00000000 00:00 0                              [rollup]";
+    CHECK(procmap::parse_line(head).error() ==
+          procmap::error{.code = errc::not_maps, .at = procmap::step::parse, .line = 1, .offset = 73});
+    CHECK((*procmap::parse(head).begin()).error() == errc::not_maps);
+    const auto read = snapshot::parse(two_lines + head + "\nRss:                1234 kB\n");
+    CHECK(read.error() == procmap::error{.code = errc::not_maps, .at = procmap::step::parse, .line = 3, .offset = two_lines.size() + 73});
+    CHECK(read->size() == 2);
+    if (const auto own = slurp("/proc/self/smaps_rollup")) CHECK(snapshot::parse(*own).error() == errc::not_maps);
+    // A file may have the name.
+    CHECK(procmap::parse_line("00400000-00401000 r--p 00000000 08:01 7 [rollup]").has_value());
+    CHECK(procmap::parse_line("00400000-00401000 r--p 00000000 00:00 0 [rollup] ").has_value());
+    CHECK(std::string_view{procmap::describe(errc::not_maps)}.find("smaps_rollup") != std::string_view::npos);
+}
+
+TEST_CASE("a reader of recorded text gives each line's mapping, says what is malformed, and goes on where it is told to") {
+    const std::string text =
+        "Rss: 1 kB\n"                                               // 1: of no mapping; said once
+        "Pss: 1 kB\n"
+        "1000-2000 r--p 0 00:00 0 /new\\012line\n"                   // 3
+        "KernelPageSize: 5 kB\n"                                    // 4: malformed
+        "BuildID: abcd\n"
+        "2000-2000 r--p 0 00:00 0\n"                                // 6: no mapping
+        "nonsense\n"                                                // 7: malformed, and what follows is of it
+        "BuildID: q\n"
+        "3000-4000 r--p 0 00:00 0 /a\\012\n"                         // 9
+        "NameBytes: 2f610a\n"
+        "ffffffffff600000-ffffffffff601000 --xp 0 00:00 0 [vsyscall]";  // 11
+    std::vector<std::uint64_t> wrong;
+    std::vector<std::string> lines;
+    std::vector<record> records;
+    std::vector<bool> mappings;
+    procmap::recorded_reader reader{text};
+    while (reader.next([&](const procmap::error& e) { return wrong.push_back(e.line), true; })) {
+        lines.emplace_back(reader.line());
+        records.emplace_back(reader.current());
+        mappings.push_back(reader.is_mapping());
+        CHECK(text.compare(reader.offset(), reader.line().size(), reader.line()) == 0);
+    }
+    CHECK(wrong == std::vector<std::uint64_t>{1, 4, 7});
+    CHECK(mappings == std::vector<bool>{true, false, true, false});
+    REQUIRE(records.size() == 4);
+    CHECK(records[0].name == "/new\nline");
+    CHECK(records[0].name_status == name_state::ambiguous);
+    CHECK(records[0].build_id == "abcd");
+    CHECK(records[2].name == "/a\n");
+    CHECK(records[2].name_status == name_state::exact);
+    CHECK(lines[3] == "ffffffffff600000-ffffffffff601000 --xp 0 00:00 0 [vsyscall]");
+
+    // Told to stop: the mapping that came before is given, and nothing after it.
+    procmap::recorded_reader stops{std::string_view{text}.substr(text.find("1000-"))};
+    CHECK(stops.next([](const procmap::error&) { return false; }));
+    CHECK_FALSE(stops.current().build_id_known);
+    CHECK_FALSE(stops.next([](const procmap::error&) { return true; }));
 }
 
 TEST_CASE("other lines of smaps are passed over") {

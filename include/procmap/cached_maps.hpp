@@ -27,6 +27,9 @@ struct cached_maps_options {
 /// so an answer is true at the time of the call, also after remapping, renaming, inode reuse and overwriting in place.
 /// (Writing to an ELF file through a shared mapping changes neither at once; build_id_choice::kernel keeps no build ID.)
 ///
+/// A descriptor keeps its file system from being unmounted (umount says EBUSY). At a call, files are dropped that no call used for a minute;
+/// release_files() drops all of them at once.
+///
 /// Cost of a hit: one query with the name (0.6 µs), and one statx where build IDs are asked for. On the text back-end nothing can
 /// be confirmed cheaply: it reads the text again each time, and has no hits. The handle must outlive the cache. It may open
 /// files (build IDs): not async-signal-safe. One thread at a time; a second one inside is answered errc::contended.
@@ -50,6 +53,15 @@ public:
         if (__atomic_exchange_n(&busy_, true, __ATOMIC_ACQUIRE)) return error{.code = errc::contended, .at = step::query};
         const inside leave{busy_};
         return look_up(address);
+    }
+
+    /// Drops all cached file data and closes the descriptors that it holds; the next call reads the files again. False: another thread is in
+    /// find(), and nothing was dropped.
+    bool release_files() noexcept {
+        if (__atomic_exchange_n(&busy_, true, __ATOMIC_ACQUIRE)) return false;
+        const inside leave{busy_};
+        memory_.release();
+        return true;
     }
 
     /// Since it was made.
@@ -80,6 +92,7 @@ private:
             return m;
         }
         detail::file_answer file;
+        memory_.release_unused();
         detail::task_files task{detail::handle_of::get(*from_)};
         for (int tries = 0; options_.build_ids; ++tries) {
             if (ask(task, *m, file)) break;

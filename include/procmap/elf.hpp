@@ -17,6 +17,7 @@ namespace procmap::inline PROCMAP_ABI::elf {
 ///@{
 inline constexpr std::uint32_t most_segments = 1024;
 inline constexpr std::uint32_t most_notes = 1024;
+inline constexpr std::uint32_t most_sections = 4096;  ///< relocatable objects with a section for each function have hundreds
 ///@}
 
 /// A source of bytes: a callable `bool(std::uint64_t offset, std::span<std::byte> to)` that fills all of `to` or says no.
@@ -69,7 +70,8 @@ public:
         return true;
     }
 
-    /// Whether it has more program headers than most_segments: what was not found may be in the others.
+    /// Whether it has more program headers than most_segments, or a number of them that cannot be read: what was not found may be in the
+    /// others.
     [[nodiscard]] constexpr bool cut_off() const noexcept { return cut_off_; }
 
     /// Copies the build ID (an NT_GNU_BUILD_ID note of a PT_NOTE segment) to `to`; its size, or 0 where there is none or it does not
@@ -78,50 +80,92 @@ public:
         bool ignored = false;
         return build_id(to, ignored);
     }
-    /// The same; `bounded` is set where most_segments or most_notes was reached, so that an answer of 0 does not mean "none".
+    /// The same; `bounded` is set where a bound was reached (most_segments, most_notes, the room in `to`). Then an answer of 0 does not mean
+    /// "none", and one of more than 20 bytes need not be the preferred one.
     [[nodiscard]] constexpr std::size_t build_id(std::span<std::byte> to, bool& bounded) const noexcept {
-        constexpr std::size_t kernels_most = 20;  // BUILD_ID_SIZE_MAX, include/linux/buildid.h
-        constexpr std::uint32_t nt_gnu_build_id = 3;
-        std::uint32_t notes = 0;
-        std::size_t longer = 0;
+        note_search search{.to = to, .bounded = cut_off_};
         segment s;
-        bounded = cut_off_;
-        for (std::uint32_t i = 0; i < count_ && segment_at(i, s); ++i) {
-            if (s.type != segment::note) continue;
-            const std::uint64_t align = s.alignment == 8 ? 8 : 4;
-            std::uint64_t at = 0;  // in the segment
-            while (s.file_size >= 12 && at <= s.file_size - 12) {
-                if (notes++ >= most_notes) {
-                    bounded = true;
-                    return longer;
-                }
-                std::byte head[16] = {};
-                if (s.offset + at < at || !(*read_)(s.offset + at, std::span{head}.first(12))) break;
-                const std::uint64_t name = u32(head);
-                const std::uint64_t content = u32(head + 4);
-                const std::uint64_t begin = up(at + 12 + name, align);
-                if (begin > s.file_size || content > s.file_size - begin) break;
-                const bool wanted = content <= kernels_most || (longer == 0 && content <= to.size());
-                if (u32(head + 8) == nt_gnu_build_id && name == 4 && content != 0 && wanted &&
-                    (*read_)(s.offset + at + 12, std::span{head}.last(4)) && is_gnu(head + 12)) {
-                    std::byte brief[kernels_most] = {};  // so that a failure leaves a longer one as it is
-                    const auto size = static_cast<std::size_t>(content);
-                    const auto target = size <= kernels_most ? std::span{brief}.first(size) : to.first(size);
-                    if (size <= to.size() && (*read_)(s.offset + begin, target)) {
-                        longer = size;
-                        if (size <= kernels_most) {
-                            for (std::size_t k = 0; k < size; ++k) to[k] = brief[k];
-                            return size;
-                        }
-                    }
-                }
-                at = up(begin + content, align);
-            }
-        }
-        return longer;
+        for (std::uint32_t i = 0; i < count_ && !search.over && segment_at(i, s); ++i)
+            if (s.type == segment::note) look_through(s.offset, s.file_size, s.alignment, search);
+        bounded = search.bounded;
+        return search.size;
     }
 
+    /// Copies the build ID that the notes of sections (SHT_NOTE, whatever their names) have, by the same preference. The kernel does not look
+    /// there. Relocatable objects have notes only there, and so may files that objcopy(1) has made. A process's memory has no section
+    /// headers. `bounded` as above, for most_sections.
+    [[nodiscard]] constexpr std::size_t section_build_id(std::span<std::byte> to, bool& bounded) const noexcept {
+        constexpr std::uint32_t sht_note = 7;
+        std::byte raw[64] = {};
+        const std::size_t size = wide_ ? 64 : 40;
+        const auto read_section = [&](std::uint64_t i) { return (*read_)(sections_ + i * section_size_, std::span{raw}.first(size)); };
+        note_search search{.to = to};
+        bounded = false;
+        if (!has_sections() || section_size_ < size || sections_ > UINT64_MAX - std::uint64_t{most_sections} * 0xffff) return 0;
+        std::uint64_t count = section_count_;
+        if (count == 0) {  // SHN_LORESERVE or more: the true count is in the first section header
+            if (!read_section(0)) return 0;
+            count = wide_ ? u64(raw + 32) : u32(raw + 20);
+        }
+        search.bounded = count > most_sections;
+        for (std::uint64_t i = 0; i < count && i < most_sections && !search.over && read_section(i); ++i) {
+            if (u32(raw + 4) != sht_note) continue;
+            if (wide_)
+                look_through(u64(raw + 24), u64(raw + 32), u64(raw + 48), search);
+            else
+                look_through(u32(raw + 16), u32(raw + 20), u32(raw + 32), search);
+        }
+        bounded = search.bounded;
+        return search.size;
+    }
+    /// Whether its header says that it has section headers.
+    [[nodiscard]] constexpr bool has_sections() const noexcept { return sections_ != 0; }
+
 private:
+    /// A search through notes, and the build ID that was found so far.
+    struct note_search {
+        std::span<std::byte> to;
+        std::uint32_t notes = 0;
+        std::size_t size = 0;
+        bool bounded = false;
+        bool over = false;  // it is one that the kernel can return, or a bound was reached
+    };
+
+    constexpr void look_through(std::uint64_t offset, std::uint64_t length, std::uint64_t alignment, note_search& search) const noexcept {
+        constexpr std::size_t kernels_most = 20;  // BUILD_ID_SIZE_MAX, include/linux/buildid.h
+        constexpr std::uint32_t nt_gnu_build_id = 3;
+        const std::uint64_t align = alignment == 8 ? 8 : 4;
+        std::uint64_t at = 0;  // from `offset` on
+        while (length >= 12 && at <= length - 12) {
+            if (search.notes++ >= most_notes) {
+                search.bounded = search.over = true;
+                return;
+            }
+            std::byte head[16] = {};
+            if (offset + at < at || !(*read_)(offset + at, std::span{head}.first(12))) return;
+            const std::uint64_t name = u32(head);
+            const std::uint64_t content = u32(head + 4);
+            const std::uint64_t begin = up(at + 12 + name, align);
+            if (begin > length || content > length - begin) return;
+            const bool wanted = content <= kernels_most || search.size == 0;
+            if (u32(head + 8) == nt_gnu_build_id && name == 4 && content != 0 && wanted &&
+                (*read_)(offset + at + 12, std::span{head}.last(4)) && is_gnu(head + 12)) {
+                std::byte brief[kernels_most] = {};  // so that a failure leaves a longer one as it is
+                const auto size = static_cast<std::size_t>(content);
+                const bool fits = size <= search.to.size();
+                if (!fits) search.bounded = true;
+                const bool is_brief = size <= kernels_most;
+                if (fits && (*read_)(offset + begin, is_brief ? std::span{brief}.first(size) : search.to.first(size))) {
+                    search.size = size;
+                    search.over = is_brief;
+                    for (std::size_t k = 0; is_brief && k < size; ++k) search.to[k] = brief[k];
+                    if (is_brief) return;
+                }
+            }
+            at = up(begin + content, align);
+        }
+    }
+
     constexpr void read_header() noexcept {
         std::byte raw[64] = {};
         if (!(*read_)(0, std::span{raw}.first(52))) return;
@@ -133,13 +177,16 @@ private:
         if (wide_ && !(*read_)(0, raw)) return;
         table_ = wide_ ? u64(raw + 32) : u32(raw + 28);
         entry_ = u16(raw + (wide_ ? 54 : 42));
+        sections_ = wide_ ? u64(raw + 40) : u32(raw + 32);
+        section_size_ = u16(raw + (wide_ ? 58 : 46));
+        section_count_ = u16(raw + (wide_ ? 60 : 48));
         std::uint32_t count = u16(raw + (wide_ ? 56 : 44));
         if (entry_ < (wide_ ? 56 : 32)) return;
         constexpr std::uint32_t pn_xnum = 0xffff;
         if (count == pn_xnum) {  // the true count is in the first section header
-            const std::uint64_t sections = wide_ ? u64(raw + 40) : u32(raw + 32);
-            const std::uint64_t at = sections + (wide_ ? 44 : 28);
-            if (at < sections || !(*read_)(at, std::span{raw}.first(4))) return;
+            const std::uint64_t at = sections_ + (wide_ ? 44 : 28);
+            cut_off_ = true;  // where that cannot be read
+            if (at < sections_ || !(*read_)(at, std::span{raw}.first(4))) return;
             count = u32(raw);
         }
         if (table_ > UINT64_MAX - std::uint64_t{most_segments} * 0xffff) return;
@@ -171,6 +218,9 @@ private:
     std::uint64_t table_ = 0;  // the program headers' offset in the file
     std::uint32_t entry_ = 0;  // the size of each, in bytes
     std::uint32_t count_ = 0;
+    std::uint64_t sections_ = 0;  // the section headers' offset in the file
+    std::uint32_t section_size_ = 0;
+    std::uint32_t section_count_ = 0;  // 0: none, or too many for the ELF header
     bool cut_off_ = false;
     bool wide_ = false;  // ELFCLASS64
     bool big_ = false;   // ELFDATA2MSB

@@ -1,5 +1,6 @@
-// What was read from mapped files, kept only while it is certain to be true: by change time and size, which every write shows
-// but one through a shared writable mapping (mmap(2): its time may come as late as msync).
+// Cached data of mapped files, revalidated before each use by change time and size. Every write changes these, but one through a shared
+// writable mapping (mmap(2): its time may come as late as msync). A change time is not relied on right after the change, nor once the wall
+// clock was set.
 #pragma once
 
 #include <time.h>
@@ -27,6 +28,40 @@ enum class build_id_choice : unsigned char {
 
 namespace detail {
 
+/// The time at which cached file data is checked. CLOCK_BOOTTIME counts time in suspend as the wall clock does and is slewed with it, so
+/// that the difference of the two changes only when the wall clock is set.
+struct moment {
+    std::int64_t wall = 0;     // CLOCK_REALTIME_COARSE, which change times are taken from, in milliseconds
+    std::int64_t set_off = 0;  // the wall clock minus CLOCK_BOOTTIME
+    bool known = false;
+
+    [[nodiscard]] static moment now() noexcept {
+        timespec wall{}, boot{};
+        if (::clock_gettime(CLOCK_REALTIME_COARSE, &wall) != 0 || ::clock_gettime(CLOCK_BOOTTIME, &boot) != 0) return {};
+        return {.wall = milliseconds(wall), .set_off = milliseconds(wall) - milliseconds(boot), .known = true};
+    }
+    /// Whether a change of a file from now on gets a later change time than `v` has, if the wall clock is not set. Change times have the
+    /// granularity of the kernel's tick (10 ms at most; finer since 6.13). A time without nanoseconds may be of a file system that keeps
+    /// whole seconds (ext4 with inodes of 128 bytes) or two of them.
+    [[nodiscard]] bool settles(const file_version& v) const noexcept {
+        const std::int64_t limit = v.ctime_nanoseconds == 0 ? 3'000 : 20;
+        if (!known || v.ctime_seconds > wall / 1'000) return false;  // no clock, or a change in the future
+        return v.ctime_seconds < 0 || wall - (v.ctime_seconds * 1'000 + std::int64_t{v.ctime_nanoseconds} / 1'000'000) > limit;
+    }
+    /// Whether the wall clock was not set since `earlier`. If it was, a later change can have an earlier change time, or the same one. Not
+    /// noticed is a clock that was set and set back in between, or that was set by less than the tolerance.
+    [[nodiscard]] bool follows(const moment& earlier) const noexcept {
+        constexpr std::int64_t tolerance = 50;  // the tick, and that the two clocks are read one after the other
+        const std::int64_t step = set_off - earlier.set_off;
+        return known && earlier.known && step <= tolerance && step >= -tolerance;
+    }
+
+private:
+    [[nodiscard]] static std::int64_t milliseconds(const timespec& t) noexcept {
+        return std::int64_t{t.tv_sec} * 1'000 + t.tv_nsec / 1'000'000;
+    }
+};
+
 /// What identifies a remembered file to a mapping.
 enum class key : unsigned char {
     number,      ///< the mapping's device and inode: a descriptor holds the inode, and its file system gives each file its own
@@ -45,14 +80,12 @@ struct known_file {
     file_version version{};
     build_id_source way = build_id_source::none;  // how it was found
     image_facts facts{};
-    bool settled = false;  // a change after `version` was read must show in it
+    moment checked{};      // when `version` was read, before anything was read of the file
+    bool settled = false;  // a change after that shows in the version
     bool read = false;     // `facts` are those of `version`, though the ID may be the kernel's
     std::uint64_t used = 0;
+    std::int64_t used_at = 0;  // in seconds
     std::uint64_t since = 0;  // the memory's time when it was remembered
-
-    [[nodiscard]] file_state state() const noexcept {
-        return version.inode == 0 ? file_state::unknown : version.links == 0 ? file_state::deleted : file_state::linked;
-    }
 };
 
 /// What was found out about the file of one mapping.
@@ -76,6 +109,7 @@ struct file_answer {
 struct file_question {
     bool id = false;
     bool loads = false;
+    bool state = false;
     build_id_choice ids_from = build_id_choice::automatic;
     std::uint64_t seen_at = UINT64_MAX;  // the memory's time when the mapping was seen, if that was not just now
     [[nodiscard]] bool opens_files() const noexcept { return loads || (id && ids_from != build_id_choice::kernel); }
@@ -92,10 +126,11 @@ public:
         a.clear();
         const id_rule rule = id_rule_of(m);
         known_file* const held = q.opens_files() && rule != id_rule::none ? recall(m) : nullptr;
-        const bool still = rule == id_rule::none ? (a.id_known = q.id, true)
-                           : !q.opens_files()    ? ask_by_name(from, m, q, rule, a)
-                           : held != nullptr     ? ask_held(from, m, q, *held, a)
-                                                 : ask_found(from, task, m, q, rule, a);
+        bool still = rule == id_rule::none ? (a.id_known = q.id, true)
+                     : !q.opens_files()    ? ask_by_name(from, m, q, rule, a)
+                     : held != nullptr     ? ask_held(from, m, q, *held, a)
+                                           : ask_found(from, task, m, q, rule, a);
+        if (still && q.state) still = ask_state(from, task, m, a);
         if (!still) a.clear();
         errno = saved;
         return still;
@@ -113,6 +148,25 @@ public:
         errno = saved;
     }
 
+    /// Drops all cached files and closes their descriptors.
+    void release() noexcept {
+        files_.clear();
+        ++forgotten_;
+    }
+
+    /// Drops the files that were not used for a minute, and looks for such files every few seconds. Its clock stands still in suspend.
+    void release_unused() noexcept {
+        constexpr std::int64_t most_idle = 60, interval = 5;  // seconds
+        const int saved = errno;
+        timespec present{};
+        if (::clock_gettime(CLOCK_MONOTONIC_COARSE, &present) == 0) seconds_ = present.tv_sec;
+        if (seconds_ - swept_ >= interval) {
+            swept_ = seconds_;
+            if (std::erase_if(files_, [this](const known_file& f) { return seconds_ - f.used_at > most_idle; }) != 0) ++forgotten_;
+        }
+        errno = saved;
+    }
+
     /// Whether a file that was remembered by the time `then`, when `forgotten` had that value, has been ever since: then its number cannot
     /// have become another's.
     [[nodiscard]] bool still_holds(const mapping& m, std::uint64_t forgotten_then, std::uint64_t then) const noexcept {
@@ -126,15 +180,6 @@ public:
     [[nodiscard]] std::uint64_t reads() const noexcept { return reads_; }          ///< files that were read
 
 private:
-    /// Change times have the granularity of the kernel's tick (10 ms at most; finer since 6.13): a change so soon after the last
-    /// one may not show.
-    [[nodiscard]] static bool settled(const file_version& v) noexcept {
-        timespec present{};
-        ::clock_gettime(CLOCK_REALTIME_COARSE, &present);
-        const std::int64_t age = (std::int64_t{present.tv_sec} - v.ctime_seconds) * 1'000 + (present.tv_nsec - std::int64_t{v.ctime_nanoseconds}) / 1'000'000;
-        return age > 20;
-    }
-
     /// The file of a mapping, if its number is enough to tell that it is remembered. Where the descriptor is younger than the mapping was
     /// seen, the mapping must be looked at again.
     known_file* recall(const mapping& m) {
@@ -146,15 +191,18 @@ private:
     /// Brings it up to date, by one system call.
     known_file* refreshed(known_file& f) {
         f.used = ++clock_;
+        f.used_at = seconds_;
         if (f.by == key::build_id) return &f;
         const int saved = errno;
         file_version present;
         const bool seen = read_version(f.pin.borrow(), present);
-        const bool is_settled = seen && settled(present);
+        const moment now = moment::now();  // later than the version: the clock was not set between the two checks either
         errno = saved;
-        if (!seen || present != f.version || !f.settled) {  // written to, renamed, linked or unlinked: everything is asked again
+        // Written to, renamed, linked or unlinked; or its change time does not tell: everything is asked again.
+        if (!seen || present != f.version || !f.settled || !now.follows(f.checked)) {
             f.version = seen ? present : file_version{};
-            f.settled = is_settled;
+            f.checked = now;
+            f.settled = seen && now.settles(present);
             f.facts.id_known = f.read = false;
             f.facts.loads.clear();
         }
@@ -173,17 +221,20 @@ private:
         }
         files_.push_back(std::move(file));
         files_.back().used = files_.back().since = ++clock_;
+        files_.back().used_at = seconds_;
         return files_.back();
     }
 
     known_file& remember(found_file&& found, key by, const mapping& m) {
+        const moment now = moment::now();
         return remember({.by = by,
                          .device = by == key::number ? m.device : found.version.device,
                          .inode = by == key::number ? m.inode : found.version.inode,
                          .pin = std::move(found.path_fd),
                          .version = found.version,
                          .way = found.way,
-                         .settled = settled(found.version)});
+                         .checked = now,
+                         .settled = now.settles(found.version)});
     }
 
     /// Reads the file's ELF headers and note, once for each version of it. The kernel's own word on the ID stands.
@@ -220,6 +271,14 @@ private:
         return q.id && regular && q.ids_from != build_id_choice::file && handle_of::get(from).kernel_build_ids;
     }
 
+    /// Looks at the mapping's path. False: it is another mapping by now.
+    bool ask_state(const maps& from, task_files& task, const mapping& m, file_answer& a) {
+        a.state = state_of_path(task, m);
+        // The file at the path is the mapped one only if its number cannot have become another file's: the mapping is still there, or a
+        // descriptor holds the file.
+        return a.state != file_state::linked || a.by_number || ask_again(from, m, false, a);
+    }
+
     bool ask_by_name(const maps& from, const mapping& m, const file_question& q, id_rule rule, file_answer& a) {
         return !may_ask(from, q, rule == id_rule::ask) || ask_again(from, m, true, a);
     }
@@ -227,7 +286,6 @@ private:
     /// Of a file that is held: its number says that the mapping is of it.
     bool ask_held(const maps& from, const mapping& m, const file_question& q, known_file& f, file_answer& a) {
         a.by_number = true;
-        a.state = f.state();
         // What the kernel says is kept only because the file's version was looked at before.
         const bool kernel_only = q.ids_from == build_id_choice::kernel;
         const bool ask_id = (kernel_only || !f.facts.id_known) && may_ask(from, q, f.version.regular);
@@ -249,7 +307,6 @@ private:
 
     bool ask_found(const maps& from, task_files& task, const mapping& m, const file_question& q, id_rule rule, file_answer& a) {
         found_file found = file_search{task, m}.run();
-        a.state = found.state;
         if (found.by == proof::number) {
             // It was not held when `m` was asked for, and may not be the mapped one any more: now that it is, look again.
             known_file& f = remember(std::move(found), key::number, m);
@@ -284,9 +341,7 @@ private:
 
     /// Nothing proves a file to be the mapped one: its build ID may, or the mapping's own memory says what is in it.
     bool ask_candidate(const maps& from, task_files& task, const mapping& m, const file_question& q, id_rule rule, found_file& found, file_answer& a) {
-        if (found.by != proof::none) found = {.state = file_state::unknown};  // of another address space
-        if (found.state == file_state::linked) found.state = file_state::unknown;
-        a.state = found.state;
+        if (found.by != proof::none) found = {};  // of another address space
         const bool file_by_name = rule == id_rule::ask && !found.never_read;
         if (!ask_again(from, m, may_ask(from, {.id = q.id || q.loads, .ids_from = q.ids_from}, file_by_name), a)) return false;
         if (const known_file* known = q.loads && a.id_known ? recall_id(m, a.id) : nullptr; known != nullptr)
@@ -371,6 +426,8 @@ private:
     std::vector<known_file> files_;
     std::size_t capacity_;
     std::uint64_t clock_ = 0;
+    std::int64_t seconds_ = 0;  // at the beginning of this call
+    std::int64_t swept_ = 0;    // when files were last dropped that are not used
     std::uint64_t forgotten_ = 0;
     std::uint64_t reads_ = 0;
     name_buffer name_;  // of the mapping that is asked about again

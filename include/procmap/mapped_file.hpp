@@ -23,16 +23,20 @@
 #include <procmap/detail/file_system.hpp>
 #include <procmap/detail/task.hpp>
 #include <procmap/elf.hpp>
+#include <procmap/kind.hpp>
 
 namespace procmap::inline PROCMAP_ABI {
 
-/// What is known about the file behind a mapping.
+/// Where the path that maps shows for a mapping leads. It is looked up below the process's root when it is asked for, in the same way
+/// for every caller: a caller without rights gets the same state, or `unreadable`. It says nothing of other names of the file.
 enum class file_state : unsigned char {
-    unknown,     ///< it was not looked at, or nothing can be known: what is at its path is not proven to be it, nor to be another
-    linked,      ///< found: the file that is mapped, and it still has a name
-    deleted,     ///< it has no name any more: by its link count, or (where it cannot be opened) by what the kernel says of it
-    replaced,    ///< its path now leads to another file
-    unreadable,  ///< it could not be looked at: permission, its kind, or a path that leads nowhere
+    unknown,     ///< not asked for; or not provable: device and inode do not name a file there (btrfs, overlayfs, NFS, ...), or the process
+                 ///< that the handle was opened through has another address space by now
+    linked,      ///< to the mapped file
+    deleted,     ///< nowhere, and the kernel marks it: the file was unlinked, or never had a path (memfd_create, shmget)
+    replaced,    ///< to another file, whether or not the mapped one still has another name
+    unreadable,  ///< it could not be looked at: permission, FUSE, a path outside of the process's root; or one that the kernel does not mark
+                 ///< and that leads nowhere, since its mount is gone or hidden
 };
 
 namespace detail {
@@ -100,9 +104,63 @@ struct found_file {
     proof by = proof::none;
     bool remembered = false;   // its change time may be relied on
     bool never_read = false;   // it is, or may be, no regular file, or one of FUSE: nobody may be asked to read it
-    file_state state = file_state::unknown;
     file_version version{};
 };
+
+inline constexpr std::string_view deleted_mark = " (deleted)";  // what the kernel adds to the path of an unlinked file
+
+/// The root of a mapping's process, and the path that maps shows for the mapping below it. False where it has none, or that may not be
+/// looked at. The kernel prints a path as this process sees it: below the other's root, if that is not this one's.
+[[nodiscard]] inline bool path_below_root(task_files& task, const mapping& m, borrowed_fd& root, std::string_view& path) noexcept {
+    path = m.name;
+    if (!path.starts_with('/')) return false;
+    std::string_view root_path;
+    root = task.root(root_path);
+    if (root.get() < 0 || !path.starts_with(root_path)) return false;
+    path.remove_prefix(root_path.size());
+    return path.starts_with('/');
+}
+
+/// Looks up the path of a mapping, whose name is known: two to eight system calls, and some fifty once for each task. Whether a file of the
+/// mapping's number is the mapped one is left to the caller, who can tell whether the number was held. errno is left as it was.
+[[nodiscard]] inline file_state state_of_path(task_files& task, const mapping& m) noexcept {
+    const int saved = errno;
+    const auto leads_to = [&m](borrowed_fd root, std::string_view path) {
+        path_buffer text;
+        text.put(path);
+        if (text.view().empty()) return file_state::unreadable;  // it is too long
+        const unique_fd fd = open_path(root, text.c_str(), resolve_no_magiclinks | resolve_in_root);
+        if (!fd) return errno == ENOENT || errno == ENOTDIR ? file_state::deleted : file_state::unreadable;
+        const std::uint32_t type = file_system_of(fd.borrow());
+        const trust level = type == 0 ? trust::untouchable : trust_of(type);
+        file_version v;
+        if (level == trust::untouchable || !read_version(fd.borrow(), v)) return file_state::unreadable;
+        if (level == trust::number) return v.inode == m.inode && v.device == m.device ? file_state::linked : file_state::replaced;
+        return v.regular || v.device_node ? file_state::unknown : file_state::replaced;
+    };
+    const auto look = [&] {
+        borrowed_fd root{-1};
+        std::string_view path;
+        // "/dev/zero (deleted)" of shared anonymous memory is no path.
+        if (!m.name.starts_with('/') || kind_of(m) == mapping_kind::shared_memory || !task.proven()) return file_state::unknown;
+        const bool below = path_below_root(task, m, root, path);
+        if (root.get() < 0) return file_state::unreadable;
+        if (!task.root_is_the_handles(m)) return file_state::unknown;
+        if (!below) return file_state::unreadable;
+        const file_state whole = leads_to(root, path);
+        if (!path.ends_with(deleted_mark)) return whole == file_state::deleted ? file_state::unreadable : whole;
+        if (whole == file_state::linked) return whole;
+        // Unlinked: another file may be there by now, or the same again. Or a file is really called so.
+        const file_state unmarked = leads_to(root, path.substr(0, path.size() - deleted_mark.size()));
+        const bool uncertain = whole == file_state::unknown || whole == file_state::unreadable;
+        return uncertain && unmarked != file_state::linked ? whole : unmarked;
+    };
+    file_state state = look();
+    // Text of older kernels does not tell a newline from "\012": the path may be another one.
+    if (m.name_status == name_state::ambiguous && state != file_state::linked) state = file_state::unknown;
+    errno = saved;
+    return state;
+}
 
 /// Looks for the file behind a mapping, in map_files and at its path. `m` needs its name, unless map_files is permitted.
 class file_search {
@@ -112,7 +170,6 @@ public:
     /// Some ten system calls. errno is left as it was.
     [[nodiscard]] found_file run() noexcept {
         const int saved = errno;
-        found_.state = task_->proven() ? file_state::unreadable : file_state::unknown;
         if (judge(task_->open_map_file(*m_), build_id_source::map_files) != verdict::found) by_path();
         errno = saved;
         return std::move(found_);
@@ -142,42 +199,24 @@ private:
         }
         const proof by = level == trust::number ? proof::number : level == trust::descriptor && from_map_files ? proof::descriptor : proof::none;
         if (found_.path_fd && by == proof::none) return verdict::candidate;
-        const file_state state = by == proof::none ? file_state::unknown : v.links == 0 ? file_state::deleted : file_state::linked;
         const bool never_read = found_.never_read;
-        found_ = {.path_fd = std::move(fd), .way = way, .by = by, .remembered = keeps_times(type), .never_read = never_read, .state = state, .version = v};
+        found_ = {.path_fd = std::move(fd), .way = way, .by = by, .remembered = keeps_times(type), .never_read = never_read, .version = v};
         return by == proof::none ? verdict::candidate : verdict::found;
     }
 
     void by_path() noexcept {
-        constexpr std::string_view deleted = " (deleted)";
-        const bool marked = m_->name.ends_with(deleted);
-        if (marked && !found_.path_fd) found_.state = file_state::deleted;
-        if (!m_->name.starts_with('/')) return;
-        std::string_view root_path;
-        const borrowed_fd root = task_->root(root_path);
-        if (root.get() < 0) return;
-        // The kernel prints a path as this process sees it: below the other's root, if that is not this one's.
-        std::string_view name = m_->name;
-        if (!root_path.empty()) {
-            if (!name.starts_with(root_path) || name.substr(root_path.size(), 1) != "/") return;
-            name.remove_prefix(root_path.size());
-        }
-        const auto try_path = [&](std::string_view path) {
+        borrowed_fd root{-1};
+        std::string_view path;
+        if (!path_below_root(*task_, *m_, root, path)) return;
+        const auto try_path = [&](std::string_view name) {
             path_buffer text;
-            unique_fd fd = open_path(root, text.put(path).c_str(), resolve_no_magiclinks | resolve_in_root);
+            unique_fd fd = open_path(root, text.put(name).c_str(), resolve_no_magiclinks | resolve_in_root);
             // What may not be looked at, or whose server does not answer, may be of FUSE too.
             if (!fd && (errno == EACCES || errno == EIO || errno == ENOTCONN || errno == ETIMEDOUT || errno == ESTALE)) found_.never_read = true;
             return judge(std::move(fd), build_id_source::root_path);
         };
-        verdict is = try_path(name);
-        bool nowhere = is == verdict::nothing;
-        if (marked && is != verdict::found) {  // unlinked once, and linked there again
-            is = try_path(name.substr(0, name.size() - deleted.size()));
-            nowhere = nowhere && is == verdict::nothing;
-        }
-        if (found_.by != proof::none) return;
-        if (is == verdict::another) found_.state = file_state::replaced;
-        if (marked && nowhere) found_.state = file_state::deleted;  // whatever map_files led to
+        if (try_path(path) != verdict::found && path.ends_with(deleted_mark))  // unlinked once, and linked there again
+            (void)try_path(path.substr(0, path.size() - deleted_mark.size()));
     }
 
     task_files* task_;
@@ -268,13 +307,18 @@ bool read_image(const Source& source, build_id_source way, image_facts& facts) {
         if (s.type == elf::segment::load && s.file_size != 0) facts.loads.push_back(s);
     std::byte note[build_id::capacity];
     bool bounded = false;
-    const std::size_t size = image.build_id(note, bounded);
+    std::size_t size = image.build_id(note, bounded);
+    // Where no segment has a note, a section may. Section headers are not loaded: by memory that is not known.
+    if (size == 0 && !bounded && way != build_id_source::memory) size = image.section_build_id(note, bounded);
+    if (size == 0 && way == build_id_source::memory) bounded |= image.has_sections();
     if (source.failed()) {
         facts.loads.clear();
         return false;
     }
-    facts.id = build_id{std::span{note}.first(size), way};
-    facts.id_known = size != 0 || !bounded;
+    // Before a bound, one of at most 20 bytes is the preferred one; a longer one may not be.
+    constexpr std::size_t kernels_most = 20;
+    facts.id_known = !bounded || (size != 0 && size <= kernels_most);
+    if (facts.id_known) facts.id = build_id{std::span{note}.first(size), way};
     return true;
 }
 

@@ -53,7 +53,7 @@ struct mapped_file {
     procmap::build_id build_id;        ///< empty: it has none, or see build_id_known
     device_number device;              ///< of its superblock, as maps shows it
     std::uint64_t inode = 0;           ///< as maps shows it
-    file_state state = file_state::unknown;  ///< looked at only where the file was searched for
+    file_state state = file_state::unknown;  ///< see normalizer_options::file_states
     bool build_id_known = false;             ///< it was asked for and somebody could answer, if only that there is none
 };
 
@@ -71,11 +71,15 @@ struct normalizer_options {
     bool elf_addresses = false;  ///< fill location::elf_address: opens each file
     build_id_choice build_ids_from = build_id_choice::automatic;  ///< who is asked for build IDs
     std::size_t most_files = 128;  ///< that are remembered, one at the least; each costs a descriptor
+    bool file_states = false;      ///< fill mapped_file::state: looks up each file's path in each call, which can block (FUSE, NFS)
 };
 
 /// Turns addresses into locations. It remembers files between calls, of any number of processes. What it remembers is used only while a
 /// descriptor holds the inode and the file's change time and size are unchanged; mappings are never remembered.
 /// (Writing to an ELF file through a shared mapping changes neither at once; build_id_choice::kernel remembers no build ID.)
+///
+/// A descriptor keeps its file system from being unmounted (umount says EBUSY). At a call, files are dropped that no call used for a minute;
+/// release_files() drops all of them at once.
 ///
 /// What an answer rests on: a file is taken for the mapped one only where its device and inode, a descriptor from map_files, or its
 /// build ID prove it (docs/semantics.md). What cannot be proven is not known. Files are looked for below the process's own directory
@@ -84,7 +88,8 @@ struct normalizer_options {
 /// Cost: ioctl: one query for each mapping that an address lies in (0.4 µs), one for each file's name, one statx for each file that is
 /// known already; and for an image in which an ELF address is ambiguous one or two for each segment and one for each other bias. A new file costs some thirty system calls, once. On a
 /// file system where numbers do not name files, each mapping costs a named query, one for its build ID, and for an ELF address one for
-/// each segment; without a build ID, the process's memory is read (some eighty system calls). Text: one walk, to the end where ELF
+/// each segment; without a build ID, the process's memory is read (some eighty system calls). File states cost four to eight system calls
+/// a file and some fifty a call. Text: one walk, to the end where ELF
 /// addresses are asked for, and the text once more, up to the mapping, for each new file. Nothing is allocated once warm. It opens files
 /// where build IDs or ELF addresses are asked for: not async-signal-safe. One thread at a time.
 class normalizer {
@@ -101,12 +106,16 @@ public:
         locations_.assign(addresses.size(), location{});
         count_ = 0;
         by_number_.clear();
+        memory_.release_unused();
         detail::task_files task{detail::handle_of::get(from)};
         task_ = &task;
         const error broke = from.backend() == backend::ioctl ? by_queries(from) : by_walk(from);
         task_ = nullptr;
         return finish(broke);
     }
+
+    /// Drops all cached file data and closes the descriptors that it holds; the next call reads the files again.
+    void release_files() noexcept { memory_.release(); }
 
     /// How many files were read for their build ID or ELF headers so far.
     [[nodiscard]] std::uint64_t file_reads() const noexcept { return memory_.reads(); }
@@ -182,7 +191,7 @@ private:
     }
 
     [[nodiscard]] detail::file_question question() const noexcept {
-        return {.id = options_.build_ids, .loads = options_.elf_addresses, .ids_from = options_.build_ids_from, .seen_at = seen_at_};
+        return {.id = options_.build_ids, .loads = options_.elf_addresses, .state = options_.file_states, .ids_from = options_.build_ids_from, .seen_at = seen_at_};
     }
 
     /// One walk; what it saw is looked at afterwards, when the neighbours of each mapping are known.

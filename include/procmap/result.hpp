@@ -25,7 +25,7 @@ enum class errc : unsigned char {
     interrupted,  ///< a signal interrupted the system call again and again
     contended,    ///< text only: other readers of the same open file description kept breaking in
     invalid,      ///< the caller's argument cannot be right
-    not_maps,     ///< a descriptor that is not a readable maps file of procfs
+    not_maps,     ///< a descriptor that is not a readable maps file of procfs, or the text of smaps_rollup
     failed,       ///< any other failure of the operating system; the errno says which
 };
 
@@ -102,7 +102,7 @@ struct error {
         case errc::interrupted: return "interrupted by signals again and again; try again";
         case errc::contended: return "other readers of the same descriptor keep breaking in; give each thread its own handle";
         case errc::invalid: return "invalid argument; see the function's documentation";
-        case errc::not_maps: return "not a readable /proc/PID/maps; open that file, for reading, and pass its descriptor";
+        case errc::not_maps: return "not a readable /proc/PID/maps; open that file itself for reading (smaps_rollup, for one, lists no mappings)";
         case errc::failed: return "the system call failed";
     }
     return "unknown error";

@@ -8,12 +8,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <iosfwd>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -42,7 +42,153 @@ namespace detail {
 
 inline constexpr std::string_view name_states[] = {"not_asked", "exact", "escaped", "ambiguous", "too_long", "no_memory"};
 
+/// log2 of a page size; 0 where it is not known, or none: not a power of two, or less than 1 KiB.
+[[nodiscard]] constexpr std::uint8_t page_shift(std::uint64_t page_size) noexcept {
+    const bool right = std::has_single_bit(page_size) && page_size >= 1024;
+    return right ? static_cast<std::uint8_t>(std::countr_zero(page_size)) : std::uint8_t{0};
+}
+
+/// Appends a name of maps text as the kernel has it: each `\012` as a newline.
+inline void append_decoded(std::string& to, std::string_view name) {
+    for (std::size_t at; (at = name.find(escaped_newline)) != std::string_view::npos; name.remove_prefix(at + escaped_newline.size()))
+        to.append(name.substr(0, at)) += '\n';
+    to += name;
+}
+
+/// Whether snapshot::parse would leave a mapping's printed line out, as the kernel's own gate VMA.
+[[nodiscard]] constexpr bool prints_like_gate(const mapping& m) noexcept { return !m.file_backed() && m.name == "[vsyscall]"; }
+
 }  // namespace detail
+
+/// Reads recorded text one mapping at a time: maps text, smaps text, or what a snapshot was written to. It takes a mapping's line
+/// together with the keyed lines ("Key: value") that follow it. Of those it reads KernelPageSize, BuildID, NameBytes, NameState and
+/// Mapping (see print()); it skips the other lines of smaps. snapshot::parse() keeps what this reads.
+///
+/// Linear in the text. Allocates only for names that are not in the text as they are (`\012`, NameBytes). No system call.
+class recorded_reader {
+public:
+    explicit recorded_reader(std::string_view text) noexcept : text_(text) {}  ///< borrows `text`, and has read nothing
+    template <detail::temporary_text Text>
+    explicit recorded_reader(Text&&) = delete;  // the names would borrow from a temporary
+    recorded_reader(const recorded_reader&) = delete;             // the mapping borrows from this
+    recorded_reader& operator=(const recorded_reader&) = delete;
+
+    /// Reads the next mapping. Returns false at the end of the text. For each malformed line it calls `wrong` with the error, which
+    /// has the line's number and the byte's offset; `wrong` returns whether to go on. If it returns false, a mapping whose line
+    /// precedes the malformed one is still returned, as read so far; the next call returns false. Keyed lines that follow a malformed
+    /// mapping's line are skipped. errc::malformed; errc::not_maps for the line of smaps_rollup (see parse_line).
+    template <class Wrong>
+    [[nodiscard]] bool next(Wrong&& wrong) {
+        while (!stopped_ && next_ < text_.size()) {
+            const std::string_view line = take_line();
+            if (detail::is_keyed(line)) {
+                if (!after_mapping_) refuse(wrong, errc::malformed);
+                after_mapping_ = true;
+                continue;
+            }
+            after_mapping_ = true;
+            const auto read = parse_line(line);
+            if (!read) {
+                refuse(wrong, read.error().code, read.error().offset);
+                continue;
+            }
+            at_ = line_offset_;
+            line_ = line;
+            current_ = *read;
+            is_mapping_ = current_.start != current_.end && !detail::is_gate(line, current_);
+            if (current_.name_status == name_state::escaped) {
+                name_.clear();
+                detail::append_decoded(name_, current_.name);
+                current_.name = name_;
+                current_.name_status = name_state::ambiguous;
+            }
+            while (!stopped_ && next_ < text_.size() && detail::is_keyed(text_.substr(next_, text_.find('\n', next_) - next_)))
+                if (!annotate(take_line())) refuse(wrong, errc::malformed);
+            return true;
+        }
+        return false;
+    }
+
+    /// The mapping that next() read. Its name is decoded: name_state::ambiguous where `\012` stood in it and no NameBytes says what
+    /// it is. The name and the build ID are valid until the next call of next().
+    [[nodiscard]] const mapping& current() const noexcept { return current_; }
+    [[nodiscard]] std::string_view line() const noexcept { return line_; }  ///< its line in the text, without the newline
+    [[nodiscard]] std::uint64_t offset() const noexcept { return at_; }     ///< of its line in the text, in bytes
+    /// False for a line that lists no mapping: `[vsyscall]` and the like (but see print()), and a range of zero length, which old
+    /// 32-bit kernels and Android list.
+    [[nodiscard]] bool is_mapping() const noexcept { return is_mapping_; }
+
+private:
+    std::string_view take_line() noexcept {
+        const std::string_view line = text_.substr(next_, text_.find('\n', next_) - next_);
+        line_offset_ = next_;
+        next_ += line.size() + 1;
+        ++number_;
+        return line;
+    }
+    template <class Wrong>
+    void refuse(Wrong& wrong, errc code, std::uint64_t byte = 0) {
+        if (!wrong(error{.code = code, .at = step::parse, .line = number_, .offset = line_offset_ + byte})) stopped_ = true;
+    }
+
+    /// Takes what a keyed line says of the mapping. False: its key is known, and its value is not valid; then nothing is taken.
+    bool annotate(std::string_view line) {
+        std::string_view value;
+        if (detail::keyed(line, "KernelPageSize", value)) {
+            detail::line_scanner s{value.data(), value.data() + value.size()};
+            std::uint64_t kib = 0;
+            const bool read = s.decimal(kib) && s.literal(' ') && s.literal('k') && s.literal('B') && s.at == s.end;
+            if (!read || kib > UINT64_MAX / 1024 || detail::page_shift(kib * 1024) == 0) return false;
+            current_.page_size = kib * 1024;
+            return true;
+        }
+        if (detail::keyed(line, "BuildID", value)) {
+            const auto id = build_id::parse(value);
+            if (!id && !value.empty()) return false;
+            id_ = *id;
+            current_.build_id = build_id_view{id_.bytes()};
+            current_.build_id_known = true;
+            return true;
+        }
+        if (detail::keyed(line, "NameBytes", value)) {  // as the kernel has them, where the line above cannot tell
+            const auto digit = [](char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; };
+            if (value.size() % 2 != 0) return false;
+            for (const char c : value)
+                if (digit(c) < 0) return false;
+            name_.clear();
+            for (std::size_t i = 0; i < value.size(); i += 2) name_ += static_cast<char>(digit(value[i]) * 16 + digit(value[i + 1]));
+            current_.name = name_;
+            current_.name_status = name_state::exact;
+            return true;
+        }
+        if (detail::keyed(line, "NameState", value)) {
+            for (std::size_t i = 0; i < std::size(detail::name_states); ++i) {
+                const auto status = static_cast<name_state>(i);
+                if (value == detail::name_states[i] && status != name_state::escaped) return current_.name_status = status, true;
+            }
+            return false;
+        }
+        if (detail::keyed(line, "Mapping", value)) {
+            if (value != "yes") return false;
+            is_mapping_ = current_.start != current_.end;
+            return true;
+        }
+        return true;  // any other line of smaps
+    }
+
+    std::string_view text_;
+    std::string_view line_;
+    std::size_t at_ = 0;           // offset of line_
+    std::size_t line_offset_ = 0;  // of the line that is being read
+    std::size_t next_ = 0;         // and of the one after it
+    std::uint64_t number_ = 0;
+    bool is_mapping_ = false;
+    bool after_mapping_ = false;  // a mapping's line was read, or refused
+    bool stopped_ = false;
+    mapping current_;
+    build_id id_;
+    std::string name_;
+};
 
 /// What a capture fetches for each mapping.
 struct capture_options {
@@ -79,9 +225,10 @@ public:
     /// not known, nor is anything said of memory without a file.
     [[nodiscard]] static result<basic_snapshot> capture(const maps& from, const capture_options& options = {}, const Allocator& allocator = {});
 
-    /// Reads recorded maps text, or smaps, or what a snapshot was written to. Names are decoded; what is no mapping (`[vsyscall]`, and
-    /// `[vectors]` of a 32-bit ARM kernel) is left out. A malformed line is an error, with its number and byte; `*` of the result is
-    /// then what stood before it.
+    /// Reads recorded maps text, or smaps, or what a snapshot was written to (see recorded_reader). Names are decoded; what is no
+    /// mapping (`[vsyscall]`, `[vectors]` of a 32-bit ARM kernel, and a range of zero length) is left out. A malformed line is an error,
+    /// with its number and byte; `*` of the result is then what stood before it. smaps_rollup is errc::not_maps. Cost: n log n in the
+    /// text, whatever it is.
     [[nodiscard]] static result<basic_snapshot> parse(std::string_view text, const Allocator& allocator = {});
 
     /// Copies any range of mappings, in any order.
@@ -175,11 +322,12 @@ public:
                  .name = 0,
                  .id = 0,
                  .permissions = static_cast<std::uint8_t>(m.permissions.bits() & 0x0f),
-                 .page_shift = shift(m.page_size),
+                 .page_shift = detail::page_shift(m.page_size),
                  .name_status = m.name_status,
                  .build_id_known = m.build_id_known};
         if (m.name_status == name_state::escaped) {
-            decode(m.name);
+            decoded_.clear();
+            detail::append_decoded(decoded_, m.name);
             r.name = number_of_name(decoded_);
             r.name_status = name_state::ambiguous;
         } else {
@@ -213,72 +361,19 @@ public:
         made_.name_ends_.shrink_to_fit();
         made_.ids_.shrink_to_fit();
         numbers_.clear();
-        last_name_ = 0;
+        ids_.clear();
+        last_name_ = last_id_ = 0;
         return std::move(made_);
     }
 
 private:
     friend class basic_snapshot;
 
-    /// Takes what a line behind a mapping's says of it. False: it is one of those that are known, and says nonsense; then
-    /// nothing is taken.
-    bool annotate(std::string_view line) {
-        record& last = made_.records_.back();
-        std::string_view value;
-        if (detail::keyed(line, "KernelPageSize", value)) {
-            detail::line_scanner s{value.data(), value.data() + value.size()};
-            std::uint64_t kib = 0;
-            const bool read = s.decimal(kib) && s.literal(' ') && s.literal('k') && s.literal('B') && s.at == s.end;
-            if (!read || kib > UINT64_MAX / 1024 || shift(kib * 1024) == 0) return false;
-            last.page_shift = shift(kib * 1024);
-            return true;
-        }
-        if (detail::keyed(line, "BuildID", value)) {
-            const auto id = build_id::parse(value);
-            if (!id && !value.empty()) return false;
-            last.id = number_of_id(id->bytes());
-            last.build_id_known = true;
-            return true;
-        }
-        if (detail::keyed(line, "NameBytes", value)) {  // as the kernel has them, where the line above cannot tell
-            const auto digit = [](char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; };
-            if (value.size() % 2 != 0) return false;
-            decoded_.clear();
-            for (std::size_t i = 0; i < value.size(); i += 2) {
-                if (digit(value[i]) < 0 || digit(value[i + 1]) < 0) return false;
-                decoded_ += static_cast<char>(digit(value[i]) * 16 + digit(value[i + 1]));
-            }
-            last.name = number_of_name(decoded_);
-            last.name_status = name_state::exact;
-            return true;
-        }
-        if (detail::keyed(line, "NameState", value)) {
-            for (std::size_t i = 0; i < std::size(detail::name_states); ++i) {
-                const auto status = static_cast<name_state>(i);
-                if (value == detail::name_states[i] && status != name_state::escaped) return last.name_status = status, true;
-            }
-            return false;
-        }
-        return true;  // any other line of smaps
-    }
-
-    /// log2 of a page size; 0 where it is not known, or none: not a power of two, or less than 1 KiB.
-    static std::uint8_t shift(std::uint64_t page_size) noexcept {
-        const bool right = std::has_single_bit(page_size) && page_size >= 1024;
-        return right ? static_cast<std::uint8_t>(std::countr_zero(page_size)) : std::uint8_t{0};
-    }
-    void decode(std::string_view name) {
-        decoded_.clear();
-        while (!name.empty()) {
-            const bool newline = name.starts_with(escaped_newline);
-            decoded_ += newline ? '\n' : name.front();
-            name.remove_prefix(newline ? escaped_newline.size() : 1);
-        }
-    }
     std::uint32_t number_of_name(std::string_view name) {
         if (name.empty()) return 0;
         if (last_name_ != 0 && made_.name(last_name_) == name) return last_name_;  // a file's mappings follow one another
-        const auto place = numbers_.try_emplace(std::string{name}, 0u).first;
+        auto place = numbers_.find(name);
+        if (place == numbers_.end()) place = numbers_.emplace(std::string{name}, 0u).first;
         if (place->second == 0) {  // new, or memory ran out here when it was
             made_.names_.resize(made_.name_ends_.empty() ? 0 : made_.name_ends_.back());
             made_.names_.insert(made_.names_.end(), name.begin(), name.end());
@@ -290,10 +385,13 @@ private:
     std::uint32_t number_of_id(std::span<const std::byte> bytes) {
         const build_id value{bytes};
         if (value.empty()) return 0;
-        for (std::size_t i = made_.ids_.size(); i != 0; --i)  // the newest first: a file's mappings follow one another
-            if (made_.ids_[i - 1] == value) return static_cast<std::uint32_t>(i);
-        made_.ids_.push_back(value);
-        return static_cast<std::uint32_t>(made_.ids_.size());
+        if (last_id_ != 0 && made_.ids_[last_id_ - 1] == value) return last_id_;  // a file's mappings follow one another
+        const auto place = ids_.try_emplace(value, 0u).first;
+        if (place->second == 0) {  // new, or memory ran out here when it was
+            made_.ids_.push_back(value);
+            place->second = static_cast<std::uint32_t>(made_.ids_.size());
+        }
+        return last_id_ = place->second;
     }
 
     /// Gives the mappings the build ID of their file, where it is still the one that is mapped. What broke it off, if anything did.
@@ -329,9 +427,17 @@ private:
     }
 
     basic_snapshot made_;
-    std::unordered_map<std::string, std::uint32_t> numbers_;  // of names
+    // Ordered: no text can make a search in them slow, as it could fill one bucket of a hash table.
+    struct bytes_below {
+        bool operator()(const build_id& a, const build_id& b) const noexcept {
+            return std::ranges::lexicographical_compare(a.bytes(), b.bytes());
+        }
+    };
+    std::map<std::string, std::uint32_t, std::less<>> numbers_;  // of names
+    std::map<build_id, std::uint32_t, bytes_below> ids_;         // of build IDs
     std::string decoded_;
     std::uint32_t last_name_ = 0;
+    std::uint32_t last_id_ = 0;
 };
 
 /// Reads a snapshot's mappings in ascending order; what it gives is a value.
@@ -417,33 +523,18 @@ auto basic_snapshot<Allocator>::capture(const maps& from, const capture_options&
 template <class Allocator>
 auto basic_snapshot<Allocator>::parse(std::string_view text, const Allocator& allocator) -> result<basic_snapshot> {
     builder b{allocator};
-    bool any = false;   // a mapping's line was read
-    bool kept = false;  // and kept
-    std::uint64_t number = 0;
-    for (std::size_t at = 0; at < text.size();) {
-        const std::string_view line = text.substr(at, text.find('\n', at) - at);
-        ++number;
-        error wrong{.code = errc::malformed, .at = step::parse, .line = number, .offset = at};
-        if (!detail::is_keyed(line)) {
-            const auto m = parse_line(line);
-            if (!m) {
-                wrong.offset += m.error().offset;
-                return {b.build(), wrong};
-            }
-            any = true;
-            kept = !detail::is_gate(line, *m);
-            if (kept) (void)b.add(*m);
-        } else if (!any || (kept && !b.annotate(line))) {
-            return {b.build(), wrong};
-        }
-        at += line.size() + 1;
-    }
-    return b.build();
+    error broke;
+    recorded_reader reader{text};
+    const auto stop = [&broke](const error& wrong) { return broke = wrong, false; };
+    while (reader.next(stop))
+        if (reader.is_mapping()) (void)b.add(reader.current());
+    return broke.code == errc::none ? result<basic_snapshot>{b.build()} : result<basic_snapshot>{b.build(), broke};
 }
 
 /// Writes a snapshot as maps text, each line with its newline; what a maps line cannot hold follows it in the manner of smaps:
-/// KernelPageSize, and ours: BuildID (empty: known to have none), NameBytes (hexadecimal, where `\012` in the text would be
-/// ambiguous), NameState (where it is another than the text shows). parse() reads it back without loss.
+/// KernelPageSize, and ours: BuildID (empty: known to have none), NameBytes (hexadecimal, where the line cannot give the
+/// name: `\012`, a blank at the beginning, `[rollup]`), NameState (where it is another than the text shows), Mapping ("yes": the mapping is one
+/// of the address space, although its name is `[vsyscall]`). parse() reads it back without loss.
 template <class Sink, class Allocator>
 void print(Sink&& sink, const basic_snapshot<Allocator>& s) {
     const auto number = [&sink](std::uint64_t value, unsigned base, std::size_t width = 1) {
@@ -451,9 +542,15 @@ void print(Sink&& sink, const basic_snapshot<Allocator>& s) {
         digits.put(value, base, width);
         sink(digits.view());
     };
-    for (const mapping& m : s) {
+    for (mapping m : s) {
+        const std::string_view name = m.name;
+        // A line is not read with the blanks before its name, and one of this name is refused. It goes without the name.
+        const bool unnamed = name.starts_with(' ') || detail::is_rollup(m);
+        if (unnamed) m.name = {};
         print(sink, m);
+        m.name = name;
         sink("\n");
+        if (detail::prints_like_gate(m)) sink("Mapping:           yes\n");
         if (m.page_size != 0) sink("KernelPageSize:    "), number(m.page_size / 1024, 10), sink(" kB\n");
         if (m.build_id_known || !m.build_id.empty()) {
             sink("BuildID:           ");
@@ -463,7 +560,7 @@ void print(Sink&& sink, const basic_snapshot<Allocator>& s) {
         const bool literal = m.name.find(escaped_newline) != std::string_view::npos;
         const bool newline = m.name.find('\n') != std::string_view::npos;
         name_state read = literal || newline ? name_state::ambiguous : name_state::exact;  // what the line alone says
-        if (literal || (newline && m.name_status != name_state::ambiguous)) {
+        if (literal || (newline && m.name_status != name_state::ambiguous) || unnamed) {
             sink("NameBytes:         ");
             for (const char c : m.name) number(static_cast<unsigned char>(c), 16, 2);
             sink("\n");

@@ -135,15 +135,23 @@ constexpr bool is_gate(std::string_view line, const mapping& m) noexcept {
            (m.name == "[vsyscall]" || (m.name == "[vectors]" && m.name.data() == line.data() + name_column_32));
 }
 
+/// Whether a line that scan_line read is that of smaps_rollup, whose range is no mapping's (show_smaps_rollup()).
+constexpr bool is_rollup(const mapping& m) noexcept { return m.name == "[rollup]" && !m.file_backed(); }
+
 }  // namespace detail
 
 /// Reads one line of a maps file, without its newline. The name borrows from `line` and is the text's own bytes:
 /// name_state::escaped says that `\012` stands in it. Anything that no kernel writes is errc::malformed, with the byte in
-/// `offset`. No system call, no allocation, signal-safe.
+/// `offset`. The line of smaps_rollup, which lists no mappings, is errc::not_maps. A range of zero length is read as it stands: old
+/// 32-bit kernels and Android list such guards. No system call, no allocation, signal-safe.
 [[nodiscard]] constexpr result<mapping> parse_line(std::string_view line) noexcept {
     result<mapping> read{mapping{}};
     const std::size_t wrong = detail::scan_line(line, *read);
-    if (wrong == detail::whole_line) return read;
+    if (wrong == detail::whole_line) {
+        if (!detail::is_rollup(*read)) return read;
+        const auto name = static_cast<std::uint64_t>(read->name.data() - line.data());
+        return error{.code = errc::not_maps, .at = step::parse, .line = 1, .offset = name};
+    }
     return error{.code = errc::malformed, .at = step::parse, .line = 1, .offset = wrong};
 }
 template <detail::temporary_text Text>
@@ -205,7 +213,7 @@ private:
     std::string_view text_;
 };
 
-/// Reads recorded maps text, line by line; `[vsyscall]` is in it as in the text. A line that is malformed comes as an error
+/// Reads recorded maps text, line by line; `[vsyscall]` is in it as in the text. A line that parse_line refuses comes as an error
 /// with its number and the byte's offset in the text, and the lines after it still come. Borrows from `text`.
 [[nodiscard]] constexpr parsed_lines parse(std::string_view text) noexcept { return parsed_lines{text}; }
 template <detail::temporary_text Text>

@@ -206,6 +206,7 @@ public:
                     name.put("task/").put(static_cast<std::uint64_t>(tid));
                     const unique_fd thread{::openat(directory_.get(), name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
                     open_root(thread.borrow());
+                    if (root_) root_thread_ = tid;
                     return static_cast<bool>(root_);
                 });
         }
@@ -213,12 +214,19 @@ public:
         return root_.borrow();
     }
 
+    /// Whether the root, once it is open, is that of a task in the handle's address space: see address_space(). Once a call.
+    [[nodiscard]] bool root_is_the_handles(const mapping& m) noexcept {
+        if (!root_ || root_proven_) return root_proven_;
+        path_buffer maps;
+        if (root_thread_ != 0) maps.put("task/").put(static_cast<std::uint64_t>(root_thread_)).put("/");
+        root_proven_ = shows(maps.put("maps").c_str(), m);
+        return root_proven_;
+    }
+
     /// Whether the task still shows a mapping as the handle does, in an address space that is the handle's: the lowest mappings agree,
     /// which the randomization of addresses makes different in another program. What was opened before the call is then of it.
     [[nodiscard]] bool address_space(const mapping& m) noexcept {
-        if (!find()) return false;
-        handle now{.fd = unique_fd{::openat(directory_.get(), "maps", O_RDONLY | O_CLOEXEC)}, .backend = handle_->backend};
-        return now.fd && agree(*handle_, now, m);
+        return find() && shows("maps", m);
     }
 
     /// Reads from the memory of the address space in which `m` is; nothing is read where that is not the handle's. `mem` needs ptrace
@@ -243,6 +251,12 @@ private:
         if (root_path_size_ == 1) root_path_size_ = 0;  // "/"
     }
 
+    /// Whether a maps file below the directory shows a mapping as the handle does, and the lowest ones.
+    bool shows(const char* maps, const mapping& m) const noexcept {
+        handle now{.fd = unique_fd{::openat(directory_.get(), maps, O_RDONLY | O_CLOEXEC)}, .backend = handle_->backend};
+        return now.fd && agree(*handle_, now, m);
+    }
+
     /// Whether two handles show one mapping, and agree on the lowest ones.
     static bool agree(const handle& a, const handle& b, const mapping& m) noexcept {
         constexpr int enough = 16;  // the program, its heap, and libraries or threads: each at a random place
@@ -263,6 +277,8 @@ private:
 
     const handle* handle_;
     bool sought_ = false;
+    bool root_proven_ = false;
+    std::int32_t root_thread_ = 0;  // through which the root was opened; 0: the task itself
     int walks_ = 16;
     unique_fd directory_;
     unique_fd root_;
