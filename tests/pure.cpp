@@ -618,7 +618,7 @@ TEST_SUITE("an error") {
         CHECK_TWICE([] {
             return prints({.code = errc::denied, .at = step::open, .errno_value = EACCES, .pid = 1},
                           "open maps of process 1: permission denied; needs ptrace read access to the process: its user, or "
-                          "CAP_SYS_PTRACE (or CAP_PERFMON, Linux 5.8+), and a procfs that does not hide it (hidepid) [EACCES]");
+                          "CAP_SYS_PTRACE (or CAP_PERFMON, Linux 6.15+), and a procfs that does not hide it (hidepid) [EACCES]");
         });
         CHECK_TWICE([] {
             return prints({.code = errc::invalid, .at = step::adopt, .errno_value = EBADF},

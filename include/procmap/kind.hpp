@@ -16,16 +16,16 @@ enum class mapping_kind : unsigned char {
     heap,             ///< "[heap]", the brk area
     stack,            ///< "[stack]", and "[stack:TID]" (Linux 3.4 to 4.4)
     vdso,             ///< "[vdso]"
-    vvar,             ///< "[vvar]", and "[vvar_vclock]" (6.13)
+    vvar,             ///< "[vvar]", "[vvar_vclock]" (6.13), and "[vdso_data]" (older RISC-V, C-SKY)
     anonymous,        ///< no name and no file
     named_anonymous,  ///< "[anon:NAME]", by prctl(PR_SET_VMA_ANON_NAME) (5.17)
-    shared_memory,    ///< "/dev/zero (deleted)" of MAP_SHARED|MAP_ANONYMOUS, and "[anon_shmem:NAME]" (6.2)
+    shared_memory,    ///< "/dev/zero (deleted)" of MAP_SHARED|MAP_ANONYMOUS, "[anon_shmem:NAME]" (6.2), "/dev/ashmem/NAME (deleted)" (Android)
     memfd,            ///< "/memfd:NAME (deleted)"
     sysv,             ///< "/SYSVkkkkkkkk (deleted)", by shmget
     hugetlb,          ///< "/anon_hugepage (deleted)", or a page size of hugetlbfs
     device,           ///< "/dev/NAME", but for /dev/shm and /dev/hugepages, which hold files
     anon_inode,       ///< "anon_inode:[NAME]", and "/[aio] (deleted)"
-    other,            ///< what no rule here knows: "[vsyscall]", "[uprobes]", "socket:[N]", ...
+    other,            ///< the kernel's own memory ("[uprobes]", "[vectors]", ...), and what no rule here knows: docs/semantics.md
 };
 
 /// The kind of a mapping. It needs the name; without one, a mapping with a file is `file` and one without is `anonymous`.
@@ -37,7 +37,7 @@ enum class mapping_kind : unsigned char {
         if (name == "[heap]") return mapping_kind::heap;
         if (name == "[stack]" || name.starts_with("[stack:")) return mapping_kind::stack;
         if (name == "[vdso]") return mapping_kind::vdso;
-        if (name.starts_with("[vvar")) return mapping_kind::vvar;
+        if (name.starts_with("[vvar") || name == "[vdso_data]") return mapping_kind::vvar;
         if (name.starts_with("[anon:")) return mapping_kind::named_anonymous;
         return mapping_kind::other;
     }
@@ -50,7 +50,10 @@ enum class mapping_kind : unsigned char {
         if (name.starts_with("/SYSV") && name.size() == 13 + deleted.size()) return mapping_kind::sysv;
         if (name == "/anon_hugepage (deleted)") return mapping_kind::hugetlb;
         if (name == "/[aio] (deleted)") return mapping_kind::anon_inode;
+        if (name.starts_with("/dev/ashmem/")) return mapping_kind::shared_memory;
+        if (name == "/secretmem (deleted)" || name == "/drm mm object (deleted)") return mapping_kind::other;
     }
+    if (m.device.major == 0 && name.starts_with("/dmabuf:")) return mapping_kind::other;
     constexpr std::uint64_t largest_base_page = 65536;  // of any architecture with hugetlbfs
     if (m.page_size > largest_base_page) return mapping_kind::hugetlb;
     if (name.starts_with("/dev/") && !name.starts_with("/dev/shm/") && !name.starts_with("/dev/hugepages/"))

@@ -94,7 +94,7 @@ struct error {
         case errc::task_gone: return "the task it was opened through was reaped; open it again through a living thread";
         case errc::denied:
             return "permission denied; needs ptrace read access to the process: its user, or CAP_SYS_PTRACE (or CAP_PERFMON, "
-                   "Linux 5.8+), and a procfs that does not hide it (hidepid)";
+                   "Linux 6.15+), and a procfs that does not hide it (hidepid)";
         case errc::unsupported:
             return "not possible here; PROCMAP_QUERY needs Linux 6.11, a sandbox that lets it through and a mounted procfs "
                    "(the text back-end needs only the procfs)";
