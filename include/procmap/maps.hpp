@@ -35,7 +35,8 @@ struct open_options {
 
 /// A handle on one address space. It is bound to that, not to the pid: once the address space has no user left (exit, exec) it
 /// answers errc::gone, and never for somebody else, whatever became of the pid. Permission is checked when it is opened
-/// (ptrace access mode READ_FSCREDS, proc_pid_maps(5)); a handle keeps working after privileges are dropped.
+/// (ptrace access mode READ_FSCREDS, proc_pid_maps(5); since Linux 6.15 CAP_PERFMON in the initial user namespace is enough); a handle
+/// keeps working after privileges are dropped.
 ///
 /// ioctl: all const members may be called from several threads at once, and the handle may be shared by fork or SCM_RIGHTS.
 /// Text: one open description has one position in the text. Several threads are noticed and survived, at a cost; a handle that
@@ -48,9 +49,9 @@ class maps {
 public:
     maps() noexcept = default;  ///< no handle
 
-    /// Opens the maps of this process: an open, one query to see that it answers, uname and getpid; text: a read in
-    /// place of uname.
-    /// Async-signal-safe, and so are the others.
+    /// Opens the maps of this process. Three system calls: an open, one query to see that it answers, and uname; text: fstat and a read
+    /// in place of uname. The first handle of a process takes three more, and a page of memory that stays (detail::page_of_process).
+    /// Up to 14 kB of stack. Async-signal-safe, and so are the others.
     [[nodiscard]] static result<maps> open_self(const open_options& how = {}) noexcept {
         return open_target({.proc = how.proc}, how);
     }
@@ -67,11 +68,11 @@ public:
     }
     /// Opens the maps of the process that a pidfd names, and of no other: the pid could be another's by the time it is used, so the
     /// pidfd is polled afterwards; it is readable once its process has exited (pidfd_open(2)). Errors as for open(pid);
-    /// errc::denied where it cannot be polled (a sandbox). Four more system calls.
+    /// errc::denied where it cannot be polled (a sandbox). Five more system calls; up to 16.5 kB of stack.
     [[nodiscard]] static result<maps> open(borrowed_fd pidfd, const open_options& how = {}) noexcept;
     /// Takes ownership of a descriptor that was opened elsewhere, after making sure that it is a readable maps file of procfs:
     /// errc::not_maps where it is not (smaps, pagemap, a regular file, a directory, O_PATH, …), errc::gone where its address space is
-    /// gone, errc::invalid where it is not open. `how.proc` is not used. Seven system calls, by text six.
+    /// gone, errc::invalid where it is not open. `how.proc` is not used. Six system calls, by text nine; up to 9.5 kB of stack.
     ///
     /// On failure the descriptor is closed. Whoever sent it cannot make this wait: a file that is not of procfs is recognized without
     /// asking its file system (by ioctl FIGETBSZ; a sandbox that refuses it lets the server of a FUSE file be asked), and is closed
@@ -82,10 +83,10 @@ public:
     /// The mapping that holds `address`; errc::not_mapped where none does, or where that one has not all of `options.only`.
     ///
     /// ioctl: one system call (a second one when the name is too long: it then comes without), about 0.4 µs, and 0.15 to 0.3
-    /// more with the name; 400 bytes of stack. Text: reads on average half the file; 4.5 kB of stack.
+    /// more with the name; up to 0.9 kB of stack. Text: reads on average half the file, with two rt_sigprocmask a pread; 6.5 kB of stack.
     ///
     /// With a build ID: two system calls. The kernel reads whatever is mapped, and a read takes data out of a socket or blocks; so the
-    /// name is asked for first, into the caller's buffer if it has 4096 bytes, else into 4 kB of stack, and the kernel is asked only
+    /// name is asked for first, into the caller's buffer if it has 4096 bytes, else onto the stack (6 kB in all), and the kernel is asked only
     /// about regular files: a path, but not below /dev (except shm and hugepages), /proc or /sys, nor the kernel's own /SYSV...,
     /// /[aio], /dmabuf:, /secretmem, /anon_hugepage and /drm mm object. Memory without a file, sockets and anonymous inodes are known to
     /// have none; the rest is not known, nor is a file in which the kernel finds none (it returns 20 bytes at most). What remains
