@@ -990,7 +990,7 @@ int normalize(const arguments& a) {
         return answer_by([&](std::span<const std::uint64_t> addresses) { return recorded.normalize(addresses); });
     }
     const procmap::maps process = open_target(a, "normalize", asked.target);
-    procmap::normalizer normalizer({.build_ids = true, .elf_addresses = true});
+    procmap::normalizer normalizer({.build_ids = true, .elf_addresses = true, .file_states = true});
     return answer_by([&](std::span<const std::uint64_t> addresses) { return normalizer.normalize(process, addresses); });
 }
 

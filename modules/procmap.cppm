@@ -103,6 +103,7 @@ using procmap::elf::loadable;
 using procmap::elf::most_biases;
 using procmap::elf::most_loads;
 using procmap::elf::most_notes;
+using procmap::elf::most_sections;
 using procmap::elf::most_segments;
 using procmap::elf::neighbour;
 using procmap::elf::placement;

@@ -71,11 +71,12 @@ namespace {
 /// The functions through which the library makes system calls that can fail; those of syscall(2) each by its number.
 enum call : unsigned char {
     ioctl_, openat_, openat2_, pread_, close_, fcntl_, fstatfs_, faccessat_, kill_, tgkill_, poll_, getdents_,
-    readlinkat_, statx_, fstat_, fstatat_, uname_, clock_gettime_, sendmsg_, recvmsg_, calls
+    readlinkat_, statx_, fstat_, fstatat_, uname_, clock_gettime_, sendmsg_, recvmsg_, sigprocmask_, mmap_, madvise_, clone_,
+    calls
 };
 constexpr const char* call_names[] = {"ioctl", "openat", "openat2", "pread", "close", "fcntl", "fstatfs", "faccessat", "kill",
                                       "tgkill", "poll", "getdents64", "readlinkat", "statx", "fstat", "fstatat", "uname",
-                                      "clock_gettime", "sendmsg", "recvmsg"};
+                                      "clock_gettime", "sendmsg", "recvmsg", "sigprocmask", "mmap", "madvise", "clone"};
 static_assert(std::size(call_names) == calls);
 
 constexpr int short_answer = -1;  // what is not an errno: one byte; the end of the file; control data that was cut off
@@ -111,9 +112,12 @@ std::span<const int> ways(call which) {
                                     EMSGSIZE, ENOBUFS, ENOMEM, ENOTCONN, ENOTSOCK, EOPNOTSUPP, EPIPE, ETOOMANYREFS, EPERM};
     static constexpr int receives[] = {EAGAIN, EBADF, ECONNREFUSED, ECONNRESET, EFAULT, EINTR, EINVAL, ENOMEM, ENOTCONN, ENOTSOCK,
                                        end_of_file, cut_off};
+    static constexpr int masks[] = {EINVAL, EFAULT, EPERM, ENOSYS};
+    static constexpr int mappings[] = {ENOMEM, EPERM, EINVAL, ENOSYS};
+    static constexpr int clones[] = {EAGAIN, ENOMEM, EPERM, ENOSYS};
     static constexpr std::span<const int> all[calls] = {ioctls, opens,  opens2, preads,      closes, fcntls, statfs,
                                                         accesses, kills, kills, polls, directories, links, stats,
-                                                        stats, stats, unames, clocks, sends, receives};
+                                                        stats, stats, unames, clocks, sends, receives, masks, mappings, mappings, clones};
     return all[which];
 }
 
@@ -203,7 +207,7 @@ int fcntl(int fd, int command, ...) {
     va_start(more, command);
     void* const argument = va_arg(more, void*);
     va_end(more);
-    if (fault(fcntl_) != 0) return -1;
+    if (command != F_GETFD && fault(fcntl_) != 0) return -1;  // which is asked until a child has closed it
     NEXT(fcntl);
     return next(fd, command, argument);
 }
@@ -247,8 +251,23 @@ int fstatat(int at, const char* path, struct stat* to, int flags) noexcept {
     if (faults.other_device && done == 0) to->st_dev ^= 0x40;
     return done;
 }
+int sigprocmask(int how, const sigset_t* set, sigset_t* before) noexcept {
+    if (fault(sigprocmask_) != 0) return -1;
+    NEXT(sigprocmask);
+    return next(how, set, before);
+}
+void* mmap(void* at, size_t size, int protection, int flags, int fd, off_t offset) noexcept {
+    if (fault(mmap_) != 0) return MAP_FAILED;
+    NEXT(mmap);
+    return next(at, size, protection, flags, fd, offset);
+}
+int madvise(void* at, size_t size, int advice) noexcept {
+    if (fault(madvise_) != 0) return -1;
+    NEXT(madvise);
+    return next(at, size, advice);
+}
 int poll(pollfd* fds, nfds_t count, int timeout) {
-    if (fault(poll_) != 0) return -1;
+    if (fds != nullptr && fault(poll_) != 0) return -1;  // without any, it is a pause
     NEXT(poll);
     return next(fds, count, timeout);
 }
@@ -292,8 +311,10 @@ long syscall(long number, ...) noexcept {
                        : number == SYS_kill                ? kill_
                        : number == SYS_tgkill              ? tgkill_
                        : number == SYS_getdents64          ? getdents_
+                       : number == SYS_clone               ? clone_
                                                            : calls;
-    if (which == calls && faults.armed) std::abort();  // one that is not known here
+    const bool of_closing = number == SYS_close || number == SYS_exit_group || number == SYS_wait4;  // in the children of close_elsewhere
+    if (which == calls && !of_closing && faults.armed) std::abort();  // one that is not known here
     if (which != calls && fault(which) != 0) return -1;
     NEXT(syscall);
     return next(number, a[0], a[1], a[2], a[3], a[4], a[5]);
@@ -432,10 +453,10 @@ bool may_say(errc code, call which, int way) {
                 case ENOSYS:
                 case E2BIG: return one_of({errc::unsupported});
                 case EINTR: return one_of({errc::interrupted});
-                case EBADF:
+                case EBADF: return one_of({errc::invalid});
                 case EFAULT:
-                case EINVAL: return one_of({errc::invalid});
-                default: return one_of({errc::failed});
+                case EINVAL: return one_of({errc::invalid, errc::unsupported});  // by the first query there is no ioctl
+                default: return one_of({errc::failed, errc::unsupported});
             }
         case openat_:
             switch (way) {
@@ -631,6 +652,34 @@ TEST_CASE("opening, whatever fails") {
         return (which == openat_ && way == ENOENT) || (which == pread_ && way == end_of_file);  // no such descriptor; no pidfd
     });
 #endif
+}
+
+TEST_CASE("refusing what is no maps file, whatever fails: it is closed") {
+    const auto memory = [] { return unique_fd{static_cast<int>(::syscall(SYS_memfd_create, "maps", MFD_CLOEXEC))}; };
+    for (const backend use : {backend::automatic, backend::text})
+        provoke("refuse", memory, [&](unique_fd& fd) { return of(maps::adopt(std::move(fd), {.use = use})); }, false);
+}
+
+TEST_CASE("telling this process from others, whatever fails: where it cannot be told, the handle works all the same") {
+    const auto forget = [] {
+        if (procmap::detail::this_process_page != nullptr) ::munmap(procmap::detail::this_process_page, procmap::detail::process_page_size);
+        procmap::detail::this_process_page = nullptr;
+        return 0;
+    };
+    provoke("open", forget, [](int) { return of(maps::open_self({.use = backend::text})); });
+    const std::uint64_t address = address_of(reinterpret_cast<const void*>(&::getpid));
+    const maps self = need(maps::open_self({.use = backend::text}));
+    provoke("find", forget, [&](int) { return of(self.find(address)); });
+    for (const long failing : {0, 1}) {  // mmap, madvise
+        forget();
+        arm(failing, ENOMEM, true);
+        const auto number = procmap::detail::this_process();
+        CHECK_FALSE(procmap::detail::is_this_process(number));
+        faults.armed = false;
+        CHECK(number == static_cast<std::uintptr_t>(::getpid()));
+        CHECK_FALSE(procmap::detail::is_this_process(number));
+    }
+    CHECK(procmap::detail::is_this_process(procmap::detail::this_process()));
 }
 
 TEST_CASE("opening what has no address space, whatever fails") {

@@ -362,8 +362,13 @@ TEST_CASE("a warm normalizer that holds the files asks once for each mapping, an
         addresses.push_back(m.end - 1);
     }
     if (mappings == 0) return;  // linked statically
+    procmap::normalizer states{{.file_states = true}};
+    const auto of_paths = states.normalize(*maps, addresses);
+    REQUIRE(of_paths);
+    for (const auto& f : of_paths->files)
+        if (f.state != procmap::file_state::linked) return;  // overlayfs and the like: nothing is held there
     for (const bool elf_addresses : {false, true}) {
-        procmap::normalizer n{{.build_ids = true, .elf_addresses = elf_addresses, .file_states = true}};
+        procmap::normalizer n{{.build_ids = true, .elf_addresses = elf_addresses}};
         int names = 0, ids = 0;
         for (int call = 0; call < 3; ++call) {
             kernel.ioctls = names = ids = 0;
@@ -375,9 +380,7 @@ TEST_CASE("a warm normalizer that holds the files asks once for each mapping, an
             const auto got = n.normalize(*maps, addresses);
             REQUIRE(got);
             if (procmap::detail::file_system_of(maps->fd()) == 0) return;
-            bool numbers = true;  // overlayfs and the like: nothing is held there
-            for (const auto& f : got->files) numbers = numbers && f.state == procmap::file_state::linked;
-            if (!numbers || got->files.size() != static_cast<std::size_t>(files)) return;
+            if (got->files.size() != static_cast<std::size_t>(files)) return;
         }
         CHECK(names == files);
         CHECK(ids == 0);

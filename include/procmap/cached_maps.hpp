@@ -86,7 +86,7 @@ private:
     };
 
     result<mapping> look_up(std::uint64_t address) {
-        auto m = from_->find(address, {.name = name_});
+        auto m = detail::handle_of::find(*from_, address, {.name = name_});
         if (!m) {
             ++counts_.misses;
             return m;
@@ -98,7 +98,7 @@ private:
             if (ask(task, *m, file)) break;
             constexpr int most_tries = 3;  // each time something else was mapped there meanwhile
             if (tries == most_tries) break;
-            m = from_->find(address, {.name = name_});
+            m = detail::handle_of::find(*from_, address, {.name = name_});
             if (!m) {
                 ++counts_.misses;
                 return m;

@@ -122,6 +122,7 @@ public:
 
     /// Finds out about the file of `m`, whose name is known. False: something else is mapped there by now, and nothing is known.
     [[nodiscard]] bool ask(const maps& from, task_files& task, const mapping& m, const file_question& q, file_answer& a) {
+        const uncancelled whole;
         const int saved = errno;
         a.clear();
         const id_rule rule = id_rule_of(m);
@@ -138,6 +139,7 @@ public:
 
     /// The same of an image that is only in memory: the vDSO.
     void ask_memory(task_files& task, const mapping& m, const file_question& q, file_answer& a) {
+        const uncancelled whole;
         const int saved = errno;
         a.clear();
         image_facts facts;
@@ -318,14 +320,12 @@ private:
         }
         if (found.by == proof::descriptor && task.address_space(m)) {
             if (!ask_again(from, m, may_ask(from, q, true), a)) return false;
-            const bool kept = found.remembered;
-            known_file* known = kept ? recall_descriptor(found.version) : nullptr;
             known_file unkept;
-            if (known == nullptr && kept) known = &remember(std::move(found), key::descriptor, m);
-            if (known == nullptr) {
+            known_file* known = found.remembered ? recall_descriptor(found.version) : &unkept;
+            if (known == &unkept)
                 unkept = {.pin = std::move(found.path_fd), .version = found.version, .way = found.way};
-                known = &unkept;
-            }
+            else if (known == nullptr)
+                known = &remember(std::move(found), key::descriptor, m);
             if (a.id_known && q.ids_from != build_id_choice::kernel) known->facts.id = a.id, known->facts.id_known = true;
             complete(q, *known, a);
             return true;
@@ -388,7 +388,7 @@ private:
         header = m;
         bool gap = false;
         for (int steps = 0; header.offset != 0 && steps < most_steps && !gap; ++steps) {
-            const auto below = header.start == 0 ? result<mapping>{mapping{}} : from.find(header.start - 1, {.name = name});
+            const auto below = header.start == 0 ? result<mapping>{mapping{}} : handle_of::find(from, header.start - 1, {.name = name});
             gap = !below || !same_file(*below);
             if (!gap) header = *below;
         }

@@ -175,11 +175,13 @@ private:
             seen_at_ = memory_.time();
             while (guess < hints_.size() && hints_[guess].end <= address) ++guess;
             const bool expected = guess < hints_.size() && hints_[guess].start <= address;
-            auto m = expected && find_by_number(hints_[guess]) == nullptr ? from.find_from(address, {.name = name_}) : from.find_from(address);
+            using detail::handle_of;
+            auto m = expected && find_by_number(hints_[guess]) == nullptr ? handle_of::find_from(from, address, {.name = name_})
+                                                                          : handle_of::find_from(from, address, {});
             // The name tells the kernel's own mappings from other memory without a file; none of those can be written to.
             if (m && m->start <= address && m->name_status == name_state::not_asked &&
                 (m->file_backed() ? find_by_number(*m) == nullptr : !m->permissions.has(perm::write)))
-                m = from.find_from(address, {.name = name_});
+                m = handle_of::find_from(from, address, {.name = name_});
             if (!m && m.error() != errc::not_mapped) return mark_rest(i, m.error());
             for (; i < order_.size() && (!m || order_[i].address < m->start); ++i) locations_[order_[i].index].reason = reason::not_mapped;
             if (!m || i == order_.size() || order_[i].address != address) continue;
@@ -276,7 +278,7 @@ private:
                 found = m;
             } else if (from.backend() == backend::ioctl) {
                 const std::span<char> name = file.known.by_number ? std::span<char>{} : std::span<char>{neighbour_name_};
-                const auto other = from.find_from(address, {.only = file_backed, .name = name});
+                const auto other = detail::handle_of::find_from(from, address, {.only = file_backed, .name = name});
                 if (!other) return false;
                 found = *other;
             } else {

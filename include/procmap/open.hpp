@@ -21,7 +21,7 @@ namespace procmap::inline PROCMAP_ABI {
 enum class backend : unsigned char {
     automatic,  ///< the ioctl where it answers, otherwise the text
     ioctl,      ///< PROCMAP_QUERY, Linux 6.11+
-    text,       ///< reading the file; no ioctl is sent, but for one that tells gone from task_gone
+    text,       ///< reading the file; no PROCMAP_QUERY is sent, but for one that tells gone from task_gone
 };
 
 /// The back-end's name, as in the enumeration.

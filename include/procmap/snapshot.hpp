@@ -69,7 +69,7 @@ class recorded_reader {
 public:
     explicit recorded_reader(std::string_view text) noexcept : text_(text) {}  ///< borrows `text`, and has read nothing
     template <detail::temporary_text Text>
-    explicit recorded_reader(Text&&) = delete;  // the names would borrow from a temporary
+    explicit recorded_reader(const Text&&) = delete;  // the names would borrow from a temporary
     recorded_reader(const recorded_reader&) = delete;             // the mapping borrows from this
     recorded_reader& operator=(const recorded_reader&) = delete;
 
@@ -417,7 +417,7 @@ private:
             if (!file.build_id_known || file.inode != r.inode || file.device != r.device || at.offset != r.offset) continue;
             if (r.name_status == name_state::exact && file.path != made_.name(r.name)) {  // or it is of one file with a mapping by another path
                 name_buffer name;
-                const auto now = from.find(r.start, {.name = name});
+                const auto now = detail::handle_of::find(from, r.start, {.name = name});
                 if (!now || now->name != made_.name(r.name) || now->inode != r.inode || now->device != r.device || now->offset != r.offset) continue;
             }
             unknown[i]->id = number_of_id(file.build_id.bytes());
@@ -489,7 +489,7 @@ auto basic_snapshot<Allocator>::capture(const maps& from, const capture_options&
         name_buffer name;
         // Where the text does not give a name as the kernel has it, the ioctl does, if the mapping is still there.
         if (from.backend() == backend::ioctl && (m.name_status == name_state::ambiguous || m.name_status == name_state::too_long)) {
-            const auto exact = from.find(m.start, {.name = name});
+            const auto exact = detail::handle_of::find(from, m.start, {.name = name});
             if (exact && exact->end == m.end && exact->inode == m.inode && exact->device == m.device) {
                 m.name = exact->name;
                 m.name_status = exact->name_status;

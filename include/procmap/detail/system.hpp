@@ -123,11 +123,10 @@ inline constexpr std::size_t process_page_size = 4096;
 }
 
 /// Closes descriptors that another process chose, from a child process: close(2) can wait for that other process (the server of a
-/// FUSE file, a socket that lingers). The child shares this process's table of descriptors. The numbers are free when this returns,
-/// unless closing one of them blocks: then the ones after it follow later.
+/// FUSE file, a socket that lingers). The child shares this process's table of descriptors: a number is free from the moment at which
+/// closing it begins. That is awaited for the first one, for up to a second, and for the others, which the first can hold up, for 20 ms.
 ///
-/// It is a grandchild, so nobody has to wait for it. Where none can be made, the descriptors are closed here. Some 100 µs; at most
-/// 20 ms where closing blocks.
+/// It is a grandchild, so nobody has to wait for it. Where none can be made, the descriptors are closed here. Some 100 µs.
 inline void close_elsewhere(std::span<const int> fds) noexcept {
     if (fds.empty()) return;
     const uncancelled safe;
@@ -152,7 +151,11 @@ inline void close_elsewhere(std::span<const int> fds) noexcept {
     } else {
         constexpr unsigned wait_for_clones = 0x80000000;  // __WCLONE
         while (::syscall(SYS_wait4, child, nullptr, wait_for_clones, nullptr) < 0 && errno == EINTR) {}
-        for (int tries = 0; tries < 220 && ::fcntl(fds.back(), F_GETFD) >= 0; ++tries) (void)::poll(nullptr, 0, tries < 200 ? 0 : 1);
+        const auto await = [](int fd, int ms) noexcept {
+            for (int tries = -100; tries < ms && ::fcntl(fd, F_GETFD) >= 0; ++tries) (void)::poll(nullptr, 0, tries < 0 ? 0 : 1);
+        };
+        await(fds.front(), 1000);
+        await(fds.back(), 20);
     }
     errno = saved;
 }
