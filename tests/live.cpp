@@ -1156,6 +1156,46 @@ TEST_CASE("threads that share one ioctl handle each get the right answers") {
     CHECK(all.contended == 0);
 }
 
+TEST_CASE("a cancellation that is pending ends no function half-way, and never the program") {
+    NEEDS_LIVE_MAPS();
+    struct attempt {
+        backend use;
+        bool done = false;
+    };
+    for (const backend use : backends()) {
+        CAPTURE(use);
+        attempt a{use};
+        pthread_t thread;
+        REQUIRE(::pthread_create(&thread, nullptr, [](void* at) -> void* {
+            auto& of = *static_cast<attempt*>(at);
+            ::pthread_cancel(::pthread_self());
+            {
+                const auto self = maps::open_self({.use = of.use});
+                const auto other = maps::open(no_process);
+                const auto adopted = maps::adopt(procmap::unique_fd{static_cast<int>(::syscall(SYS_openat, AT_FDCWD, "/proc/self/smaps", O_RDONLY | O_CLOEXEC))});
+                const auto can = procmap::probe();
+                auto walk = self->walk({.names = true, .build_ids = true});
+                for ([[maybe_unused]] const mapping& m : walk) {}
+                const std::array addresses{address_of(reinterpret_cast<const void*>(&::getpid)), address_of(reinterpret_cast<const void*>(&check_answers))};
+                procmap::normalizer n{{.build_ids = true, .elf_addresses = true, .build_ids_from = procmap::build_id_choice::file, .file_states = true}};
+                procmap::cached_maps c{*self, {.build_ids = true, .build_ids_from = procmap::build_id_choice::file}};
+                bool good = can.text && walk.complete() && !other && !adopted;
+                for (int again = 0; again < 2; ++again) {
+                    good = good && n.normalize(*self, addresses)->complete() && c.find(addresses[0]).has_value();
+                    n.release_files();
+                }
+                good = good && procmap::snapshot::capture(*self, {.build_ids = true}).has_value();
+                of.done = good;
+            }
+            for (;;) ::pause();  // the first cancellation point
+        }, &a) == 0);
+        void* how = nullptr;
+        REQUIRE(::pthread_join(thread, &how) == 0);
+        CHECK(how == PTHREAD_CANCELED);
+        CHECK(a.done);
+    }
+}
+
 // ---- signal handlers
 
 #if defined(PROCMAP_TEST_SANITIZED)

@@ -80,22 +80,22 @@ public:
     template <class Wrong>
     [[nodiscard]] bool next(Wrong&& wrong) {
         while (!stopped_ && next_ < text_.size()) {
-            const std::string_view line = take_line();
-            if (detail::is_keyed(line)) {
+            const std::string_view text = take_line();
+            if (detail::is_keyed(text)) {
                 if (!after_mapping_) refuse(wrong, errc::malformed);
                 after_mapping_ = true;
                 continue;
             }
             after_mapping_ = true;
-            const auto read = parse_line(line);
+            const auto read = parse_line(text);
             if (!read) {
                 refuse(wrong, read.error().code, read.error().offset);
                 continue;
             }
             at_ = line_offset_;
-            line_ = line;
+            line_ = text;
             current_ = *read;
-            is_mapping_ = current_.start != current_.end && !detail::is_gate(line, current_);
+            is_mapping_ = current_.start != current_.end && !detail::is_gate(text, current_);
             if (current_.name_status == name_state::escaped) {
                 name_.clear();
                 detail::append_decoded(name_, current_.name);
@@ -120,11 +120,11 @@ public:
 
 private:
     std::string_view take_line() noexcept {
-        const std::string_view line = text_.substr(next_, text_.find('\n', next_) - next_);
+        const std::string_view taken = text_.substr(next_, text_.find('\n', next_) - next_);
         line_offset_ = next_;
-        next_ += line.size() + 1;
+        next_ += taken.size() + 1;
         ++number_;
-        return line;
+        return taken;
     }
     template <class Wrong>
     void refuse(Wrong& wrong, errc code, std::uint64_t byte = 0) {

@@ -86,9 +86,10 @@ struct line_scanner {
     }
     /// The same with a second spelling of each.
     constexpr bool either(char yes, char no, char also_yes, char also_no, perm flag, permission_set& out) noexcept {
-        if (at != end && *at == also_yes) return out |= flag, ++at, true;
-        if (at != end && *at == also_no) return ++at, true;
-        return either(yes, no, flag, out);
+        if (at == end || (*at != also_yes && *at != also_no)) return either(yes, no, flag, out);
+        if (*at == also_yes) out |= flag;
+        ++at;
+        return true;
     }
 };
 
