@@ -909,6 +909,17 @@ TEST_CASE("what is not a readable maps file is refused and closed, whatever the 
         {"pagemap", opens("/proc/self/pagemap")},
         {"timers, which is empty", opens("/proc/self/timers")},
         {"another's empty file", opens("/proc/1/timers")},
+        {"a command line that reads as maps text", [] {
+             child forger{[](channel& parent) {
+                 parent.send(0);
+                 ::execl("/bin/sleep", "00400000-00500000 r-xp 00000000 08:01 77    /usr/bin/forged\n00500000-00600000 rw-p 00000000 00:00 0\n",
+                         "20", static_cast<char*>(nullptr));
+             }};
+             (void)forger->receive<int>();
+             const std::string path = "/proc/" + std::to_string(forger.pid()) + "/cmdline";
+             for (int tries = 0; tries < 500 && slurp(path).value_or("").find("forged") == std::string::npos; ++tries) ::usleep(2000);
+             return ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+         }},
         {"mem", opens("/proc/self/mem")},
         {"cmdline", opens("/proc/self/cmdline")},
         {"recorded maps", opens(directory / "maps")},

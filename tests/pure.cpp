@@ -1089,6 +1089,12 @@ TEST_SUITE("a name") {
         CHECK_TWICE([] { return names(LOW_64 "low ", "low "); });
     }
 
+    TEST_CASE("of a mapping without a file that ends with CR is refused: the text has CR LF") {
+        CHECK_TWICE([] { return refused_at(LOW_64 "[heap]\r", 79) && refused_at("1-2 r--p 0 0:0 0 \r", 17); });
+        CHECK_TWICE([] { return names(HEAD_64 "/cr\r", "/cr\r") && names(LOW_64 "[a\rb]", "[a\rb]"); });
+        CHECK_TWICE([] { return refused_at("1-2 r--p 0 0:0 0\r", 16); });
+    }
+
     TEST_CASE("keeps every byte that is not a newline") {
         CHECK_TWICE([] {
             return names(HEAD_64 "/cr\r tab\t esc\x1b[31m bell\x07", "/cr\r tab\t esc\x1b[31m bell\x07");
@@ -1250,7 +1256,7 @@ TEST_SUITE("parse") {
     TEST_CASE("takes a carriage return for what it is: a byte of the name, or a bad one behind the inode") {
         CHECK_TWICE([] {
             constexpr std::string_view text =
-                "1000-2000 r--p 0 0:0 0 /a\r\n2000-3000 r--p 0 0:0 0\r\n3000-4000 r--p 0 0:0 0 /c\r\n";
+                "1000-2000 r--p 0 0:0 7 /a\r\n2000-3000 r--p 0 0:0 0\r\n3000-4000 r--p 0 0:0 7 /c\r\n";
             int i = 0;
             for (const auto& m : parse(text)) {
                 if (i == 0 && m->name != "/a\r") return false;
@@ -1382,6 +1388,9 @@ TEST_SUITE("a kernel release") {
         CHECK_TWICE([] { return reads("7.0.0-0.rc1.20260215gitabc.15.fc45.x86_64", 7, 0, 0, true); });
         CHECK_TWICE([] { return reads("7.0.0-0.rc1", 7, 0, 0, true) && reads("7.1.0-0.rc12.fc45", 7, 1, 0, true); });
         CHECK_TWICE([] { return reads("7.0.0-3-generic", 7, 0, 0, true) && reads("7.0.0-1004-azure", 7, 0, 0, true); });
+        CHECK_TWICE([] { return reads("7.0.0-070000rc3-generic", 7, 0, 0, true) && reads("6.16.0-061600rc4-generic", 6, 16, 0, true); });
+        CHECK_TWICE([] { return reads("7.0.0rc1", 7, 0, 0, true) && reads("7.0.0_rc1", 7, 0, 0, true) && reads("7.0.0-RC1", 7, 0, 0, true); });
+        CHECK_TWICE([] { return reads("7.0.0-next-20260301", 7, 0, 0, true) && reads("7.0.0-1rc2-foo", 7, 0, 0, true); });
         CHECK_TWICE([] { return reads("7.0.0-62.fc45.x86_64", 7, 0, 0, false) && reads("7.0.1-3-generic", 7, 0, 1, false); });
         CHECK_TWICE([] { return reads("7.0.0-arch1-1", 7, 0, 0, false) && reads("7.0.0-marc1", 7, 0, 0, false) && reads("7.0.0-rc", 7, 0, 0, false); });
         CHECK_TWICE([] { return reads("7.0.0-3", 7, 0, 0, false) && reads("7.0.0-3-4", 7, 0, 0, false) && reads("7.0.0-3-", 7, 0, 0, false); });

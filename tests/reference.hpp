@@ -90,6 +90,8 @@ inline bool same_fields(const mapping& m, const reference& r) {
 inline bool agree(std::string_view line) {
     const auto m = parse_line(line);
     const reference r = read_slowly(line);
+    if (r.good && r.name.ends_with('\r') && r.major == 0 && r.minor == 0 && r.inode == 0)
+        return m.error() == error{.code = errc::malformed, .at = step::parse, .line = 1, .offset = line.size() - 1};
     if (r.good && r.name == "[rollup]" && r.major == 0 && r.minor == 0 && r.inode == 0)
         return m.error() == error{.code = errc::not_maps, .at = step::parse, .line = 1, .offset = line.size() - r.name.size()};
     if (!m) {

@@ -680,12 +680,17 @@ TEST_CASE("other lines of smaps are passed over") {
     CHECK(differs(records_of(s), records_of(need(snapshot::parse(two_lines)))) == "");
 }
 
-TEST_CASE("a carriage return belongs to the name, as the kernel would mean it, and to no number") {
-    const snapshot s = need(snapshot::parse("1000-2000 r--p 0 00:00 0 /a\r\n2000-3000 r--p 0 08:01 9 /b\r\n"));
+TEST_CASE("a carriage return belongs to the name of a file; after any other name it says that lines end with CR LF: malformed") {
+    const snapshot s = need(snapshot::parse("1000-2000 r--p 0 08:01 8 /a\r\n2000-3000 r--p 0 08:01 9 /b\r\n"));
     REQUIRE(s.size() == 2);
     CHECK(s[0].name == "/a\r");
     CHECK(s[1].name == "/b\r");
     check_written_and_read(s);
+    const auto text = snapshot::parse("1000-2000 r--p 0 08:01 8 /a\r\n2000-3000 rw-p 0 00:00 0 [heap]\r\n");
+    CHECK(text.error() == procmap::error{.code = errc::malformed, .at = procmap::step::parse, .line = 2, .offset = 60});
+    snapshot::builder b;  // which may have any name
+    REQUIRE(b.add({.start = 0x1000, .end = 0x2000, .name_status = procmap::name_state::exact, .name = "odd\r"}).has_value());
+    check_written_and_read(b.build());
 }
 
 TEST_CASE("a written snapshot that is cut off is an error or a good snapshot") {

@@ -128,7 +128,7 @@ void at_most(std::size_t figure, const char* what, void (*call)()) {
 
 constexpr std::size_t find_figure = 900, find_with_build_id_figure = 6000, find_by_text_figure = 6500, step_figure = 1500,
                       walk_figure = 6500, probe_figure = 9500, running_kernel_figure = 700, open_figure = 14000,
-                      open_pidfd_figure = 16500, adopt_figure = 9500, send_figure = 500, receive_figure = 12500;
+                      open_pidfd_figure = 16500, adopt_figure = 10000, send_figure = 500, receive_figure = 13000;
 
 const char* name_of(backend use) { return use == backend::ioctl ? "ioctl" : "text"; }
 

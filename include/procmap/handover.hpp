@@ -47,7 +47,7 @@ namespace procmap::inline PROCMAP_ABI {
 /// Receives what send_maps sent, close-on-exec, and makes sure that it is a maps file (maps::adopt). Blocks as the socket does, and no
 /// longer than that, whatever the sender passes: see adopt. Not a cancellation point. errc::malformed: no descriptor came, or
 /// several, or the message was cut off: all that came are closed. errc::not_maps and the others: as adopt. errc::gone without an
-/// errno: the other side closed the connection. Up to 12.5 kB of stack.
+/// errno: the other side closed the connection. Up to 13 kB of stack.
 [[nodiscard]] inline result<maps> receive_maps(int socket, const open_options& how = {}) noexcept {
     char byte = 0;
     iovec data{&byte, 1};

@@ -22,7 +22,9 @@ class basic_snapshot;
 
 namespace detail {
 struct handle_of;
-}
+enum class file_name : unsigned char { maps, other, unknown };
+[[nodiscard]] inline file_name name_of_file(borrowed_fd fd) noexcept;
+}  // namespace detail
 
 /// How a handle is opened.
 struct open_options {
@@ -72,12 +74,13 @@ public:
     [[nodiscard]] static result<maps> open(borrowed_fd pidfd, const open_options& how = {}) noexcept;
     /// Takes ownership of a descriptor that was opened elsewhere, after making sure that it is a readable maps file of procfs:
     /// errc::not_maps where it is not (smaps, pagemap, a regular file, a directory, O_PATH, …), errc::gone where its address space is
-    /// gone, errc::invalid where it is not open. `how.proc` is not used. Six system calls, by text nine; up to 9.5 kB of stack.
+    /// gone, errc::invalid where it is not open. `how.proc` is not used. Six system calls, by text some twenty; up to 10 kB of stack.
     ///
     /// On failure the descriptor is closed. Whoever sent it cannot make this wait: a file that is not of procfs is recognized without
     /// asking its file system (by ioctl FIGETBSZ; a sandbox that refuses it lets the server of a FUSE file be asked), and is closed
-    /// by a short-lived child process, since close(2) can wait for a FUSE server or for a socket that lingers. That child is made by
-    /// clone(2), sends no SIGCHLD, and does not have to be waited for.
+    /// by short-lived child processes, since close(2) can wait for a FUSE server or for a socket that lingers: see
+    /// detail::close_elsewhere. What does not answer PROCMAP_QUERY is read only if it is called maps, by its link in /proc/self/fd
+    /// (errc::unsupported where that cannot be read), and if this process's own maps do not answer either.
     [[nodiscard]] static result<maps> adopt(unique_fd fd, const open_options& how = {}) noexcept;
 
     /// The mapping that holds `address`; errc::not_mapped where none does, or where that one has not all of `options.only`.
@@ -166,13 +169,14 @@ private:
 
     struct first_answer {
         int absent = 0;      // the errno that says that there is no such ioctl
-        bool other_file = false;  // it is a FIFO, a device, ...: no file of text
+        bool other_file = false;  // it is a FIFO, a device, ...: no file of text; of those that were adopted, none that is called maps
+        bool unsure = false;      // whether one that was adopted is
         bool empty = false;  // there is no address space
         int failure = 0;     // the errno of a read that failed
     };
 
     /// Settles the back-end, by one ioctl unless text was asked for, and by a read of one byte for text.
-    static first_answer choose(detail::handle& h, const open_options& how) noexcept {
+    static first_answer choose(detail::handle& h, const open_options& how, bool adopted = false) noexcept {
         first_answer first;
         if (how.use != procmap::backend::text) {
             const int answer = detail::any_query(h.fd.borrow());
@@ -188,7 +192,12 @@ private:
         const int saved = errno;
         first.other_file = ::fstat(h.fd.get(), &file) == 0 && !S_ISREG(file.st_mode);
         errno = saved;
-        if (first.other_file) return first;
+        if (adopted && !first.other_file) {  // before it is read: that could take data out of it, or block; and text can be forged
+            const auto name = detail::name_of_file(h.fd.borrow());
+            first.unsure = name == detail::file_name::unknown;
+            first.other_file = name == detail::file_name::other || (first.absent == ENOTTY && answers_ioctl());
+        }
+        if (first.other_file || first.unsure) return first;
         char byte = 0;
         const ssize_t n = detail::text_reader::read(h, {&byte, 1}, 0);
         first.empty = n == 0;
@@ -196,13 +205,19 @@ private:
         return first;
     }
 
+    /// Whether maps files here answer the ioctl: then what does not is none.
+    static bool answers_ioctl() noexcept {
+        const auto own = detail::open_maps({});
+        return own && !detail::says_absent(detail::any_query(own->borrow()));
+    }
+
     detail::handle handle_;
 };
 
 namespace detail {
 
-/// Whether an open file of procfs is known to be none that is called maps, by its link; false where that cannot be read.
-[[nodiscard]] inline bool has_other_name(borrowed_fd fd) noexcept {
+/// Whether an open file of procfs is called maps, by its link.
+[[nodiscard]] inline file_name name_of_file(borrowed_fd fd) noexcept {
     char_line<48> link;
     link.put("/proc/thread-self/fd/");
     link.put(static_cast<std::uint64_t>(fd.get()), 10);
@@ -214,7 +229,7 @@ namespace detail {
     std::string_view name{target, n < 0 ? 0 : static_cast<std::size_t>(n)};
     constexpr std::string_view gone = " (deleted)";  // the task was reaped
     if (name.ends_with(gone)) name.remove_suffix(gone.size());
-    return !name.empty() && !name.ends_with("/maps");
+    return name.empty() ? file_name::unknown : name.ends_with("/maps") ? file_name::maps : file_name::other;
 }
 
 }  // namespace detail
@@ -242,7 +257,9 @@ inline result<maps> maps::adopt(unique_fd fd, const open_options& how) noexcept 
     if ((mode & O_ACCMODE) == O_WRONLY) return h.failure(errc::not_maps, step::adopt);
     // What answers the ioctl is a maps file: no other file of procfs does. What does not may be smaps, or an older kernel's
     // maps: in smaps and its like the second line is none of maps.
-    const int absent = choose(h, how).absent;
+    const auto first = choose(h, how, true);
+    if (first.other_file) return h.failure(errc::not_maps, step::adopt);
+    if (first.unsure) return h.failure(errc::unsupported, step::adopt);
     if (h.backend == procmap::backend::ioctl) {
         const auto any = detail::lookup_ioctl(h, 0, {}, true);
         if (any || any.error() == errc::not_mapped) return maps{std::move(h)};
@@ -253,11 +270,10 @@ inline result<maps> maps::adopt(unique_fd fd, const open_options& how) noexcept 
     mapping m;
     for (int line = 0; line < 2 && reader.next(h, buffer, 0, 0, m); ++line) {}
     const procmap::error& failure = reader.error();
-    if (failure.code != errc::none && detail::has_other_name(h.fd.borrow())) return h.failure(errc::not_maps, step::adopt, failure.errno_value);
     if (failure == errc::gone || failure == errc::task_gone || failure == errc::denied || failure == errc::interrupted)
         return h.failure(failure.code, step::adopt, failure.errno_value);
     if (failure.code != errc::none) return h.failure(errc::not_maps, step::adopt, failure.errno_value);
-    if (how.use == procmap::backend::ioctl) return h.failure(refusal(absent), step::adopt, absent);
+    if (how.use == procmap::backend::ioctl) return h.failure(refusal(first.absent), step::adopt, first.absent);
     return maps{std::move(h)};
 }
 

@@ -52,11 +52,13 @@ private:
     [[nodiscard]] static constexpr bool digit(std::string_view text, std::size_t at) noexcept {
         return at < text.size() && static_cast<unsigned>(text[at] - '0') < 10;
     }
-    /// "-rc4", or Fedora's "-0.rc1.20260215git...".
+    /// "-rc4", Fedora's "-0.rc1.20260215git...", Ubuntu's "-070000rc3-generic", "-next-20260301".
     [[nodiscard]] static constexpr bool names_candidate(std::string_view rest) noexcept {
-        for (std::size_t at = 1; at + 2 < rest.size(); ++at)
-            if (rest.substr(at, 2) == "rc" && digit(rest, at + 2) && (rest[at - 1] == '-' || rest[at - 1] == '.')) return true;
-        return false;
+        const auto is = [rest](std::size_t at, char lower) { return at < rest.size() && (rest[at] | 0x20) == lower; };
+        const auto letter = [rest](std::size_t at) { return static_cast<unsigned>((rest[at] | 0x20) - 'a') < 26; };
+        for (std::size_t at = 0; at + 2 < rest.size(); ++at)
+            if (is(at, 'r') && is(at + 1, 'c') && digit(rest, at + 2) && (at == 0 || !letter(at - 1))) return true;
+        return rest.find("-next-") != std::string_view::npos;
     }
     /// "-3-generic": Ubuntu calls its builds of candidates and of releases so.
     [[nodiscard]] static constexpr bool is_vendors(std::string_view rest) noexcept {

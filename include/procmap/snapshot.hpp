@@ -339,7 +339,8 @@ public:
         return {};
     }
 
-    /// The snapshot, ascending. Where mappings overlap (text can list one twice, grown), the later one is clipped, its offset too.
+    /// The snapshot, ascending. Where mappings overlap (text can list one twice, grown), the one that starts later is clipped, its
+    /// offset too; of two that start at one address, the longer one.
     [[nodiscard]] basic_snapshot build() {
         auto& records = made_.records_;
         const auto below = [](const record& a, const record& b) { return a.start != b.start ? a.start < b.start : a.end < b.end; };
@@ -544,8 +545,8 @@ void print(Sink&& sink, const basic_snapshot<Allocator>& s) {
     };
     for (mapping m : s) {
         const std::string_view name = m.name;
-        // A line is not read with the blanks before its name, and one of this name is refused. It goes without the name.
-        const bool unnamed = name.starts_with(' ') || detail::is_rollup(m);
+        // A line is not read with the blanks before its name, and one of such a name is refused. It goes without the name.
+        const bool unnamed = name.starts_with(' ') || detail::is_rollup(m) || detail::ends_with_cr(m);
         if (unnamed) m.name = {};
         print(sink, m);
         m.name = name;

@@ -139,6 +139,9 @@ constexpr bool is_gate(std::string_view line, const mapping& m) noexcept {
 /// Whether a line that scan_line read is that of smaps_rollup, whose range is no mapping's (show_smaps_rollup()).
 constexpr bool is_rollup(const mapping& m) noexcept { return m.name == "[rollup]" && !m.file_backed(); }
 
+/// Whether the line of a mapping without a file ended with CR LF: no kernel's name of such a mapping ends with a carriage return.
+constexpr bool ends_with_cr(const mapping& m) noexcept { return m.name.ends_with('\r') && !m.file_backed(); }
+
 }  // namespace detail
 
 /// Reads one line of a maps file, without its newline. The name borrows from `line` and is the text's own bytes:
@@ -149,6 +152,7 @@ constexpr bool is_rollup(const mapping& m) noexcept { return m.name == "[rollup]
     result<mapping> read{mapping{}};
     const std::size_t wrong = detail::scan_line(line, *read);
     if (wrong == detail::whole_line) {
+        if (detail::ends_with_cr(*read)) return error{.code = errc::malformed, .at = step::parse, .line = 1, .offset = line.size() - 1};
         if (!detail::is_rollup(*read)) return read;
         const auto name = static_cast<std::uint64_t>(read->name.data() - line.data());
         return error{.code = errc::not_maps, .at = step::parse, .line = 1, .offset = name};

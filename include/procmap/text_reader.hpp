@@ -29,7 +29,8 @@ inline constexpr std::size_t text_buffer_size = 4096 + text_head_room;
 /// is good only if the counter is where this reader left it. Otherwise the listing starts over, and lines that end at or below
 /// what the caller already has are skipped. A try-lock in the handle is held for the time of one pread, and keeps two threads'
 /// reads apart. No signal handler runs meanwhile and no cancellation takes effect, so the lock is always released; a lock that a
-/// child inherited by fork, from a thread that it does not have, is taken over. A reader that cannot go on yields the processor,
+/// child inherited by fork, from a thread that it does not have, is taken over. (A process that shares this memory by CLONE_VM and is
+/// killed in a read leaves it locked.) A reader that cannot go on yields the processor,
 /// each time for longer, so that of several readers one gets through; after `most_tries` without a line it fails with
 /// errc::contended. No reader waits without a bound. Readers in other processes (fork, SCM_RIGHTS) are not detected.
 class text_reader {

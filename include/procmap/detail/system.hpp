@@ -4,9 +4,11 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -38,13 +40,15 @@ public:
     uncancelled& operator=(const uncancelled&) = delete;
 };
 
-/// Blocks all signals of the calling thread for its lifetime, so that no handler can leave the code below it by siglongjmp. Two
-/// system calls. Where a sandbox refuses them, nothing is blocked.
+/// Blocks the signals of the calling thread for its lifetime, so that no handler can leave the code below it by siglongjmp. Not those that
+/// a thread causes itself: a blocked one ends the program, and a sandbox can emulate system calls in a handler of SIGSYS. Two system
+/// calls. Where a sandbox refuses them, nothing is blocked.
 class signals_blocked {
 public:
     signals_blocked() noexcept {
         sigset_t all;
         ::sigfillset(&all);
+        for (const int caused : {SIGSYS, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP}) ::sigdelset(&all, caused);
         const int saved = errno;
         blocked_ = ::sigprocmask(SIG_SETMASK, &all, &before_) == 0;  // on Linux the thread's, and in the C library since ever
         errno = saved;
@@ -70,12 +74,14 @@ struct process_page {
 };
 inline process_page* this_process_page = nullptr;   // mapped when it is first asked for, and never unmapped
 inline std::uint32_t last_generation = 0;           // in ordinary memory: a child starts with its parent's
+inline bool no_process_page = false;                // it cannot be had
 inline constexpr std::size_t process_page_size = 4096;
+inline constexpr std::uint32_t most_generations = process_page_size - 1;
 
 /// The page; null where the kernel cannot clear it on fork. Three system calls the first time in a process, none later.
 [[nodiscard]] inline process_page* page_of_process() noexcept {
     process_page* page = __atomic_load_n(&this_process_page, __ATOMIC_ACQUIRE);
-    if (page == nullptr) {
+    if (page == nullptr && !__atomic_load_n(&no_process_page, __ATOMIC_RELAXED)) {
         constexpr int wipe_on_fork = 18;  // MADV_WIPEONFORK
         const int saved = errno;
         void* const memory = ::mmap(nullptr, process_page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -87,8 +93,9 @@ inline constexpr std::size_t process_page_size = 4096;
                 (void)::munmap(memory, process_page_size);  // another thread was faster
                 page = none;
             }
-        } else if (mapped) {
-            (void)::munmap(memory, process_page_size);
+        } else {
+            if (mapped) (void)::munmap(memory, process_page_size);
+            __atomic_store_n(&no_process_page, true, __ATOMIC_RELAXED);
         }
         errno = saved;
     }
@@ -101,13 +108,14 @@ inline constexpr std::size_t process_page_size = 4096;
     return page;
 }
 
-/// A number that this process has, and no process that it was forked from; not 0. No system call but for the first time, or (before
-/// Linux 4.14) one.
+/// A number that this process has, and no process that it was forked from, unless those are more than `most_generations`; not 0. No
+/// system call but for the first time, or (before Linux 4.14) one.
 [[nodiscard]] inline std::uintptr_t this_process() noexcept {
     const process_page* const page = page_of_process();
     // Its address is added for programs in which several shared objects have a page each.
-    if (page != nullptr) return reinterpret_cast<std::uintptr_t>(page) + __atomic_load_n(&page->generation, __ATOMIC_ACQUIRE) % process_page_size;
-    return static_cast<std::uintptr_t>(::getpid());
+    if (page == nullptr) return static_cast<std::uintptr_t>(::getpid());
+    const std::uint32_t generation = __atomic_load_n(&page->generation, __ATOMIC_ACQUIRE);
+    return reinterpret_cast<std::uintptr_t>(page) + (generation < most_generations ? generation : most_generations);
 }
 
 /// Whether a number is of a process that this one, whose number is `own`, was forked from. False where that cannot be proven.
@@ -119,43 +127,82 @@ inline constexpr std::size_t process_page_size = 4096;
 [[nodiscard]] inline bool is_this_process(std::uintptr_t number) noexcept {
     const process_page* const page = page_of_process();
     // The pid as well: memory may be shared with another process (CLONE_VM), and an emulator may not clear pages.
-    return page != nullptr && number == this_process() && __atomic_load_n(&page->pid, __ATOMIC_RELAXED) == ::getpid();
+    return page != nullptr && number == this_process() && __atomic_load_n(&page->generation, __ATOMIC_ACQUIRE) < most_generations &&
+           __atomic_load_n(&page->pid, __ATOMIC_RELAXED) == ::getpid();
 }
 
-/// Closes descriptors that another process chose, from a child process: close(2) can wait for that other process (the server of a
-/// FUSE file, a socket that lingers). The child shares this process's table of descriptors: a number is free from the moment at which
-/// closing it begins. That is awaited for the first one, for up to a second, and for the others, which the first can hold up, for 20 ms.
+inline constexpr unsigned wait_for_clones = 0x80000000;  // __WCLONE, include/uapi/linux/wait.h
+
+/// In a process of its own: has each descriptor closed by a process, all at once. Calls no function of the C library that is not
+/// async-signal-safe. See close_elsewhere.
+inline void close_by_children(std::span<const int> fds) noexcept {
+    constexpr std::size_t stack_size = 16384;
+    constexpr int how = 0x500;  // CLONE_VM | CLONE_FILES: of this process's memory, which is a copy
+    const auto close_one = [](void* of) -> int {
+        ::syscall(SYS_close, *static_cast<const int*>(of));
+        for (;;) ::syscall(SYS_exit, 0);
+    };
+    void* const memory = ::mmap(nullptr, fds.size() * stack_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    const auto pid_at = [memory](std::size_t i) -> long& { return *reinterpret_cast<long*>(static_cast<char*>(memory) + i * stack_size); };
+    std::size_t closing = 0;  // processes; 0 in the place of those that have ended
+    for (std::size_t i = 0; i < fds.size(); ++i) {
+        const long pid = memory == MAP_FAILED ? -1
+                         : ::clone(close_one, static_cast<char*>(memory) + (i + 1) * stack_size, how, const_cast<int*>(&fds[i]));
+        if (pid > 0)
+            pid_at(closing++) = pid;
+        else
+            ::syscall(SYS_close, fds[i]);
+    }
+    const auto wait = [&](int ms, auto done) {
+        for (int tries = -100; tries < ms && !done(); ++tries) (void)::poll(nullptr, 0, tries < 0 ? 0 : 1);
+    };
+    wait(1000, [&] {
+        for (const int fd : fds)
+            if (::fcntl(fd, F_GETFD) >= 0) return false;
+        return true;
+    });
+    const auto all_ended = [&] {
+        bool ended = true;
+        for (std::size_t i = 0; i < closing; ++i)
+            if (pid_at(i) != 0 && ::syscall(SYS_wait4, pid_at(i), nullptr, wait_for_clones | WNOHANG, nullptr) == pid_at(i))
+                pid_at(i) = 0;
+            else
+                ended = ended && pid_at(i) == 0;
+        return ended;
+    };
+    wait(20, all_ended);
+    for (std::size_t i = 0; i < closing; ++i)
+        if (pid_at(i) != 0) ::syscall(SYS_kill, pid_at(i), SIGKILL);
+    wait(20, all_ended);
+}
+
+/// Closes descriptors that another process chose: close(2) can wait for that process (the server of a FUSE file, a socket that lingers).
+/// A child process that shares this one's table of descriptors has a process of its own close each of them, and gives them 20 ms: what
+/// closes at once is closed when this returns. A descriptor's number is free from the moment at which closing it begins, which is awaited
+/// for up to a second. What lasts longer is killed, and then ends unless it waits for a FUSE server.
 ///
-/// It is a grandchild, so nobody has to wait for it. Where none can be made, the descriptors are closed here. Some 100 µs.
+/// No signal is sent, and no child is left to be waited for, but where this process is the one that orphans are given to: then it gets
+/// those that wait for a FUSE server. Where no child can be made, the descriptors are closed here. Costs a fork, whose time depends on the
+/// memory that is in use: some 100 µs, and 0.1 s for each GB.
 inline void close_elsewhere(std::span<const int> fds) noexcept {
     if (fds.empty()) return;
     const uncancelled safe;
     const signals_blocked no_handlers;  // in the children
     const int saved = errno;
-    constexpr unsigned long clone_files = 0x400;  // CLONE_FILES, include/uapi/linux/sched.h; and no signal when it exits
-    const auto clone = []() noexcept {
+    constexpr unsigned long clone_files = 0x400;  // CLONE_FILES, include/uapi/linux/sched.h; the low byte 0: no signal when it exits
 #if defined(__s390__) || defined(__CRIS__)
-        return ::syscall(SYS_clone, 0UL, clone_files, 0UL, 0UL, 0UL);
+    const long child = ::syscall(SYS_clone, 0UL, clone_files, 0UL, 0UL, 0UL);
 #else
-        return ::syscall(SYS_clone, clone_files, 0UL, 0UL, 0UL, 0UL);
+    const long child = ::syscall(SYS_clone, clone_files, 0UL, 0UL, 0UL, 0UL);
 #endif
-    };
-    const long child = clone();
     if (child == 0) {
-        if (clone() <= 0)
-            for (const int fd : fds) ::syscall(SYS_close, fd);
+        close_by_children(fds);
         for (;;) ::syscall(SYS_exit_group, 0);
     }
     if (child < 0) {
         for (const int fd : fds) ::close(fd);
     } else {
-        constexpr unsigned wait_for_clones = 0x80000000;  // __WCLONE
         while (::syscall(SYS_wait4, child, nullptr, wait_for_clones, nullptr) < 0 && errno == EINTR) {}
-        const auto await = [](int fd, int ms) noexcept {
-            for (int tries = -100; tries < ms && ::fcntl(fd, F_GETFD) >= 0; ++tries) (void)::poll(nullptr, 0, tries < 0 ? 0 : 1);
-        };
-        await(fds.front(), 1000);
-        await(fds.back(), 20);
     }
     errno = saved;
 }
