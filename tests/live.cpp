@@ -1167,6 +1167,7 @@ TEST_CASE("threads that share one ioctl handle each get the right answers") {
     CHECK(all.contended == 0);
 }
 
+#if !defined(PROCMAP_TEST_SANITIZED)  // AddressSanitizer takes the stack that a cancelled thread leaves for overflown
 TEST_CASE("a cancellation that is pending ends no function half-way, and never the program") {
     NEEDS_LIVE_MAPS();
     struct attempt {
@@ -1206,6 +1207,7 @@ TEST_CASE("a cancellation that is pending ends no function half-way, and never t
         CHECK(a.done);
     }
 }
+#endif
 
 // ---- signal handlers
 
