@@ -131,13 +131,33 @@ inline constexpr std::uint32_t most_generations = process_page_size - 1;
            __atomic_load_n(&page->pid, __ATOMIC_RELAXED) == ::getpid();
 }
 
+#if defined(__SANITIZE_THREAD__)
+inline constexpr bool watched_by_tsan = true;
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+inline constexpr bool watched_by_tsan = true;
+#else
+inline constexpr bool watched_by_tsan = false;
+#endif
+#else
+inline constexpr bool watched_by_tsan = false;
+#endif
 inline constexpr unsigned wait_for_clones = 0x80000000;  // __WCLONE, include/uapi/linux/wait.h
+
+/// fork(2), but with the table of descriptors shared, and without a signal when the child exits.
+[[nodiscard]] inline long fork_sharing_descriptors() noexcept {
+    constexpr unsigned long clone_files = 0x400;  // CLONE_FILES, include/uapi/linux/sched.h; the low byte 0: no signal
+#if defined(__s390__) || defined(__CRIS__)
+    return ::syscall(SYS_clone, 0UL, clone_files, 0UL, 0UL, 0UL);
+#else
+    return ::syscall(SYS_clone, clone_files, 0UL, 0UL, 0UL, 0UL);
+#endif
+}
 
 /// In a process of its own: has each descriptor closed by a process, all at once. Calls no function of the C library that is not
 /// async-signal-safe. See close_elsewhere.
 inline void close_by_children(std::span<const int> fds) noexcept {
     constexpr std::size_t stack_size = 16384;
-    constexpr int how = 0x500;  // CLONE_VM | CLONE_FILES: of this process's memory, which is a copy
     const auto close_one = [](void* of) -> int {
         ::syscall(SYS_close, *static_cast<const int*>(of));
         for (;;) ::syscall(SYS_exit, 0);
@@ -146,9 +166,15 @@ inline void close_by_children(std::span<const int> fds) noexcept {
     const auto pid_at = [memory](std::size_t i) -> long& { return *reinterpret_cast<long*>(static_cast<char*>(memory) + i * stack_size); };
     std::size_t closing = 0;  // processes; 0 in the place of those that have ended
     for (std::size_t i = 0; i < fds.size(); ++i) {
-        const long pid = memory == MAP_FAILED ? -1
-                         : ::clone(close_one, static_cast<char*>(memory) + (i + 1) * stack_size, how, const_cast<int*>(&fds[i]));
-        if (pid > 0)
+        long pid = -1;
+        int* const fd = const_cast<int*>(&fds[i]);
+        if constexpr (watched_by_tsan) {  // which takes every clone(2) for a fork
+            pid = fork_sharing_descriptors();
+            if (pid == 0) close_one(fd);
+        } else if (memory != MAP_FAILED) {  // in this process's memory, which is a copy already: CLONE_VM | CLONE_FILES
+            pid = ::clone(close_one, static_cast<char*>(memory) + (i + 1) * stack_size, 0x500, fd);
+        }
+        if (pid > 0 && memory != MAP_FAILED)
             pid_at(closing++) = pid;
         else
             ::syscall(SYS_close, fds[i]);
@@ -189,12 +215,7 @@ inline void close_elsewhere(std::span<const int> fds) noexcept {
     const uncancelled safe;
     const signals_blocked no_handlers;  // in the children
     const int saved = errno;
-    constexpr unsigned long clone_files = 0x400;  // CLONE_FILES, include/uapi/linux/sched.h; the low byte 0: no signal when it exits
-#if defined(__s390__) || defined(__CRIS__)
-    const long child = ::syscall(SYS_clone, 0UL, clone_files, 0UL, 0UL, 0UL);
-#else
-    const long child = ::syscall(SYS_clone, clone_files, 0UL, 0UL, 0UL, 0UL);
-#endif
+    const long child = fork_sharing_descriptors();
     if (child == 0) {
         close_by_children(fds);
         for (;;) ::syscall(SYS_exit_group, 0);
