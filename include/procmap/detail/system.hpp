@@ -199,13 +199,13 @@ inline void close_by_children(std::span<const int> fds) noexcept {
     wait(20, all_ended);
     for (std::size_t i = 0; i < closing; ++i)
         if (pid_at(i) != 0) ::syscall(SYS_kill, pid_at(i), SIGKILL);
-    wait(20, all_ended);
+    wait(100, all_ended);
 }
 
 /// Closes descriptors that another process chose: close(2) can wait for that process (the server of a FUSE file, a socket that lingers).
 /// A child process that shares this one's table of descriptors has a process of its own close each of them, and gives them 20 ms: what
 /// closes at once is closed when this returns. A descriptor's number is free from the moment at which closing it begins, which is awaited
-/// for up to a second. What lasts longer is killed, and then ends unless it waits for a FUSE server.
+/// for up to a second. What lasts longer is killed, and then ends unless it waits for a FUSE server: that is awaited for 100 ms.
 ///
 /// No signal is sent, and no child is left to be waited for, but where this process is the one that orphans are given to: then it gets
 /// those that wait for a FUSE server. Where no child can be made, the descriptors are closed here. Costs a fork, whose time depends on the
