@@ -208,8 +208,8 @@ inline void close_by_children(std::span<const int> fds) noexcept {
 /// for up to a second. What lasts longer is killed, and then ends unless it waits for a FUSE server: that is awaited for 100 ms.
 ///
 /// No signal is sent, and no child is left to be waited for, but where this process is the one that orphans are given to: then it gets
-/// those that wait for a FUSE server. Where no child can be made, the descriptors are closed here. Costs a fork, whose time depends on the
-/// memory that is in use: some 100 µs, and 0.1 s for each GB.
+/// those that wait for a FUSE server. Where no child can be made, the descriptors are closed here. Costs a fork, which takes the longer
+/// the more memory is in use.
 inline void close_elsewhere(std::span<const int> fds) noexcept {
     if (fds.empty()) return;
     const uncancelled safe;
