@@ -594,23 +594,6 @@ int connect_lingering() {
     return fd;
 }
 
-void send_fds(int socket, const std::vector<int>& fds) {
-    char byte = 'm';
-    iovec data{&byte, 1};
-    alignas(cmsghdr) char control[CMSG_SPACE(8 * sizeof(int))] = {};
-    msghdr message{};
-    message.msg_iov = &data;
-    message.msg_iovlen = 1;
-    message.msg_control = control;
-    message.msg_controllen = CMSG_SPACE(fds.size() * sizeof(int));
-    cmsghdr* const header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(fds.size() * sizeof(int));
-    std::memcpy(CMSG_DATA(header), fds.data(), fds.size() * sizeof(int));
-    ensure(::sendmsg(socket, &message, MSG_NOSIGNAL) == 1, "send");
-}
-
 TEST_CASE("what a sender passes cannot make a receiver wait: a file whose server does not answer, a socket that lingers, or several") {
     NEEDS_LIVE_MAPS();
     if (!is_root()) SKIP("needs root");
@@ -630,7 +613,7 @@ TEST_CASE("what a sender passes cannot make a receiver wait: a file whose server
             if (passed == what::fuse || passed == what::both) fds.push_back(open_unanswered(dir / "mount", server));
             for (int i = 0; passed != what::fuse && i < (passed == what::sockets ? most : 1); ++i) fds.push_back(connect_lingering());
             const bool able = std::find(fds.begin(), fds.end(), -1) == fds.end();
-            if (able) send_fds(there.get(), fds);
+            if (able) ensure(pass_descriptors(there.get(), fds), "send");
             for (const int fd : fds)
                 if (passed != what::fuse && (passed != what::both || fd != fds.front())) ::close(fd);  // so that the receiver's is the last
             parent.send(server);

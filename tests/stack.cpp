@@ -92,23 +92,6 @@ child headless_child() {
 
 int file_of(const char* path) { return ::open(path, O_RDONLY | O_CLOEXEC); }
 
-void send_fds(std::size_t count, const int* fds) {
-    char byte = 'm';
-    iovec data{&byte, 1};
-    alignas(cmsghdr) char control[CMSG_SPACE(8 * sizeof(int))] = {};
-    msghdr message{};
-    message.msg_iov = &data;
-    message.msg_iovlen = 1;
-    message.msg_control = control;
-    message.msg_controllen = CMSG_SPACE(count * sizeof(int));
-    cmsghdr* const header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(count * sizeof(int));
-    std::memcpy(CMSG_DATA(header), fds, count * sizeof(int));
-    REQUIRE(::sendmsg(used.pair[1], &message, 0) == 1);
-}
-
 /// A figure of docs/safety.md: it takes at most so many bytes. The figures are of x86-64; frames of other architectures may be larger.
 void at_most(std::size_t figure, const char* what, void (*call)()) {
 #if defined(__x86_64__)
@@ -228,7 +211,7 @@ TEST_CASE("to take a descriptor over takes no more stack than its figure") {
         at_most(send_figure, "send_maps", [] { used.right = procmap::send_maps(used.pair[1], *used.handle).has_value(); });
         at_most(receive_figure, "receive_maps", [] { used.right = procmap::receive_maps(used.pair[0], used.how).has_value(); });
         const auto again = [](const char* what, std::vector<int> fds) {
-            for (int i = 0; i < 2; ++i) send_fds(fds.size(), fds.data());  // one for each call
+            for (int i = 0; i < 2; ++i) REQUIRE(pass_descriptors(used.pair[1], fds));  // one for each call
             for (const int fd : fds) ::close(fd);
             at_most(receive_figure, what, [] { used.right = !procmap::receive_maps(used.pair[0], used.how).has_value(); });
         };

@@ -85,9 +85,7 @@ inline bool read_version(borrowed_fd fd, file_version& v) noexcept {
 
 /// Opens for reading what an O_PATH descriptor stands for.
 [[nodiscard]] inline unique_fd reopen(borrowed_fd fd) noexcept {
-    path_buffer path;
-    own_fd_path(fd, "fd", path);
-    return unique_fd{::openat(AT_FDCWD, path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | O_LARGEFILE)};
+    return unique_fd{::openat(AT_FDCWD, own_fd_path{fd, "fd"}.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | O_LARGEFILE)};
 }
 
 /// What proves that a file is the mapped one.

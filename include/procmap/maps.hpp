@@ -218,15 +218,10 @@ namespace detail {
 
 /// Whether an open file of procfs is called maps, by its link.
 [[nodiscard]] inline file_name name_of_file(borrowed_fd fd) noexcept {
-    char_line<48> link;
-    link.put("/proc/thread-self/fd/");
-    link.put(static_cast<std::uint64_t>(fd.get()), 10);
-    link.put('\0');
     char target[4096];
     const int saved = errno;
-    const ssize_t n = ::readlinkat(AT_FDCWD, link.view().data(), target, sizeof target);
+    std::string_view name = read_link(AT_FDCWD, own_fd_path{fd, "fd"}.c_str(), target);
     errno = saved;
-    std::string_view name{target, n < 0 ? 0 : static_cast<std::size_t>(n)};
     constexpr std::string_view gone = " (deleted)";  // the task was reaped
     if (name.ends_with(gone)) name.remove_suffix(gone.size());
     return name.empty() ? file_name::unknown : name.ends_with("/maps") ? file_name::maps : file_name::other;

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 #include <procmap/detail/system.hpp>
@@ -72,6 +73,28 @@ private:
     std::size_t size_ = 0;
     bool fits_ = true;
 };
+
+/// Where procfs shows an open descriptor of this process, in the directory `fd` or `fdinfo`.
+class own_fd_path {
+public:
+    own_fd_path(borrowed_fd fd, std::string_view directory) noexcept {
+        text_.put("/proc/thread-self/");
+        text_.put(directory);
+        text_.put('/');
+        text_.put(static_cast<std::uint64_t>(fd.get() < 0 ? 0 : fd.get()), 10);
+        text_.put('\0');
+    }
+    [[nodiscard]] const char* c_str() const noexcept { return text_.view().data(); }
+
+private:
+    char_line<48> text_;
+};
+
+/// The target of a link; empty where it cannot be had. `room` is not NUL-terminated.
+[[nodiscard]] inline std::string_view read_link(int at, const char* path, std::span<char> room) noexcept {
+    const ssize_t n = ::readlinkat(at, path, room.data(), room.size());
+    return n <= 0 || static_cast<std::size_t>(n) == room.size() ? std::string_view{} : std::string_view{room.data(), static_cast<std::size_t>(n)};
+}
 
 /// What the errno of a system call means that has no errors of its own to tell apart.
 [[nodiscard]] constexpr errc failure_of(int code) noexcept {

@@ -146,8 +146,9 @@ constexpr bool ends_with_cr(const mapping& m) noexcept { return m.name.ends_with
 
 /// Reads one line of a maps file, without its newline. The name borrows from `line` and is the text's own bytes:
 /// name_state::escaped says that `\012` stands in it. Anything that no kernel writes is errc::malformed, with the byte in
-/// `offset`; so is a line that ends with CR LF, unless it is of a file, whose name may end with CR. The line of smaps_rollup, which lists no mappings, is errc::not_maps. A range of zero length is read as it stands: old
-/// 32-bit kernels and Android list such guards. No system call, no allocation, signal-safe.
+/// `offset`; so is a line that ends with CR LF, unless it is of a file, whose name may end with CR. The line of smaps_rollup, which lists
+/// no mappings, is errc::not_maps. A range of zero length is read as it stands: old 32-bit kernels and Android list such guards. No
+/// system call, no allocation, signal-safe.
 [[nodiscard]] constexpr result<mapping> parse_line(std::string_view line) noexcept {
     result<mapping> read{mapping{}};
     const std::size_t wrong = detail::scan_line(line, *read);

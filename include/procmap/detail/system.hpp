@@ -24,20 +24,18 @@ namespace procmap::inline PROCMAP_ABI::detail {
 /// program in a noexcept function. No system call.
 class uncancelled {
 public:
-#ifdef PTHREAD_CANCEL_DISABLE  // Android cannot cancel threads
-    uncancelled() noexcept { ::pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before_); }
-    ~uncancelled() { ::pthread_setcancelstate(before_, &before_); }
-
-private:
-    int before_ = 0;
-
-public:
-#else
-    uncancelled() noexcept {}
-    ~uncancelled() {}
-#endif
+    uncancelled() noexcept { swap_state(); }
+    ~uncancelled() { swap_state(); }
     uncancelled(const uncancelled&) = delete;
     uncancelled& operator=(const uncancelled&) = delete;
+
+private:
+#ifdef PTHREAD_CANCEL_DISABLE  // Android cannot cancel threads
+    void swap_state() noexcept { ::pthread_setcancelstate(state_, &state_); }
+    int state_ = PTHREAD_CANCEL_DISABLE;
+#else
+    void swap_state() noexcept {}
+#endif
 };
 
 /// Blocks the signals of the calling thread for its lifetime, so that no handler can leave the code below it by siglongjmp. Not those that
@@ -182,11 +180,6 @@ inline void close_by_children(std::span<const int> fds) noexcept {
     const auto wait = [&](int ms, auto done) {
         for (int tries = -100; tries < ms && !done(); ++tries) (void)::poll(nullptr, 0, tries < 0 ? 0 : 1);
     };
-    wait(1000, [&] {
-        for (const int fd : fds)
-            if (::fcntl(fd, F_GETFD) >= 0) return false;
-        return true;
-    });
     const auto all_ended = [&] {
         bool ended = true;
         for (std::size_t i = 0; i < closing; ++i)
@@ -196,6 +189,12 @@ inline void close_by_children(std::span<const int> fds) noexcept {
                 ended = ended && pid_at(i) == 0;
         return ended;
     };
+    wait(1000, [&] {
+        if (all_ended()) return true;  // another thread may have a number again
+        for (const int fd : fds)
+            if (::fcntl(fd, F_GETFD) >= 0) return false;
+        return true;
+    });
     wait(20, all_ended);
     for (std::size_t i = 0; i < closing; ++i)
         if (pid_at(i) != 0) ::syscall(SYS_kill, pid_at(i), SIGKILL);

@@ -46,17 +46,6 @@ private:
     char text_[4096 + 128];
 };
 
-/// Where procfs shows an open descriptor of this process.
-inline void own_fd_path(borrowed_fd fd, const char* directory, path_buffer& path) noexcept {
-    path.put("/proc/thread-self/").put(directory).put("/").put(static_cast<std::uint64_t>(fd.get() < 0 ? 0 : fd.get()));
-}
-
-/// The target of a link; empty where it cannot be had. `room` is not NUL-terminated.
-[[nodiscard]] inline std::string_view read_link(int at, const char* path, std::span<char> room) noexcept {
-    const ssize_t n = ::readlinkat(at, path, room.data(), room.size());
-    return n <= 0 || static_cast<std::size_t>(n) == room.size() ? std::string_view{} : std::string_view{room.data(), static_cast<std::size_t>(n)};
-}
-
 /// openat2(2), Linux 5.6+, O_PATH and close-on-exec.
 [[nodiscard]] inline unique_fd open_path(borrowed_fd at, const char* path, std::uint64_t resolve, std::uint64_t flags = 0) noexcept {
     struct {  // struct open_how, include/uapi/linux/openat2.h
@@ -121,9 +110,7 @@ struct proc_file {
 
 /// The number of the mount that a descriptor was opened through (proc_pid_fdinfo(5), Linux 3.15+); 0 where it cannot be had.
 [[nodiscard]] inline std::uint64_t mount_of(borrowed_fd fd) noexcept {
-    path_buffer path;
-    own_fd_path(fd, "fdinfo", path);
-    const unique_fd info{::openat(AT_FDCWD, path.c_str(), O_RDONLY | O_CLOEXEC)};
+    const unique_fd info{::openat(AT_FDCWD, own_fd_path{fd, "fdinfo"}.c_str(), O_RDONLY | O_CLOEXEC)};
     char text[256];
     const ssize_t n = ::pread(info.get(), text, sizeof text, 0);
     const std::string_view fields{text, n < 0 ? 0 : static_cast<std::size_t>(n)};
@@ -154,10 +141,8 @@ struct proc_file {
 
 /// The directory of the task that a handle was opened through, O_PATH; none where that cannot be proven. Seven system calls.
 [[nodiscard]] inline unique_fd find_task(const handle& h) noexcept {
-    path_buffer link;
-    own_fd_path(h.fd.borrow(), "fd", link);
     char target[4096];
-    std::string_view path = read_link(AT_FDCWD, link.c_str(), target);
+    std::string_view path = read_link(AT_FDCWD, own_fd_path{h.fd.borrow(), "fd"}.c_str(), target);
     constexpr std::string_view file = "/maps";
     if (!path.ends_with(file)) return {};
     path.remove_suffix(file.size());
