@@ -86,11 +86,6 @@ inline char* map_file(const std::string& path, void* at = nullptr, int protectio
     return memory;
 }
 
-/// In a child: a mount namespace of its own. Mount points of others stay as they are.
-inline bool own_namespace() {
-    return ::unshare(CLONE_NEWNS) == 0 && ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
-}
-
 /// In a child: writes a file.
 inline void write_file(const std::string& path, std::string_view text) {
     const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);

@@ -369,10 +369,6 @@ std::int64_t start_sharing(const order& o) {
     return answer_or_errno(::clone(exec_when_told, stack + sizeof stack, CLONE_VM | SIGCHLD, nullptr));
 }
 
-bool own_namespace() {
-    return ::unshare(CLONE_NEWNS) == 0 && ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
-}
-
 std::int64_t obey(const order& o) {
     const auto number = [&](int i) { return reinterpret_cast<char*>(static_cast<std::uintptr_t>(o.number[i])); };
     switch (o.what) {

@@ -1572,7 +1572,7 @@ TEST_CASE("beside a thread that remaps, an answer's path and build ID belong tog
     };
     const auto end = std::chrono::steady_clock::now() + std::chrono::seconds{4};
     normalizer warm{{.build_ids = true, .build_ids_from = build_id_choice::file}}, automatic{{.build_ids = true}};
-    while (std::chrono::steady_clock::now() < end) {
+    while (std::chrono::steady_clock::now() < end || answers < 100) {
         normalizer cold{{.build_ids = true, .build_ids_from = build_id_choice::file}};
         cached_maps cache{self, {.build_ids = true, .build_ids_from = build_id_choice::file}};
         for (normalizer* n : {&cold, &warm, &automatic})
@@ -1585,7 +1585,6 @@ TEST_CASE("beside a thread that remaps, an answer's path and build ID belong tog
     std::printf("%ld answers beside a thread that remaps, %ld wrong\n", answers, wrong);
     INFO(example);
     CHECK(wrong == 0);
-    CHECK(answers > 100);
     ::munmap(at, file_pages * page);
 }
 

@@ -1023,7 +1023,7 @@ TEST_CASE("a whole file that is mapped as data: each byte of a segment has its a
     }
     // Not known where the whole file fits into the pages of two segments, each of which it could be.
     const tally t = ask_about(a.pid(), samples, expect::right_if_any);
-    CHECK(t.unknown < t.answers / 50);
+    CHECK(t.unknown < t.answers / 20);
     report(t);
 }
 
