@@ -312,7 +312,7 @@ std::int64_t mount_image(const char* image, const char* directory, const char* t
     info.lo_flags = LO_FLAGS_AUTOCLEAR;
     std::int64_t done = -1;
     if (loop >= 0 && ::ioctl(loop, LOOP_SET_STATUS64, &info) == 0)
-        done = ::mount(device.c_str(), directory, type, fixed ? MS_RDONLY : 0, options);
+        done = ::mount(device.c_str(), directory, type, fixed ? static_cast<unsigned long>(MS_RDONLY) : 0, options);
     done = answer_or_errno(done);
     ::close(loop), ::close(control), ::close(file);
     return done;

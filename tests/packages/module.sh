@@ -11,7 +11,7 @@ module=$source/modules/procmap.cppm
 sed 's/^export module.*//; s/^module;//; s/^export //' "$module" >"$work/names.cpp"
 c++ -std=c++20 -fsyntax-only -I"$source/include" "$work/names.cpp"
 
-for clang in clang++ clang++-21 clang++-19 clang++-16 clang++-14 none; do
+for clang in clang++ clang++-23 clang++-21 clang++-19 clang++-16 clang++-14 none; do
     ! command -v "$clang" >/dev/null || break
 done
 if [ "$clang" = none ]; then
