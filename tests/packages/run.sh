@@ -105,6 +105,7 @@ awk -v out="$work/guide/" '
     /^## / { section = tolower(substr($0, 4)); gsub(/[^a-z0-9]+/, "_", section); section = section "/" }
     /^## / { system("mkdir -p " out section) }
     /^```sh$/ { to = out section "commands"; next }
+    /^```[a-z]+ user\// { system("mkdir -p " out section "user") }
     /^```[a-z]+ [^ ]+$/ { to = out section $2; next }
     /^```/ { to = "" }
     to != "" { print > to }' "$source/docs/getting-started.md"
@@ -120,8 +121,9 @@ guide_section() {
 guide() {
     for section in "$work"/guide/*/; do
         section=$(basename "$section")
+        [ -e "$work/guide/$section/commands" ] || continue
         missing=
-        for tool in cmake meson conan vcpkg pkg-config; do
+        for tool in cmake cpack dpkg meson conan vcpkg pkg-config; do
             ! grep -qw "$tool" "$work/guide/$section/commands" || command -v $tool >/dev/null || missing=$tool
         done
         ! grep -q PROCMAP_BUILD_MODULE "$work/guide/$section/CMakeLists.txt" 2>/dev/null || module_compiler ||
@@ -284,6 +286,18 @@ fetch_content() {
     forces_nothing "include(FetchContent)
 FetchContent_Declare(procmap SOURCE_DIR \"$source\")
 FetchContent_MakeAvailable(procmap)"
+}
+# What the guide says of an exported target without PROCMAP_INSTALL.
+exported_targets() {
+    cp -R "$work/guide/cmake_exported_targets/." .
+    sed -i "s,^add_subdirectory(procmap),add_subdirectory(\"$source\" vendored)," CMakeLists.txt
+    cmake -S . -B build
+    sed -i '/PROCMAP_INSTALL/d' CMakeLists.txt
+    if cmake -S . -B without >output 2>&1; then return 1; fi
+    cat output
+    tr -s ' \n' ' ' <output >text
+    sentence=$(grep -o 'install(EXPORT "greeter".*export set' "$source/docs/getting-started.md")
+    grep -qF "$sentence" text
 }
 # The compiler takes the headers for a system's, if the parent asks for that.
 system() {
@@ -543,6 +557,7 @@ if cmake_is 3.24; then way presets; else skip presets "CMake 3.24"; fi
 if cmake_is 3.19; then way_with "cpack dpkg-deb readelf" deb; else skip deb "CMake 3.19"; fi
 way add_subdirectory
 way fetch_content
+way exported_targets
 if cmake_is 3.25; then way system; else skip system "CMake 3.25"; fi
 way_with pkg-config pkg_config
 way_with meson meson_subproject
