@@ -9,8 +9,10 @@ install(DIRECTORY include/procmap DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPON
 
 # Below 1.0 a minor version may break. Nothing here depends on the architecture. Meson installs the same rule.
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/procmap-config-version.cmake COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
-install(FILES ${CMAKE_CURRENT_LIST_DIR}/procmap-config.cmake ${PROJECT_BINARY_DIR}/procmap-config-version.cmake
-              ${CMAKE_CURRENT_LIST_DIR}/procmap-module.cmake DESTINATION ${package} COMPONENT headers)
+# The source has another name, or find_package would take a tree named procmap for an installation.
+install(FILES ${CMAKE_CURRENT_LIST_DIR}/config.cmake RENAME procmap-config.cmake DESTINATION ${package} COMPONENT headers)
+install(FILES ${PROJECT_BINARY_DIR}/procmap-config-version.cmake ${CMAKE_CURRENT_LIST_DIR}/procmap-module.cmake
+        DESTINATION ${package} COMPONENT headers)
 install(FILES modules/procmap.cppm DESTINATION ${package}/modules COMPONENT headers)
 
 set(pc_includedir \${prefix}/${CMAKE_INSTALL_INCLUDEDIR})

@@ -193,7 +193,7 @@ END
 presets() {
     cd "$source"
     for preset in $(cmake --list-presets | sed -n 's/^ *"\(.*\)".*/\1/p'); do
-        cmake --preset "$preset" -N -B "$work/presets/build" >"$work/presets/output"
+        cmake --preset "$preset" -N --log-level=VERBOSE -B "$work/presets/build" >"$work/presets/output"
         grep 'CMAKE_COMPILE_WARNING_AS_ERROR:BOOL="TRUE"' "$work/presets/output"
         grep 'CMAKE_CXX_FLAGS="-Wall -Wextra -Wpedantic -Wconversion -Wshadow -' "$work/presets/output"
     done
@@ -250,9 +250,10 @@ refuses_versions() {  # too new; of another minor version, below 1.0
         rm -r build
     done
 }
-refuses_absent() {
+refuses_absent() {  # nor is a tree named procmap an installation
+    ln -s "$source" procmap
     not_found 'Could not find a package configuration file provided by "procmap"' "find_package(procmap REQUIRED)" \
-        -DCMAKE_PREFIX_PATH=/nonexistent
+        -DCMAKE_PREFIX_PATH="$PWD"
 }
 
 # A parent project gets the target and nothing else: no other target, test, setting or file of its installation.
