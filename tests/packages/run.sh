@@ -259,11 +259,12 @@ refuses_absent() {  # nor is a tree named procmap an installation
 # A parent project gets the target and nothing else: no other target, test, setting or file of its installation.
 nothing_forced="
 get_property(targets DIRECTORY \"$source\" PROPERTY BUILDSYSTEM_TARGETS)
+get_property(folders DIRECTORY \"$source\" PROPERTY SUBDIRECTORIES)
 get_property(tests DIRECTORY \"$source\" PROPERTY TESTS)
 get_target_property(features procmap::procmap INTERFACE_COMPILE_FEATURES)
 get_target_property(options procmap::procmap INTERFACE_COMPILE_OPTIONS)
-if(NOT targets STREQUAL procmap_library OR tests OR NOT features STREQUAL cxx_std_20 OR options)
-  message(FATAL_ERROR \"forced on a parent project: \${targets}; \${tests}; \${features}; \${options}\")
+if(NOT targets STREQUAL procmap_library OR folders OR tests OR NOT features STREQUAL cxx_std_20 OR options)
+  message(FATAL_ERROR \"forced on a parent project: \${targets}; \${folders}; \${tests}; \${features}; \${options}\")
 endif()
 if(DEFINED CMAKE_CXX_STANDARD OR DEFINED CMAKE_CXX_STANDARD_REQUIRED OR DEFINED CMAKE_CXX_EXTENSIONS OR DEFINED BUILD_TESTING
    OR CMAKE_BUILD_TYPE)
