@@ -317,7 +317,8 @@ END
 deb() {
     cpack --config "$work/cmake_install/build/CPackConfig.cmake" -G DEB -B "$PWD"
     deb=procmap_$version-1_$(dpkg --print-architecture).deb
-    if command -v dpkg-shlibdeps >/dev/null; then dpkg-deb --field "$deb" Depends | grep 'libstdc++6 (>= '; fi
+    dpkg-deb --field "$deb" Depends | grep 'libstdc++6'
+    if command -v dpkg-shlibdeps && command -v file; then dpkg-deb --field "$deb" Depends | grep 'libstdc++6 (>= '; fi
     dpkg-deb --extract "$deb" root
     cmp "$source/LICENSE" root/usr/share/doc/procmap/copyright
     [ ! -e root/usr/share/licenses ]
