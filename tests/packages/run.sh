@@ -400,7 +400,7 @@ foreach(request IN ITEMS $version $minor $minor.0 ${version%%.*} $minor.99 0.0.1
   endif()
 endforeach()
 END
-    cmake -S . -B build | tee output
+    cmake -S . -B build >output || { cat output; return 1; }
     grep -q "^-- $version: 1 $version" output
     # Elsewhere, and with folders of its own.
     meson setup folders "$source" --prefix "$PWD/other" --includedir include/of/procmap --datadir lib/share
