@@ -387,7 +387,7 @@ meson_find_package() {
     cat >CMakeLists.txt <<END
 cmake_minimum_required(VERSION 3.18)
 project(consumer LANGUAGES NONE)
-foreach(request IN ITEMS $version $minor $minor.0 ${version%%.*} $minor.99 0.0.1 99.0 $minor...$version $minor...<$version
+foreach(request IN ITEMS $version $minor $minor.0 ${version%%.*} $minor.99 0.0.1 99.0 $minor...$version $minor...<$minor.1
     $minor...99.0 $minor...<99.0 $minor...<${version%%.*}.$((${minor#*.} + 1)) $minor.0...$minor.99 0.0.1...$minor 0.0.1...99)
   foreach(prefix IN ITEMS "$work/prefix" "$work/meson_prefix")
     unset(procmap_DIR CACHE)
