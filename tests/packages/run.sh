@@ -364,16 +364,18 @@ meson_install() {
     (cd "$source/include" && find . -type f | sort) >wanted
     (cd "$work/meson_prefix/include" && find . -type f | sort) | diff wanted -
     grep -qx "Version: $version" "$work/meson_prefix/share/pkgconfig/procmap.pc"
-    # Meson has the tests that CMake has: the examples, the doctest executables, the corpora, the command; and they run.
+}
+# Meson has the tests that CMake has: the examples, the doctest executables, the corpora, the command; and they run.
+meson_tests() {
     {
         echo cli
         for example in "$source"/examples/*.cpp; do echo "example.$(basename "$example" .cpp)"; done
         for corpus in "$source"/fuzz/corpus/*/; do echo "fuzz.$(basename "$corpus")"; done
         sed -n 's/^procmap_test(\([a-z_]*\).*/\1/p' "$source/tests/CMakeLists.txt"
     } | sort >wanted
-    meson introspect build --tests | grep -o '"name": "[^"]*"' | cut -d'"' -f4 |
+    meson introspect "$work/meson_install/build" --tests | grep -o '"name": "[^"]*"' | cut -d'"' -f4 |
         grep -vx -e fmt -e format | sort | diff wanted -  # those two are there where what they need is
-    meson test -C build example.uapi_layout example.no_exceptions
+    meson test -C "$work/meson_install/build" example.uapi_layout example.no_exceptions
 }
 
 # An installation by Meson has the CMake package too: its components, and the versions that it is compatible with.
@@ -566,6 +568,11 @@ way_with pkg-config pkg_config
 way_with meson meson_subproject
 way_with "meson pkg-config" meson_dependency
 way_with meson meson_install
+if printf '#include <doctest/doctest.h>\n#include <boost/pfr.hpp>\n' | c++ -std=c++20 -E -x c++ - >/dev/null 2>&1; then
+    way_with meson meson_tests
+else
+    skip meson_tests "doctest or Boost.PFR"
+fi
 way_with meson meson_find_package
 way one_header
 way_with "git meson python3" release
