@@ -2,7 +2,7 @@
 #  - each header includes only headers of procmap that stand above it in headers.cmake, and each header is listed there;
 #  - the core includes none of the standard library's heavy headers;
 #  - no macro but the version's leaves a header.
-cmake_minimum_required(VERSION 3.24)
+cmake_minimum_required(VERSION 3.18)
 include(${ROOT}/cmake/headers.cmake)
 set(failures 0)
 macro(complain text)

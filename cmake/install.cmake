@@ -3,17 +3,26 @@ include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 set(package ${CMAKE_INSTALL_DATADIR}/cmake/procmap)
 
-install(TARGETS procmap EXPORT procmap COMPONENT headers FILE_SET HEADERS COMPONENT headers FILE_SET optional COMPONENT headers)
+install(TARGETS procmap_library EXPORT procmap COMPONENT headers INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(EXPORT procmap NAMESPACE procmap:: DESTINATION ${package} FILE procmap-targets.cmake COMPONENT headers)
+install(DIRECTORY include/procmap DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT headers FILES_MATCHING PATTERN *.hpp)
 
-# Below 1.0 a minor version may break; and nothing here depends on the architecture.
+# Below 1.0 a minor version may break. Nothing here depends on the architecture. Meson installs the same rule.
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/procmap-config-version.cmake COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
-install(FILES ${CMAKE_CURRENT_LIST_DIR}/procmap-config.cmake ${PROJECT_BINARY_DIR}/procmap-config-version.cmake
-              ${CMAKE_CURRENT_LIST_DIR}/procmap-module.cmake DESTINATION ${package} COMPONENT headers)
+# The source has another name, or find_package would take a tree named procmap for an installation.
+install(FILES ${CMAKE_CURRENT_LIST_DIR}/config.cmake RENAME procmap-config.cmake DESTINATION ${package} COMPONENT headers)
+install(FILES ${PROJECT_BINARY_DIR}/procmap-config-version.cmake ${CMAKE_CURRENT_LIST_DIR}/procmap-module.cmake
+        DESTINATION ${package} COMPONENT headers)
 install(FILES modules/procmap.cppm DESTINATION ${package}/modules COMPONENT headers)
 
+set(pc_includedir \${prefix}/${CMAKE_INSTALL_INCLUDEDIR})
+if(IS_ABSOLUTE ${CMAKE_INSTALL_INCLUDEDIR})
+  set(pc_includedir ${CMAKE_INSTALL_INCLUDEDIR})
+endif()
 configure_file(${CMAKE_CURRENT_LIST_DIR}/procmap.pc.in ${PROJECT_BINARY_DIR}/procmap.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/procmap.pc DESTINATION ${CMAKE_INSTALL_DATADIR}/pkgconfig COMPONENT headers)
+# Each component is complete by itself.
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/licenses/procmap COMPONENT headers)
 
 if(PROCMAP_BUILD_CLI)
   install(TARGETS procmap_cli EXPORT procmap-cli COMPONENT cli)
@@ -21,4 +30,5 @@ if(PROCMAP_BUILD_CLI)
   install(FILES man/procmap.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT cli)
   install(FILES cli/completion/procmap DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions COMPONENT cli)
   install(FILES cli/completion/_procmap DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions COMPONENT cli)
+  install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/licenses/procmap COMPONENT cli)
 endif()

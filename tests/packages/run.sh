@@ -12,6 +12,7 @@ passed=0
 failed=0
 skipped=0
 version=$("$source/cmake/version.sh")
+if command -v ninja >/dev/null; then export CMAKE_GENERATOR="${CMAKE_GENERATOR:-Ninja}"; fi  # `make` may not be here
 
 wanted() { case $only in "  " | *" $1 "*) ;; *) return 1 ;; esac; }
 # way NAME [COMMAND...]: runs the command, or the function of that name, in a folder of its own
@@ -37,6 +38,14 @@ way() {
         failed=$((failed + 1))
     fi
 }
+# way_with "TOOL..." NAME [COMMAND...]: as way, where the tools are here
+way_with() {
+    for tool in $1; do
+        command -v "$tool" >/dev/null || { skip "$2" "$tool"; return; }
+    done
+    shift
+    way "$@"
+}
 skip() {
     wanted "$1" || return 0
     echo "SKIPPED $1: no $2"
@@ -46,8 +55,9 @@ skip() {
 module_compiler() {
     printf '#if defined(__clang__) ? __clang_major__ < 16 : __GNUC__ < 15\n#error\n#endif\n' |
         ${CXX:-c++} -E -x c++ - >/dev/null 2>&1 && command -v ninja >/dev/null &&
-        printf 'cmake_minimum_required(VERSION 3.28)\n' >"$work/v.cmake" && cmake -P "$work/v.cmake" 2>/dev/null
+        cmake_is 3.28
 }
+cmake_is() { echo "cmake_minimum_required(VERSION $1)" >"$work/v.cmake" && cmake -P "$work/v.cmake" 2>/dev/null; }
 # From the tree and from an installation: the examples, and a program that imports here and includes there.
 module() {
     cat >CMakeLists.txt <<END
@@ -95,6 +105,7 @@ awk -v out="$work/guide/" '
     /^## / { section = tolower(substr($0, 4)); gsub(/[^a-z0-9]+/, "_", section); section = section "/" }
     /^## / { system("mkdir -p " out section) }
     /^```sh$/ { to = out section "commands"; next }
+    /^```[a-z]+ user\// { system("mkdir -p " out section "user") }
     /^```[a-z]+ [^ ]+$/ { to = out section $2; next }
     /^```/ { to = "" }
     to != "" { print > to }' "$source/docs/getting-started.md"
@@ -110,8 +121,9 @@ guide_section() {
 guide() {
     for section in "$work"/guide/*/; do
         section=$(basename "$section")
+        [ -e "$work/guide/$section/commands" ] || continue
         missing=
-        for tool in cmake meson conan vcpkg pkg-config; do
+        for tool in cmake cpack dpkg meson conan vcpkg pkg-config; do
             ! grep -qw "$tool" "$work/guide/$section/commands" || command -v $tool >/dev/null || missing=$tool
         done
         ! grep -q PROCMAP_BUILD_MODULE "$work/guide/$section/CMakeLists.txt" 2>/dev/null || module_compiler ||
@@ -125,9 +137,19 @@ command_files() {
     [ -e "$1/share/man/man1/procmap.1" ]
     [ -e "$1/share/bash-completion/completions/procmap" ]
     [ -e "$1/share/zsh/site-functions/_procmap" ]
+    license "$1"
 }
+license() { cmp "$source/LICENSE" "$1/share/licenses/procmap/LICENSE"; }
+# Options that hide what the tests need.
+without="-DCMAKE_DISABLE_FIND_PACKAGE_doctest=ON -DCMAKE_DISABLE_FIND_PACKAGE_Threads=ON -DCMAKE_IGNORE_PATH=/usr/include"
+# shellcheck disable=SC2086  # words
 cmake_install() {
-    cmake -S "$source" -B build -DPROCMAP_BUILD_TESTS=OFF -DCMAKE_INSTALL_PREFIX="$work/prefix"
+    cmake -S "$source" -B build -DBUILD_TESTING=OFF -DCMAKE_INSTALL_PREFIX="$work/prefix" $without -DCMAKE_EXPORT_COMPILE_COMMANDS=ON
+    # A plain build is optimized, has no warning options and no tests, and downloads nothing.
+    grep -x 'CMAKE_BUILD_TYPE:STRING=Release' build/CMakeCache.txt
+    if grep -e ' -W' build/compile_commands.json; then return 1; fi
+    (cd build && ctest -N) | grep -x 'Total Tests: 0'
+    [ ! -e build/_deps ]
     cmake --build build
     cmake --install build
     [ "$("$work/prefix/bin/procmap" --version | grep -o '[0-9.]*')" = "$version" ]
@@ -137,34 +159,71 @@ cmake_install() {
     [ -x "$work/cli_only/bin/procmap" ]
     [ ! -e "$work/cli_only/include" ]
     [ ! -e "$work/headers_only/share/man" ]
+    license "$work/headers_only"
     command_files "$work/cli_only"
+}
+# What the tests need and do not find is said once; it is downloaded only if that is asked for.
+# shellcheck disable=SC2086  # words
+test_dependencies() {
+    if cmake -S "$source" -B build $without >output 2>&1; then return 1; fi
+    cat output
+    [ "$(grep -c '^CMake Error' output)" = 1 ]
+    for text in doctest-dev libboost-dev libc6-dev -DPROCMAP_FETCH_DEPS=ON -DBUILD_TESTING=OFF; do grep -q -e "$text" output; done
+    [ ! -e build/_deps ]
+    mkdir doctest pfr include
+    printf 'add_library(doctest INTERFACE)\nadd_library(doctest::doctest ALIAS doctest)\n' >doctest/CMakeLists.txt
+    touch pfr/CMakeLists.txt
+    without="-DCMAKE_DISABLE_FIND_PACKAGE_doctest=ON -DCMAKE_IGNORE_PATH=/usr/include"
+    without="$without -DFETCHCONTENT_SOURCE_DIR_DOCTEST=$PWD/doctest -DFETCHCONTENT_SOURCE_DIR_PFR=$PWD/pfr"
+    # The tests of std::format are there if the compiler has it in C++20.
+    echo '// nothing' >include/format
+    cmake -S "$source" -B absent -DPROCMAP_FETCH_DEPS=ON $without -DCMAKE_CXX_FLAGS="-I$PWD/include"
+    (cd absent && ctest -N) | grep ' format.absent$'
+    cat >include/format <<'END'
+#include <string>
+#if __cplusplus > 201703
+namespace std { inline string format(const char*, int) { return "1"; } }
+#endif
+END
+    cmake -S "$source" -B present -DPROCMAP_FETCH_DEPS=ON $without -DCMAKE_CXX_FLAGS="-I$PWD/include"
+    if (cd present && ctest -N) | grep ' format.absent$'; then return 1; fi
+    (cd present && ctest -N) | grep ' format$'
+}
+# Warnings are errors with every preset, for all targets.
+presets() {
+    cd "$source"
+    for preset in $(cmake --list-presets | sed -n 's/^ *"\(.*\)".*/\1/p'); do
+        cmake --preset "$preset" -N --log-level=VERBOSE -B "$work/presets/build" >"$work/presets/output"
+        grep 'CMAKE_COMPILE_WARNING_AS_ERROR:BOOL="TRUE"' "$work/presets/output"
+        grep 'CMAKE_CXX_FLAGS="-Wall -Wextra -Wpedantic -Wconversion -Wshadow -' "$work/presets/output"
+    done
 }
 # not_found WHY FIND [OPTION...]: a CMake project that cannot have it by that line, and is told why
 not_found() {
     why=$1
-    printf 'cmake_minimum_required(VERSION 3.24)\nproject(consumer LANGUAGES NONE)\n%s\n' "$2" >CMakeLists.txt
+    printf 'cmake_minimum_required(VERSION 3.18)\nproject(consumer LANGUAGES NONE)\n%s\n' "$2" >CMakeLists.txt
     shift 2
     if cmake -S . -B build "$@" >output 2>&1; then return 1; fi
     cat output
     grep -q "$why" output
 }
 
-# What is installed works where it was moved to, and gives the components that are there.
+# find_package PREFIX: both components
 find_package() {
     cat >CMakeLists.txt <<END
-cmake_minimum_required(VERSION 3.24)
+cmake_minimum_required(VERSION 3.18)
 project(consumer LANGUAGES NONE)
 set(CMAKE_SIZEOF_VOID_P 2)  # of another architecture than it was installed by: nothing in it depends on one
 find_package(procmap $version REQUIRED COMPONENTS headers cli)
 add_custom_target(version ALL COMMAND procmap::cli --version)
 END
-    cmake -S . -B build -DCMAKE_PREFIX_PATH="$work/prefix"
+    cmake -S . -B build -DCMAKE_PREFIX_PATH="$1"
     cmake --build build
 }
-find_package_moved() {
-    mv "$work/headers_only" moved
+# headers_found PREFIX: a program is built with the headers, and the command is known to be absent
+headers_found() {
     cat >CMakeLists.txt <<END
-cmake_minimum_required(VERSION 3.24)
+cmake_minimum_required(VERSION 3.18)
 project(consumer LANGUAGES CXX)
 find_package(procmap $version REQUIRED)
 find_package(procmap OPTIONAL_COMPONENTS cli)
@@ -174,11 +233,16 @@ endif()
 add_executable(consumer "$source/tests/packages/consumer.cpp")
 target_link_libraries(consumer PRIVATE procmap::procmap)
 END
-    cmake -S . -B build -DCMAKE_PREFIX_PATH="$PWD/moved"
+    cmake -S . -B build -DCMAKE_PREFIX_PATH="$1"
     cmake --build build
     build/consumer
     rm -r build
-    not_found 'without the component cli' 'find_package(procmap REQUIRED COMPONENTS cli)' -DCMAKE_PREFIX_PATH="$PWD/moved"
+    not_found 'without the component cli' 'find_package(procmap REQUIRED COMPONENTS cli)' -DCMAKE_PREFIX_PATH="$1"
+}
+# What is installed works where it was moved to, and gives the components that are there.
+find_package_moved() {
+    mv "$work/headers_only" moved
+    headers_found "$PWD/moved"
 }
 refuses_versions() {  # too new; of another minor version, below 1.0
     for other in 99.0 0.0.1; do
@@ -186,35 +250,87 @@ refuses_versions() {  # too new; of another minor version, below 1.0
         rm -r build
     done
 }
-refuses_absent() {
+refuses_absent() {  # nor is a tree named procmap an installation
+    ln -s "$source" procmap
     not_found 'Could not find a package configuration file provided by "procmap"' "find_package(procmap REQUIRED)" \
-        -DCMAKE_PREFIX_PATH=/nonexistent
+        -DCMAKE_PREFIX_PATH="$PWD"
 }
 
 # A parent project gets the target and nothing else: no other target, test, setting or file of its installation.
 nothing_forced="
 get_property(targets DIRECTORY \"$source\" PROPERTY BUILDSYSTEM_TARGETS)
+get_property(folders DIRECTORY \"$source\" PROPERTY SUBDIRECTORIES)
 get_property(tests DIRECTORY \"$source\" PROPERTY TESTS)
 get_target_property(features procmap::procmap INTERFACE_COMPILE_FEATURES)
 get_target_property(options procmap::procmap INTERFACE_COMPILE_OPTIONS)
-if(NOT targets STREQUAL procmap OR tests OR NOT features STREQUAL cxx_std_20 OR options)
-  message(FATAL_ERROR \"forced on a parent project: \${targets}; \${tests}; \${features}; \${options}\")
+if(NOT targets STREQUAL procmap_library OR folders OR tests OR NOT features STREQUAL cxx_std_20 OR options)
+  message(FATAL_ERROR \"forced on a parent project: \${targets}; \${folders}; \${tests}; \${features}; \${options}\")
 endif()
-if(DEFINED CMAKE_CXX_STANDARD OR DEFINED CMAKE_CXX_STANDARD_REQUIRED OR DEFINED CMAKE_CXX_EXTENSIONS OR DEFINED BUILD_TESTING)
+if(DEFINED CMAKE_CXX_STANDARD OR DEFINED CMAKE_CXX_STANDARD_REQUIRED OR DEFINED CMAKE_CXX_EXTENSIONS OR DEFINED BUILD_TESTING
+   OR CMAKE_BUILD_TYPE)
   message(FATAL_ERROR \"a setting is forced on a parent project\")
 endif()"
 forces_nothing() {  # LINES that have the tree as a part
-    printf 'cmake_minimum_required(VERSION 3.24)\nproject(parent LANGUAGES CXX)\n%s%s\n' "$1" "$nothing_forced" >CMakeLists.txt
+    printf 'cmake_minimum_required(VERSION 3.18)\nproject(parent LANGUAGES CXX)\n%s%s\n' "$1" "$nothing_forced" >CMakeLists.txt
+    # The parent's own target may have the library's name.
+    cat >>CMakeLists.txt <<END
+add_executable(procmap "$source/tests/packages/consumer.cpp")
+target_link_libraries(procmap PRIVATE procmap::procmap)
+END
     cmake -S . -B build -DCMAKE_INSTALL_PREFIX="$PWD/prefix"
     cmake --build build
+    build/procmap
     cmake --install build
     [ ! -e prefix ]
 }
-add_subdirectory() { forces_nothing "add_subdirectory(\"$source\" procmap)"; }
+add_subdirectory() { forces_nothing "add_subdirectory(\"$source\" vendored)"; }
 fetch_content() {
     forces_nothing "include(FetchContent)
 FetchContent_Declare(procmap SOURCE_DIR \"$source\")
 FetchContent_MakeAvailable(procmap)"
+}
+# What the guide says of an exported target without PROCMAP_INSTALL.
+exported_targets() {
+    cp -R "$work/guide/cmake_exported_targets/." .
+    sed -i "s,^add_subdirectory(procmap),add_subdirectory(\"$source\" vendored)," CMakeLists.txt
+    cmake -S . -B build
+    sed -i '/PROCMAP_INSTALL/d' CMakeLists.txt
+    if cmake -S . -B without >output 2>&1; then return 1; fi
+    cat output
+    tr -s ' \n' ' ' <output >text
+    sentence=$(grep -o 'install(EXPORT "greeter".*export set' "$source/docs/getting-started.md")
+    grep -qF "$sentence" text
+}
+# The compiler takes the headers for a system's, if the parent asks for that.
+system() {
+    cat >CMakeLists.txt <<END
+cmake_minimum_required(VERSION 3.25)
+project(parent LANGUAGES CXX)
+add_subdirectory("$source" procmap SYSTEM)
+add_executable(consumer "$source/tests/packages/consumer.cpp")
+target_link_libraries(consumer PRIVATE procmap::procmap)
+END
+    cmake -S . -B build -DCMAKE_EXPORT_COMPILE_COMMANDS=ON
+    grep -e "-isystem $source/include" build/compile_commands.json
+}
+# A Debian package: its names, what is in it and where, and a consumer. It has the build of cmake_install.
+deb() {
+    cpack --config "$work/cmake_install/build/CPackConfig.cmake" -G DEB -B "$PWD"
+    deb=procmap_$version-1_$(dpkg --print-architecture).deb
+    dpkg-deb --field "$deb" Depends | grep 'libstdc++6'
+    if command -v dpkg-shlibdeps && command -v file; then dpkg-deb --field "$deb" Depends | grep 'libstdc++6 (>= '; fi
+    dpkg-deb --extract "$deb" root
+    cmp "$source/LICENSE" root/usr/share/doc/procmap/copyright
+    [ ! -e root/usr/share/licenses ]
+    gzip -dc root/usr/share/man/man1/procmap.1.gz | cmp - "$source/man/procmap.1"
+    gzip -dc root/usr/share/doc/procmap/changelog.gz | cmp - "$source/CHANGELOG.md"
+    for file in bash-completion/completions/procmap zsh/site-functions/_procmap pkgconfig/procmap.pc; do [ -e "root/usr/share/$file" ]; done
+    [ "$(dpkg-deb --contents "$deb" | grep -v -c root/root)" = 0 ]
+    if command -v lintian >/dev/null; then lintian --allow-root --fail-on error "$deb"; fi
+    if readelf -S root/usr/bin/procmap | grep ' \.symtab '; then return 1; fi
+    find_package "$PWD/root/usr"
+    rm -r build root/usr/bin root/usr/share/cmake/procmap/procmap-cli*
+    headers_found "$PWD/root/usr"
 }
 
 pkg_config() { [ "$(PKG_CONFIG_PATH="$work/prefix/share/pkgconfig" pkg-config --modversion procmap)" = "$version" ]; }
@@ -248,16 +364,50 @@ meson_install() {
     (cd "$source/include" && find . -type f | sort) >wanted
     (cd "$work/meson_prefix/include" && find . -type f | sort) | diff wanted -
     grep -qx "Version: $version" "$work/meson_prefix/share/pkgconfig/procmap.pc"
-    # Meson has the tests that CMake has: the examples, the doctest executables, the corpora, the command; and they run.
+}
+# Meson has the tests that CMake has: the examples, the doctest executables, the corpora, the command; and they run.
+meson_tests() {
     {
         echo cli
         for example in "$source"/examples/*.cpp; do echo "example.$(basename "$example" .cpp)"; done
         for corpus in "$source"/fuzz/corpus/*/; do echo "fuzz.$(basename "$corpus")"; done
         sed -n 's/^procmap_test(\([a-z_]*\).*/\1/p' "$source/tests/CMakeLists.txt"
     } | sort >wanted
-    meson introspect build --tests | grep -o '"name": "[^"]*"' | cut -d'"' -f4 |
+    meson introspect "$work/meson_install/build" --tests | grep -o '"name": "[^"]*"' | cut -d'"' -f4 |
         grep -vx -e fmt -e format | sort | diff wanted -  # those two are there where what they need is
-    meson test -C build example.uapi_layout example.no_exceptions
+    meson test -C "$work/meson_install/build" example.uapi_layout example.no_exceptions
+}
+
+# An installation by Meson has the CMake package too: its components, and the versions that it is compatible with.
+meson_find_package() {
+    headers_found "$work/meson_prefix"
+    ninja -C "$work/meson_install/build" procmap
+    meson install -C "$work/meson_install/build" --no-rebuild --tags runtime
+    find_package "$work/meson_prefix"
+    rm -r build
+    minor=${version%.*}
+    cat >CMakeLists.txt <<END
+cmake_minimum_required(VERSION 3.18)
+project(consumer LANGUAGES NONE)
+foreach(request IN ITEMS $version $minor $minor.0 ${version%%.*} $minor.99 0.0.1 99.0 $minor...$version $minor...<$minor.1
+    $minor...99.0 $minor...<99.0 $minor...<${version%%.*}.$((${minor#*.} + 1)) $minor.0...$minor.99 0.0.1...$minor 0.0.1...99)
+  foreach(prefix IN ITEMS "$work/prefix" "$work/meson_prefix")
+    unset(procmap_DIR CACHE)
+    find_package(procmap \${request} QUIET CONFIG PATHS "\${prefix}" NO_DEFAULT_PATH)
+    set(answer_\${prefix} "\${request}: \${procmap_FOUND} \${procmap_VERSION}")
+    message(STATUS "\${answer_\${prefix}}")
+  endforeach()
+  if(NOT answer_$work/prefix STREQUAL answer_$work/meson_prefix)
+    message(SEND_ERROR "the two differ")
+  endif()
+endforeach()
+END
+    cmake -S . -B build >output || { cat output; return 1; }
+    grep -q "^-- $version: 1 $version" output
+    # Elsewhere, and with folders of its own.
+    meson setup folders "$source" --prefix "$PWD/other" --includedir include/of/procmap --datadir lib/share
+    meson install -C folders --no-rebuild --tags devel
+    headers_found "$PWD/other/lib"
 }
 
 # One header: the same tokens as all headers, and each example with nothing else of the library.
@@ -377,7 +527,7 @@ END
 # The port of the tree is in the guide; here the command's, and the port of a release.
 vcpkg_ports() {
     export VCPKG_BINARY_SOURCES=clear VCPKG_DISABLE_METRICS=1
-    printf 'cmake_minimum_required(VERSION 3.24)\nproject(consumer LANGUAGES CXX)\n%s\n%s\n' 'find_package(procmap REQUIRED COMPONENTS cli)' \
+    printf 'cmake_minimum_required(VERSION 3.18)\nproject(consumer LANGUAGES CXX)\n%s\n%s\n' 'find_package(procmap REQUIRED COMPONENTS cli)' \
         'add_custom_target(version ALL COMMAND procmap::cli --version)' >CMakeLists.txt
     for ports in "$source/packaging/vcpkg" "$work/release/tree/build/release/vcpkg"; do
         vcpkg remove procmap || :
@@ -403,24 +553,31 @@ conan_refuses() {
 
 guide
 way cmake_install
-way find_package
+way find_package find_package "$work/prefix"
 way find_package_moved
 way refuses_versions
 way refuses_absent
+way test_dependencies
+if cmake_is 3.24; then way presets; else skip presets "CMake 3.24"; fi
+if cmake_is 3.19; then way_with "cpack dpkg-deb readelf" deb; else skip deb "CMake 3.19"; fi
 way add_subdirectory
 way fetch_content
-if command -v pkg-config >/dev/null; then way pkg_config; else skip pkg_config pkg-config; fi
-if command -v meson >/dev/null; then
-    way meson_subproject
-    way meson_dependency
-    way meson_install
+way exported_targets
+if cmake_is 3.25; then way system; else skip system "CMake 3.25"; fi
+way_with pkg-config pkg_config
+way_with meson meson_subproject
+way_with "meson pkg-config" meson_dependency
+way_with meson meson_install
+if printf '#include <doctest/doctest.h>\n#include <boost/pfr.hpp>\n' | c++ -std=c++20 -E -x c++ - >/dev/null 2>&1; then
+    way_with meson meson_tests
 else
-    for name in meson_subproject meson_dependency meson_install; do skip $name meson; done
+    skip meson_tests "doctest or Boost.PFR"
 fi
+way_with meson meson_find_package
 way one_header
-if command -v git >/dev/null && command -v meson >/dev/null; then way release; else skip release "git and meson"; fi
-if command -v vcpkg >/dev/null; then way vcpkg_ports; else skip vcpkg_ports vcpkg; fi
-if command -v conan >/dev/null; then way conan_refuses; else skip conan_refuses conan; fi
+way_with "git meson python3" release
+way_with vcpkg vcpkg_ports
+way_with conan conan_refuses
 if module_compiler; then way module; else skip module "compiler and CMake that can"; fi
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]
