@@ -1,6 +1,8 @@
 // A build ID as a value, with where it came from.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <iosfwd>

@@ -1,6 +1,8 @@
 // A cache of mappings that cannot lie: the kernel confirms each answer before it is believed.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <string>

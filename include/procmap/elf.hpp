@@ -4,6 +4,8 @@
 // Source: elf(5), the gABI; lib/buildid.c in the kernel, which looks for the same note in the same place.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <span>

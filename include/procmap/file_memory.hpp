@@ -3,6 +3,8 @@
 // clock was set.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <time.h>
 
 #include <cerrno>

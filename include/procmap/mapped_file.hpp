@@ -7,6 +7,8 @@
 // then proves it. A lookup on FUSE or NFS can still block: nothing here is async-signal-safe.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>

@@ -1,6 +1,8 @@
 // One mapping (VMA) of an address space, as both back-ends report it.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <compare>
 #include <cstddef>
 #include <cstdint>

@@ -1,6 +1,8 @@
 // An open /proc/PID/maps: which mapping holds an address, and what is mapped at all.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/stat.h>

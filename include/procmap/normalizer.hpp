@@ -1,6 +1,8 @@
 // Addresses in; file, file offset, ELF address and build ID out: what a profiler or a crash reporter ships to where symbols are.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <unistd.h>
 
 #include <algorithm>

@@ -1,6 +1,8 @@
 // Where a maps file is opened, and what is known of it from then on.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <fcntl.h>
 #include <sys/syscall.h>
 #include <unistd.h>

@@ -1,6 +1,8 @@
 // What this kernel and this sandbox can do, found out by asking.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <sys/utsname.h>
 #include <sys/vfs.h>
 

@@ -1,6 +1,8 @@
 // The ioctl: the only place that sends PROCMAP_QUERY.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <sys/ioctl.h>
 
 #include <cerrno>

@@ -1,6 +1,8 @@
 // How an answer or a failure comes back: a value, or an error that says what failed, where, and what to do about it.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <cerrno>
 #include <cstdint>
 #include <iosfwd>

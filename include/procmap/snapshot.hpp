@@ -1,6 +1,8 @@
 // A copy of an address space that outlives it, and what changed between two.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <unistd.h>
 
 #include <algorithm>

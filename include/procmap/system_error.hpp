@@ -1,6 +1,8 @@
 // errc and error as std::error_code. A header of its own, so that nobody pays for <system_error> who does not ask for it.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <string>
 #include <system_error>
 

@@ -1,6 +1,8 @@
 // Reading the text of an open maps file, line by line, in a buffer of the caller's.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <sched.h>
 #include <unistd.h>
 

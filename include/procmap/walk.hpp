@@ -1,6 +1,8 @@
 // All mappings of an address space, in ascending order, as a range.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <sys/ioctl.h>
 
 #include <cerrno>

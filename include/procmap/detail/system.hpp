@@ -1,6 +1,8 @@
 // What a thread or a process can do to another in the middle of a call, kept away.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -15,8 +17,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-
-#include <procmap/version.hpp>
 
 namespace procmap::inline PROCMAP_ABI::detail {
 

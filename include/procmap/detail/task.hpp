@@ -6,6 +6,8 @@
 // found below the directory is a candidate, and address_space() compares it with what the handle says.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
