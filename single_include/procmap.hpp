@@ -290,9 +290,16 @@ constexpr void print(Sink&& sink, const error& e) {
         head.put(steps[at]);
         if (e.at != step::parse || e.pid != error::unknown) head.put(" maps");
         if (e.pid == error::this_process) head.put(" of this process");
-        if (e.pid > 0) head.put(" of process "), head.put(static_cast<std::uint64_t>(e.pid), 10);
-        if (e.tid > 0) head.put(" by thread "), head.put(static_cast<std::uint64_t>(e.tid), 10);
-        if (e.line != 0) head.put(" line "), head.put(e.line, 10), head.put(" byte "), head.put(e.offset, 10);
+        const auto put = [&head](std::string_view what, std::uint64_t number) {
+            head.put(what);
+            head.put(number, 10);
+        };
+        if (e.pid > 0) put(" of process ", static_cast<std::uint64_t>(e.pid));
+        if (e.tid > 0) put(" by thread ", static_cast<std::uint64_t>(e.tid));
+        if (e.line != 0) {
+            put(" line ", e.line);
+            put(" byte ", e.offset);
+        }
         head.put(": ");
     }
     sink(head.view());
@@ -300,10 +307,12 @@ constexpr void print(Sink&& sink, const error& e) {
     if (e.errno_value == 0) return;
     detail::char_line<48> tail;
     tail.put(" [");
-    if (const auto name = errno_name(e.errno_value); !name.empty())
+    if (const auto name = errno_name(e.errno_value); !name.empty()) {
         tail.put(name);
-    else
-        tail.put("errno "), tail.put(static_cast<std::uint64_t>(e.errno_value < 0 ? 0 : e.errno_value), 10);
+    } else {
+        tail.put("errno ");
+        tail.put(static_cast<std::uint64_t>(e.errno_value < 0 ? 0 : e.errno_value), 10);
+    }
     tail.put(']');
     sink(tail.view());
 }
@@ -471,7 +480,7 @@ public:
     }
 
 private:
-    std::span<const std::byte> bytes_;
+    std::span<const std::byte> bytes_{};
 };
 
 /// Writes a build ID as lower-case hexadecimal digits, as `readelf -n` does.
@@ -1135,7 +1144,7 @@ inline void close_by_children(std::span<const int> fds) noexcept {
         for (;;) ::syscall(SYS_exit, 0);
     };
     void* const memory = ::mmap(nullptr, fds.size() * stack_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    const auto pid_at = [memory](std::size_t i) -> long& { return *reinterpret_cast<long*>(static_cast<char*>(memory) + i * stack_size); };
+    const auto pid_at = [memory](std::size_t i) -> long& { return *static_cast<long*>(static_cast<void*>(static_cast<char*>(memory) + i * stack_size)); };
     std::size_t closing = 0;  // processes; 0 in the place of those that have ended
     for (std::size_t i = 0; i < fds.size(); ++i) {
         long pid = -1;
@@ -1309,7 +1318,10 @@ public:
         put(t.proc);
         put("/");
         t.pid == error::this_process ? put("self") : put(t.pid);
-        if (t.tid != 0) put("/task/"), put(t.tid);
+        if (t.tid != 0) {
+            put("/task/");
+            put(t.tid);
+        }
         put(file);
         put(name);
     }
@@ -1457,7 +1469,7 @@ int any_thread(int at, const char* task, Visit visit) noexcept {
 
 /// An open maps file and what is known about it.
 struct handle {
-    unique_fd fd;
+    unique_fd fd{};
     procmap::backend backend = procmap::backend::text;
     bool kernel_build_ids = false;   // the kernel may be asked for build IDs
     std::int32_t pid = error::unknown;
@@ -1501,7 +1513,8 @@ struct bytes_source {
     /// Copies from `offset` on; false where they are not all there.
     constexpr bool operator()(std::uint64_t offset, std::span<std::byte> to) const noexcept {
         if (offset > bytes.size() || to.size() > bytes.size() - offset) return false;
-        for (std::size_t i = 0; i < to.size(); ++i) to[i] = bytes[static_cast<std::size_t>(offset) + i];
+        const auto from = bytes.subspan(offset & SIZE_MAX, to.size());
+        for (std::size_t i = 0; i < to.size(); ++i) to[i] = from[i];
         return true;
     }
 };
@@ -2012,7 +2025,7 @@ struct std::hash<procmap::build_id> {
     [[nodiscard]] constexpr std::size_t operator()(const procmap::build_id& id) const noexcept {
         std::uint64_t h = 0xcbf29ce484222325;
         for (const std::byte b : id.bytes()) h = (h ^ std::to_integer<std::uint64_t>(b)) * 0x100000001b3;
-        return static_cast<std::size_t>(h);
+        return h & SIZE_MAX;
     }
 };
 
@@ -2212,7 +2225,9 @@ template <class Struct>
         }
         failure = detail::ioctl_once(fd.get(), &extensible);
     }
-    return {failure, static_cast<std::size_t>(size)};
+    reply answer{.error = failure};
+    answer.size = size & SIZE_MAX;  // not a cast: useless where std::size_t has 64 bits
+    return answer;
 }
 
 /// The same for a typed query.
@@ -2446,8 +2461,8 @@ private:
     int tries_ = 0;               // that came to nothing, since the last line
     bool skipping_ = false;       // inside a line whose beginning is done with
     bool only_name_ = false;      // at the name of a line that is longer than the buffer; the rest of it is in head_
-    mapping head_;
-    procmap::error error_;
+    mapping head_{};
+    procmap::error error_{};
 };
 
 }  // namespace procmap::inline PROCMAP_ABI::detail
@@ -2571,9 +2586,9 @@ struct capabilities {
     bool live = false;            ///< maps is a file of a real procfs, not an emulator's frozen copy (qemu-user)
     int ioctl_errno = 0;          ///< why the ioctl does not answer: ENOTTY, ENOSYS, a sandbox's EPERM or EACCES, ...
     std::size_t struct_size = 0;  ///< bytes of procmap_query that the kernel knows; 0 without the ioctl
-    kernel_release release;       ///< of the running kernel
-    hazards build_id_hazards;     ///< of asking this kernel for a build ID; none without the ioctl
-    procmap::error error;         ///< why maps could not be opened, where nothing can be done
+    kernel_release release{};     ///< of the running kernel
+    hazards build_id_hazards{};   ///< of asking this kernel for a build ID; none without the ioctl
+    procmap::error error{};       ///< why maps could not be opened, where nothing can be done
 };
 
 namespace detail {
@@ -2594,12 +2609,12 @@ inline constexpr int procfs_block_size = 1024;  // proc_fill_super(). FUSE has P
 
 /// Whether a file is procfs's. `failure`: the errno where nobody can say.
 [[nodiscard]] inline bool on_procfs(borrowed_fd fd, int& failure) noexcept {
-    constexpr long proc_super_magic = 0x9fa0;  // include/uapi/linux/magic.h
     struct statfs fs;
+    constexpr decltype(fs.f_type) proc_super_magic = 0x9fa0;  // include/uapi/linux/magic.h
     const int saved = errno;
     failure = ::fstatfs(fd.get(), &fs) == 0 ? 0 : errno;
     errno = saved;
-    return failure == 0 && static_cast<long>(fs.f_type) == proc_super_magic;
+    return failure == 0 && fs.f_type == proc_super_magic;
 }
 
 /// The size of the kernel's struct: the kernel answers E2BIG to a byte that is not zero behind it, and to nothing else that
@@ -3089,9 +3104,9 @@ private:
     std::uint64_t above_;
     state state_ = state::not_begun;
     std::uint64_t last_end_ = 0;
-    mapping current_;
-    procmap::error error_;
-    find_options ask_;             // what stays the same is set once
+    mapping current_{};
+    procmap::error error_{};
+    find_options ask_{};           // what stays the same is set once
     uapi::query<> query_{0, {}};
     detail::text_reader reader_;
     std::byte build_id_[uapi::build_id_size_max];
@@ -3310,7 +3325,7 @@ private:
         return own && !detail::says_absent(detail::any_query(own->borrow()));
     }
 
-    detail::handle handle_;
+    detail::handle handle_{};
 };
 
 namespace detail {
@@ -3400,7 +3415,10 @@ inline result<maps> maps::open(borrowed_fd pidfd, const open_options& how) noexc
             n = ::pread(info.get(), to.data() + done, to.size() - done, static_cast<off_t>(done));
             if (n > 0) done += static_cast<std::size_t>(n);
         }
-        if (n < 0) failure.code = detail::failure_of(errno), failure.errno_value = errno;
+        if (n < 0) {
+            failure.code = detail::failure_of(errno);
+            failure.errno_value = errno;
+        }
         errno = saved;
         return n >= 0;
     };
@@ -3782,9 +3800,9 @@ private:
     bool root_proven_ = false;
     std::int32_t root_thread_ = 0;  // through which the root was opened; 0: the task itself
     int walks_ = 16;
-    unique_fd directory_;
-    unique_fd root_;
-    unique_fd mem_;
+    unique_fd directory_{};
+    unique_fd root_{};
+    unique_fd mem_{};
     std::size_t root_path_size_ = 0;
     char root_path_[4096];
 };
@@ -4006,7 +4024,7 @@ private:
 
     task_files* task_;
     const mapping* m_;
-    found_file found_;
+    found_file found_{};
 };
 
 /// pread with an offset of 64 bits, whatever off_t is here.
@@ -4086,7 +4104,7 @@ bool read_image(const Source& source, build_id_source way, image_facts& facts) {
     facts.loads.clear();
     facts.id = {};
     facts.id_known = false;
-    const elf::image image{source};
+    const elf::image<Source> image{source};
     elf::segment s;
     for (std::uint32_t i = 0; !image.cut_off() && i < image.segments() && image.segment_at(i, s); ++i)
         if (s.type == elf::segment::load && s.file_size != 0) facts.loads.push_back(s);
@@ -4235,10 +4253,10 @@ public:
         a.clear();
         const id_rule rule = id_rule_of(m);
         known_file* const held = q.opens_files() && rule != id_rule::none ? recall(m) : nullptr;
-        bool still = rule == id_rule::none ? (a.id_known = q.id, true)
-                     : !q.opens_files()    ? ask_by_name(from, m, q, rule, a)
-                     : held != nullptr     ? ask_held(from, m, q, *held, a)
-                                           : ask_found(from, task, m, q, rule, a);
+        if (rule == id_rule::none) a.id_known = q.id;
+        bool still = rule == id_rule::none || (!q.opens_files() ? ask_by_name(from, m, q, rule, a)
+                                               : held != nullptr ? ask_held(from, m, q, *held, a)
+                                                                 : ask_found(from, task, m, q, rule, a));
         if (still && q.state) still = ask_state(from, task, m, a);
         if (!still) a.clear();
         errno = saved;
@@ -4252,7 +4270,10 @@ public:
         a.clear();
         image_facts facts;
         if ((q.id || q.loads) && from_memory(task, m, facts)) {
-            if (q.id) a.id = facts.id, a.id_known = facts.id_known;
+            if (q.id) {
+                a.id = facts.id;
+                a.id_known = facts.id_known;
+            }
             a.loads.swap(facts.loads);
         }
         errno = saved;
@@ -4272,7 +4293,7 @@ public:
         if (::clock_gettime(CLOCK_MONOTONIC_COARSE, &present) == 0) seconds_ = present.tv_sec;
         if (seconds_ - swept_ >= interval) {
             swept_ = seconds_;
-            if (std::erase_if(files_, [this](const known_file& f) { return seconds_ - f.used_at > most_idle; }) != 0) ++forgotten_;
+            if (std::erase_if(files_, [this](const known_file& f) noexcept { return seconds_ - f.used_at > most_idle; }) != 0) ++forgotten_;
         }
         errno = saved;
     }
@@ -4372,7 +4393,10 @@ private:
         const find_options asked{.name = name_, .build_id = id ? std::span<std::byte>{id_} : std::span<std::byte>{}};
         const auto again = h.backend == backend::ioctl ? lookup_ioctl(h, m.start, asked, false) : lookup(h, m.start, {.name = name_}, false);
         if (!again || !same_mapping(*again, m)) return false;
-        if (id && !again->build_id.empty()) a.id = build_id{again->build_id.bytes(), build_id_source::kernel}, a.id_known = true;
+        if (id && !again->build_id.empty()) {
+            a.id = build_id{again->build_id.bytes(), build_id_source::kernel};
+            a.id_known = true;
+        }
         return true;
     }
 
@@ -4401,7 +4425,10 @@ private:
         const bool ask_id = (kernel_only || !f.facts.id_known) && may_ask(from, q, f.version.regular);
         if (ask_id || f.since > q.seen_at) {
             if (!ask_again(from, m, ask_id, a)) return false;
-            if (a.id_known && !kernel_only) f.facts.id = a.id, f.facts.id_known = true;
+            if (a.id_known && !kernel_only) {
+                f.facts.id = a.id;
+                f.facts.id_known = true;
+            }
         }
         complete(q, f, a);
         return true;
@@ -4411,7 +4438,10 @@ private:
     void complete(const file_question& q, known_file& f, file_answer& a) {
         const bool ids = q.id && q.ids_from != build_id_choice::kernel;
         if (q.loads || (ids && !f.facts.id_known)) read(f);
-        if (ids && !a.id_known && f.facts.id_known) a.id = f.facts.id, a.id_known = true;
+        if (ids && !a.id_known && f.facts.id_known) {
+            a.id = f.facts.id;
+            a.id_known = true;
+        }
         if (q.loads) a.loads.assign(f.facts.loads.begin(), f.facts.loads.end());
     }
 
@@ -4421,7 +4451,10 @@ private:
             // It was not held when `m` was asked for, and may not be the mapped one any more: now that it is, look again.
             known_file& f = remember(std::move(found), key::number, m);
             if (!ask_again(from, m, may_ask(from, q, true), a)) return false;
-            if (a.id_known && q.ids_from != build_id_choice::kernel) f.facts.id = a.id, f.facts.id_known = true;
+            if (a.id_known && q.ids_from != build_id_choice::kernel) {
+                f.facts.id = a.id;
+                f.facts.id_known = true;
+            }
             a.by_number = true;
             complete(q, f, a);
             return true;
@@ -4434,7 +4467,10 @@ private:
                 unkept = {.pin = std::move(found.path_fd), .version = found.version, .way = found.way};
             else if (known == nullptr)
                 known = &remember(std::move(found), key::descriptor, m);
-            if (a.id_known && q.ids_from != build_id_choice::kernel) known->facts.id = a.id, known->facts.id_known = true;
+            if (a.id_known && q.ids_from != build_id_choice::kernel) {
+                known->facts.id = a.id;
+                known->facts.id_known = true;
+            }
             complete(q, *known, a);
             return true;
         }
@@ -4469,13 +4505,19 @@ private:
                                read_file(found.path_fd.borrow(), found.way, facts) && facts.id == a.id)
             take(q, facts, m, a);
         a.if_agreed = true;
-        if (!q.id) a.id = {}, a.id_known = false;
+        if (!q.id) {
+            a.id = {};
+            a.id_known = false;
+        }
         return true;
     }
 
     /// Takes what is still missing, and remembers the segments of an image that its build ID tells again.
     void take(const file_question& q, image_facts& facts, const mapping& m, file_answer& a) {
-        if (!a.id_known && q.ids_from != build_id_choice::kernel) a.id = facts.id, a.id_known = facts.id_known;
+        if (!a.id_known && q.ids_from != build_id_choice::kernel) {
+            a.id = facts.id;
+            a.id_known = facts.id_known;
+        }
         if (!q.loads || !a.loads.empty()) return;
         a.loads.assign(facts.loads.begin(), facts.loads.end());
         if (a.id_known && !a.id.empty() && facts.id == a.id)
@@ -4531,7 +4573,7 @@ private:
         return false;
     }
 
-    std::vector<known_file> files_;
+    std::vector<known_file> files_{};
     std::size_t capacity_;
     std::uint64_t clock_ = 0;
     std::int64_t seconds_ = 0;  // at the beginning of this call
@@ -4665,14 +4707,14 @@ public:
 private:
     /// A file of this call.
     struct entry {
-        device_number device;
+        device_number device{};
         std::uint64_t inode = 0;
-        std::string path;
+        std::string path{};
         bool path_known = false;
-        detail::file_answer known;
+        detail::file_answer known{};
         std::uint64_t forgotten = 0;  // by the memory, when this was made
         std::uint64_t since = 0;      // the memory's time then
-        std::vector<std::pair<std::uint64_t, bool>> images;  // load biases, and whether an image was found there
+        std::vector<std::pair<std::uint64_t, bool>> images{};  // load biases, and whether an image was found there
     };
 
     /// A mapping that a walk saw, with the number of its name.
@@ -4802,7 +4844,10 @@ private:
             // In the padding of the segment's last page, such as .bss.
             const elf::placement more = place(from, m, *file, true);
             confirmed = true;
-            if (more.how == elf::placing::loaded) at = more, l.elf_address_known = know();
+            if (more.how == elf::placing::loaded) {
+                at = more;
+                l.elf_address_known = know();
+            }
         }
         return i;
     }
@@ -4932,17 +4977,17 @@ private:
     normalizer_options options_;
     detail::file_memory memory_;
     std::uint64_t page_size_ = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-    std::vector<sought> order_;       // the addresses, ascending
-    std::vector<sought> scratch_;
-    std::vector<mapping> hints_;      // the file mappings that the last call saw, without names: a guess, never an answer
-    std::vector<mapping> next_hints_;
-    std::vector<location> locations_;
-    std::vector<entry> entries_;  // the first count_ are this call's; the rest keep their memory
+    std::vector<sought> order_{};     // the addresses, ascending
+    std::vector<sought> scratch_{};
+    std::vector<mapping> hints_{};    // the file mappings that the last call saw, without names: a guess, never an answer
+    std::vector<mapping> next_hints_{};
+    std::vector<location> locations_{};
+    std::vector<entry> entries_{};  // the first count_ are this call's; the rest keep their memory
     std::size_t count_ = 0;
-    std::vector<std::size_t> by_number_;  // the numbers of those, by inode and device
-    std::vector<mapped_file> files_;
-    std::vector<walked> seen_;         // by text: the mappings that addresses lie in, and for ELF addresses all of files
-    std::vector<std::string> names_;   // of those; the first name_count_ are this call's
+    std::vector<std::size_t> by_number_{};  // the numbers of those, by inode and device
+    std::vector<mapped_file> files_{};
+    std::vector<walked> seen_{};         // by text: the mappings that addresses lie in, and for ELF addresses all of files
+    std::vector<std::string> names_{};   // of those; the first name_count_ are this call's
     std::size_t name_count_ = 0;
     detail::task_files* task_ = nullptr;  // of this call
     std::uint64_t seen_at_ = 0;           // the memory's time when the mapping that is looked at was seen
@@ -5029,9 +5074,9 @@ private:
     };
 
     struct record {
-        mapping m;
-        std::string name;
-        build_id id;
+        mapping m{};
+        std::string name{};
+        build_id id{};
         std::uint64_t used = 0;
     };
 
@@ -5084,8 +5129,9 @@ private:
     /// The build ID of what is mapped. False: it is another mapping by now.
     bool ask(detail::task_files& task, const mapping& m, detail::file_answer& file) {
         const detail::file_question q{.id = true, .ids_from = options_.build_ids_from};
-        if (kind_of(m) == mapping_kind::vdso) return memory_.ask_memory(task, m, q, file), true;
-        return memory_.ask(*from_, task, m, q, file);
+        if (kind_of(m) != mapping_kind::vdso) return memory_.ask(*from_, task, m, q, file);
+        memory_.ask_memory(task, m, q, file);
+        return true;
     }
 
     static bool equal(const record& r, const mapping& m, const build_id& id, bool id_known) noexcept {
@@ -5106,8 +5152,8 @@ private:
     const maps* from_;
     cached_maps_options options_;
     detail::file_memory memory_;
-    std::unordered_map<std::uint64_t, record> records_;  // by the mapping's start
-    counts counts_;
+    std::unordered_map<std::uint64_t, record> records_{};  // by the mapping's start
+    counts counts_{};
     std::uint64_t clock_ = 0;
     bool busy_ = false;
     name_buffer name_;
@@ -5335,7 +5381,9 @@ private:
         if (detail::keyed(line, "NameState", value)) {
             for (std::size_t i = 0; i < std::size(detail::name_states); ++i) {
                 const auto status = static_cast<name_state>(i);
-                if (value == detail::name_states[i] && status != name_state::escaped) return current_.name_status = status, true;
+                if (value != detail::name_states[i] || status == name_state::escaped) continue;
+                current_.name_status = status;
+                return true;
             }
             return false;
         }
@@ -5348,7 +5396,7 @@ private:
     }
 
     std::string_view text_;
-    std::string_view line_;
+    std::string_view line_{};
     std::size_t at_ = 0;           // offset of line_
     std::size_t line_offset_ = 0;  // of the line that is being read
     std::size_t next_ = 0;         // and of the one after it
@@ -5356,9 +5404,9 @@ private:
     bool is_mapping_ = false;
     bool after_mapping_ = false;  // a mapping's line was read, or refused
     bool stopped_ = false;
-    mapping current_;
-    build_id id_;
-    std::string name_;
+    mapping current_{};
+    build_id id_{};
+    std::string name_{};
 };
 
 /// What a capture fetches for each mapping.
@@ -5605,9 +5653,9 @@ private:
             return std::ranges::lexicographical_compare(a.bytes(), b.bytes());
         }
     };
-    std::map<std::string, std::uint32_t, std::less<>> numbers_;  // of names
-    std::map<build_id, std::uint32_t, bytes_below> ids_;         // of build IDs
-    std::string decoded_;
+    std::map<std::string, std::uint32_t, std::less<>> numbers_{};  // of names
+    std::map<build_id, std::uint32_t, bytes_below> ids_{};         // of build IDs
+    std::string decoded_{};
     std::uint32_t last_name_ = 0;
     std::uint32_t last_id_ = 0;
 };
@@ -5697,7 +5745,10 @@ auto basic_snapshot<Allocator>::parse(std::string_view text, const Allocator& al
     builder b{allocator};
     error broke;
     recorded_reader reader{text};
-    const auto stop = [&broke](const error& wrong) { return broke = wrong, false; };
+    const auto stop = [&broke](const error& wrong) {
+        broke = wrong;
+        return false;
+    };
     while (reader.next(stop))
         if (reader.is_mapping()) (void)b.add(reader.current());
     return broke.code == errc::none ? result<basic_snapshot>{b.build()} : result<basic_snapshot>{b.build(), broke};
@@ -5907,9 +5958,9 @@ public:
 private:
     const maps* from_;
     capture_options options_;
-    snapshot before_;
-    snapshot now_;
-    std::vector<change> changes_;  // borrow from both
+    snapshot before_{};
+    snapshot now_{};
+    std::vector<change> changes_{};  // borrow from both
 };
 
 }  // namespace procmap::inline PROCMAP_ABI
@@ -6035,8 +6086,17 @@ namespace procmap::inline PROCMAP_ABI {
                 case errc::unsupported: return std::errc::not_supported;
                 case errc::interrupted: return std::errc::interrupted;
                 case errc::invalid: return std::errc::invalid_argument;
-                default: return {code, *this};
+                case errc::none:
+                case errc::not_mapped:
+                case errc::zombie:
+                case errc::kernel_thread:
+                case errc::task_gone:
+                case errc::malformed:
+                case errc::contended:
+                case errc::not_maps:
+                case errc::failed: break;
             }
+            return {code, *this};
         }
     } category;
     return category;

@@ -78,7 +78,7 @@ public:
     }
 
 private:
-    std::span<const std::byte> bytes_;
+    std::span<const std::byte> bytes_{};
 };
 
 /// Writes a build ID as lower-case hexadecimal digits, as `readelf -n` does.

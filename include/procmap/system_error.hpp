@@ -25,8 +25,17 @@ namespace procmap::inline PROCMAP_ABI {
                 case errc::unsupported: return std::errc::not_supported;
                 case errc::interrupted: return std::errc::interrupted;
                 case errc::invalid: return std::errc::invalid_argument;
-                default: return {code, *this};
+                case errc::none:
+                case errc::not_mapped:
+                case errc::zombie:
+                case errc::kernel_thread:
+                case errc::task_gone:
+                case errc::malformed:
+                case errc::contended:
+                case errc::not_maps:
+                case errc::failed: break;
             }
+            return {code, *this};
         }
     } category;
     return category;
