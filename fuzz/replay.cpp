@@ -1,5 +1,5 @@
-// The corpus of a target, replayed as a test: every compiler runs what the fuzzer found.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+// replay.TARGET: the corpus of a target, replayed as a test. Every compiler runs what the fuzzer found.
+#define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
 #include "fuzz.hpp"
@@ -9,9 +9,13 @@
 #include <iterator>
 #include <vector>
 
+namespace {
+std::filesystem::path corpus = PROCMAP_CORPUS;
+}
+
 TEST_CASE("every input of the corpus") {
     std::size_t inputs = 0;
-    for (const auto& file : std::filesystem::directory_iterator{PROCMAP_CORPUS}) {
+    for (const auto& file : std::filesystem::directory_iterator{corpus}) {
         std::ifstream in{file.path(), std::ios::binary};
         const std::vector<char> bytes{std::istreambuf_iterator<char>{in}, {}};
         CAPTURE(file.path().string());
@@ -19,4 +23,9 @@ TEST_CASE("every input of the corpus") {
         ++inputs;
     }
     CHECK(inputs > 0);
+}
+
+int main(int, char** argv) {
+    corpus /= std::filesystem::path{argv[0]}.extension().string().substr(1);
+    return doctest::Context{}.run();
 }

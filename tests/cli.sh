@@ -61,7 +61,7 @@ backends=text
 # A pseudo-terminal can be had: not so in every container.
 has_terminal() { [ "$(script -qc 'echo yes' /dev/null </dev/null 2>"$work/script" | tr -d '\r')" = yes ]; }
 
-if "$procmap" list --backend ioctl >"$work/out" 2>&1; then backends="ioctl text"; else echo "skipped: --backend ioctl"; fi
+if "$procmap" list --backend ioctl >"$work/out" 2>&1; then backends="ioctl text"; else echo "NOT INCLUDED: cli: --backend ioctl"; fi
 
 # list prints what the kernel does.
 for backend in auto $backends; do
@@ -260,7 +260,7 @@ if command -v python3 >"$work/python3"; then
     check "probe --json" exits 0 probe --json
     check "probe --json is valid" valid_json
 else
-    echo "skipped: whether JSON is valid, without python3"
+    echo "NOT INCLUDED: cli: whether JSON is valid, without python3"
 fi
 
 # find --json asks for build IDs where that is known to be safe, list --json only with --build-ids.
@@ -274,7 +274,7 @@ if [ -n "$sleep_id" ] && [ "$backends" != text ] && "$procmap" probe | grep -q '
     check "find --json, build IDs" exits 0 find --json $target "$first"
     check "find --json: the build ID" out_has "\"build_id\":\"$sleep_id\"}"
 else
-    echo "skipped: build IDs"
+    echo "NOT INCLUDED: cli: build IDs"
 fi
 
 # list --build-ids: those of the files, whoever can be asked, as readelf knows them.
@@ -382,7 +382,7 @@ if [ "$backends" != text ]; then
     executable=$(grep '^[^ ]* ..x' "$work/maps" | grep -cv ' 00:00 0 ')
     all=$(wc -l <"$work/maps")
     can_trace=$(strace -o "$work/script" -e trace=none true 2>"$work/err" && echo yes)
-    [ -n "$can_trace" ] || echo "skipped: the system calls of compare, without strace"
+    [ -n "$can_trace" ] || echo "NOT INCLUDED: cli: the system calls of compare, without strace"
     # Addresses: two in one mapping, one in another, one below all, one above all; four queries.
     for what in "" --all "0x$stack $first $(printf '%x' $((0x$first + 5))) 10 fffffffffffff000"; do
         case $what in "") found=$executable calls=$((executable + 1)) asked=0 ;; --all) found=$all calls=$((all + 1)) asked=0 ;;
@@ -394,7 +394,7 @@ if [ "$backends" != text ]; then
         [ -n "$can_trace" ] || continue
         # shellcheck disable=SC2086  # words
         check "compare $what: queries, and one to open" [ "$(traced_calls ioctl $target $what)" = $((calls + 1)) ]
-        [ "$(calls_of text)" = null ] && echo "skipped: the system calls of text, which this kernel does not count" && continue
+        [ "$(calls_of text)" = null ] && echo "NOT INCLUDED: cli: the system calls of text, which this kernel does not count" && continue
         # shellcheck disable=SC2086  # words
         check "compare $what: reads, and one to open" [ "$(traced_calls pread64 $target $what)" = $(($(calls_of text) + 1)) ]
     done
@@ -431,7 +431,7 @@ if [ -n "$can_trace" ]; then
     check "compare, gone while all are counted" gone_from $((executable + 4)) compare $target
     check "compare, gone while all are counted: nothing is measured" out_is_empty
 else
-    echo "skipped: processes that go away in the middle, without strace or the ioctl"
+    echo "NOT INCLUDED: cli: processes that go away in the middle, without strace or the ioctl"
 fi
 
 # A file that is deleted or replaced.
@@ -586,7 +586,7 @@ if has_terminal && locale -a 2>"$work/err" | grep -qix 'c.utf-\{0,1\}8'; then
     check "list --summary, a UTF-8 terminal" grep -q '768.0 KiB  ████████████████████.\{0,1\}$' "$work/out.C.UTF-8"
     check "list --summary, a UTF-8 terminal: the smallest" grep -q '4.0 KiB  ▏.\{0,1\}$' "$work/out.C.UTF-8"
 else
-    echo "skipped: bars on a UTF-8 terminal"
+    echo "NOT INCLUDED: cli: bars on a UTF-8 terminal"
 fi
 
 # watch: a process that maps one page of a file after the other, each behind the last. Its addresses are those of its ELF file.
@@ -649,7 +649,7 @@ if c++ -no-pie "$work/mapper.cpp" -o "$work/mapper" 2>"$work/err"; then
         TERM=dumb script -qc "'$procmap' watch --interval 0.05 --count 2 $mapper" /dev/null </dev/null >"$work/out" 2>&1
         check "watch, a dumb terminal: no colours" fails out_has "$escape"
     else
-        echo "skipped: colours on a terminal, without a pseudo-terminal"
+        echo "NOT INCLUDED: cli: colours on a terminal, without a pseudo-terminal"
     fi
     : >"$work/out"
     "$procmap" watch --interval 0.05 $mapper >"$work/out" 2>"$work/err" &
@@ -683,7 +683,7 @@ if c++ -no-pie "$work/mapper.cpp" -o "$work/mapper" 2>"$work/err"; then
         done
     fi
 else
-    echo "skipped: watch, and ELF addresses of a program that is not relocated, without c++"
+    echo "NOT INCLUDED: cli: watch, and ELF addresses of a program that is not relocated, without c++"
 fi
 
 # Processes without an address space are told apart.
@@ -701,7 +701,7 @@ if [ "$(cat /proc/2/comm)" = kthreadd ]; then
     check "snapshot, a kernel thread" exits 3 snapshot 2
     check "snapshot, a kernel thread: said" err_has 'procmap: open maps of process 2: a kernel thread has no address space'
 else
-    echo "skipped: a kernel thread"
+    echo "NOT INCLUDED: cli: a kernel thread"
 fi
 
 # --json of the rest: valid, and with the members that are promised.
@@ -772,7 +772,7 @@ END
     check "compare, a name too long: the ioctl has it not" grep -q "^procmap: ioctl only: $range [^/]*$" "$work/err"
     check "compare, a name too long: nothing else" [ "$(wc -l <"$work/err")" -eq 3 ]
 else
-    echo "skipped: names that are too long for the ioctl"
+    echo "NOT INCLUDED: cli: names that are too long for the ioctl"
 fi
 
 # probe
@@ -874,7 +874,7 @@ if [ -c /dev/full ]; then
         check "$command >/dev/full: why" err_has 'procmap: write standard output: No space left on device'
     done
 else
-    echo "skipped: /dev/full"
+    echo "NOT INCLUDED: cli: /dev/full"
 fi
 "$procmap" list --from "$here/data/realistic_10k.maps" 2>"$work/err" | head -n 1 >"$work/out"
 check "a closed pipe" err_is_empty
@@ -952,10 +952,10 @@ END
         check "JSON on a terminal stays JSON" valid_json
         check "JSON on a terminal: escaped" out_has '"name":"d\u007f \u009b \u202e ä \"q\""'
     else
-        echo "skipped: names on a terminal, without a pseudo-terminal"
+        echo "NOT INCLUDED: cli: names on a terminal, without a pseudo-terminal"
     fi
 else
-    echo "skipped: hostile names, without python3"
+    echo "NOT INCLUDED: cli: hostile names, without python3"
 fi
 
 # Input without an end, or without lines.
@@ -977,7 +977,7 @@ if [ "$(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo)" -gt 400000
     check "--from an endless pipe" [ $? -eq 3 ]
     check "--from an endless pipe: why" err_has 'procmap: read standard input: more than 1 GiB of text'
 else
-    echo "skipped: an endless pipe, without the memory"
+    echo "NOT INCLUDED: cli: an endless pipe, without the memory"
 fi
 awk 'BEGIN { for (i = 0; i < 1000000; ++i) printf "a"; print ""; print "0x00000000000000000000000010" }' >"$work/word"
 check "normalize, a long word" exits 3 normalize $target <"$work/word"
@@ -992,7 +992,7 @@ if (ulimit -v 60000 && "$procmap" --version) >"$work/out" 2>"$work/err"; then
     check "out of memory" [ $? -eq 3 ]
     check "out of memory: said" err_has 'procmap: out of memory'
 else
-    echo "skipped: memory that runs out, where the program needs more than 60 MB"
+    echo "NOT INCLUDED: cli: memory that runs out, where the program needs more than 60 MB"
 fi
 
 # The cost of hostile input is that of its size, or little more: instructions for four times as much.
@@ -1024,7 +1024,7 @@ if command -v valgrind >"$work/script" && [ -n "$(instructions --version)" ]; th
     costs "find --from --next" "$(instructions find --next --from "$work/names.2000" $(sed 's/000$/fff/' "$work/asked.2000"))" \
         "$(instructions find --next --from "$work/names.8000" $(sed 's/000$/fff/' "$work/asked.8000"))"
 else
-    echo "skipped: the cost of hostile input, without valgrind"
+    echo "NOT INCLUDED: cli: the cost of hostile input, without valgrind"
 fi
 
 # No colours where they are not wanted.
@@ -1036,7 +1036,7 @@ if has_terminal; then
     check "NO_COLOR, a terminal" out_has '[stack]'
     check "NO_COLOR, a terminal: no colours" fails out_has "$escape"
 else
-    echo "skipped: NO_COLOR on a terminal, without a pseudo-terminal"
+    echo "NOT INCLUDED: cli: NO_COLOR on a terminal, without a pseudo-terminal"
 fi
 
 # How far long work is: on a terminal's standard error, where it is long, and until something else is said there.
@@ -1061,7 +1061,7 @@ if has_terminal; then
         check "progress of compare" grep -q 'procmap: [0-9]* of 200000 runs' "$work/out"
     fi
 else
-    echo "skipped: progress, without a pseudo-terminal"
+    echo "NOT INCLUDED: cli: progress, without a pseudo-terminal"
 fi
 
 echo "$checks checks, $failures failed"

@@ -65,7 +65,7 @@ if command -v mandoc >"$work/out"; then
     echo none | tee -a "$work/got" >"$work/wanted"
     same "mandoc -T lint"
 else
-    echo "skipped: mandoc -T lint, without mandoc"
+    echo "NOT INCLUDED: interface: mandoc -T lint, without mandoc"
 fi
 
 # bash
@@ -117,7 +117,7 @@ END2
         same "bash: nothing for $line"
     done
 else
-    echo "skipped: completion of bash, without bash"
+    echo "NOT INCLUDED: interface: completion of bash, without bash"
 fi
 
 # zsh, in a terminal of its own; the list that it shows is the answer.
@@ -165,7 +165,7 @@ END2
     offered "procmap diff self $root/cli/completion/" | sed -n '/^_procmap/{s/  */\n/g;p;}' >"$work/got"
     same "zsh: a file for B"
 else
-    echo "skipped: completion of zsh, without zsh"
+    echo "NOT INCLUDED: interface: completion of zsh, without zsh"
 fi
 
 echo "$checks checks, $failures failed"

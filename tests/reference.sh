@@ -2,7 +2,7 @@
 # reference.sh SOURCE_DIR: the reference (docs/Doxyfile) is made without a warning: every public name has its comment. And
 # docs/safety.md speaks of every public function, or of its type.
 set -eu
-command -v doxygen >/dev/null || { echo "skipped: no doxygen"; exit 77; }
+command -v doxygen >/dev/null || { echo "SKIPPED: reference: no doxygen"; exit 77; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$1"

@@ -90,7 +90,7 @@ if [ $exceptions = yes ] && [ -z "${ONLY-}" ]; then
             ;;
         esac
         build "replay.$target" "fuzz/$target.cpp" fuzz/replay.cpp -U_FORTIFY_SOURCE \
-            -DPROCMAP_CORPUS="\"$SOURCE/fuzz/corpus/$target\"" && run "replay.$target"
+            -DPROCMAP_CORPUS="\"$SOURCE/fuzz/corpus\"" && run "replay.$target"
     done
 fi
 if build procmap cli/procmap.cpp; then

@@ -2,11 +2,11 @@
 # find_cost.sh BINARY: instructions of a lookup through the library over the bare call in C, for each lookup. Fails when it is
 # more than 30. Counted by callgrind, so it is the same on every run. Exit 77: no valgrind, or no ioctl.
 set -eu
-command -v valgrind >/dev/null || { echo "SKIPPED: no valgrind"; exit 77; }
+command -v valgrind >/dev/null || { echo "SKIPPED: cost: no valgrind"; exit 77; }
 "$1" || exit $?
 out=$(mktemp)
-trap 'rm -f "$out"' EXIT
-valgrind --tool=callgrind --callgrind-out-file="$out" "$1" >/dev/null 2>&1
+trap 'rm -f "$out" "$out.log"' EXIT
+valgrind --tool=callgrind --callgrind-out-file="$out" "$1" >"$out.log" 2>&1 || { cat "$out.log" && exit 1; }
 # inclusive FUNCTION: thousand lookups' instructions, those of the calls in it included
 inclusive() {
     callgrind_annotate --inclusive=yes --threshold=100 "$out" | awk -v f=":$1 " 'index($0, f) { gsub(",", "", $1); print $1; exit }'

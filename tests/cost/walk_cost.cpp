@@ -5,19 +5,28 @@
 #include <unistd.h>
 
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
 
 #include <procmap/maps.hpp>
 
 namespace {
 
-// The sum of what is asked for, so that neither loop can leave a field out.
+constexpr int added_mappings = 1000;
+
+// The sum of what is asked for, so that neither loop can leave a field out. Only the added mappings count: valgrind maps memory
+// of its own between two walks.
 struct sum {
+    std::uint64_t begin, end;
     std::uint64_t mappings = 0;
     std::uint64_t fields = 0;
-};
 
-constexpr int added_mappings = 1000;
+    void add(std::uint64_t start, std::uint64_t value) {
+        if (start < begin || start >= end) return;
+        ++mappings;
+        fields += value;
+    }
+};
 
 }  // namespace
 
@@ -29,17 +38,14 @@ extern "C" {
     q.size = sizeof q;
     q.query_flags = 0x10;  // PROCMAP_QUERY_COVERING_OR_NEXT_VMA
     while (ioctl(fd, procmap::uapi::procmap_query_request, &q) == 0) {
-        ++s.mappings;
-        s.fields += q.vma_start + q.vma_end + q.vma_flags + q.vma_offset + q.inode;
+        s.add(q.vma_start, q.vma_start + q.vma_end + q.vma_flags + q.vma_offset + q.inode);
         q.query_addr = q.vma_end;
     }
 }
 
 [[gnu::noinline]] void procmap_walk(const procmap::maps& maps, sum& s) {
-    for (const procmap::mapping& m : maps.walk()) {
-        ++s.mappings;
-        s.fields += m.start + m.end + m.permissions.bits() + m.offset + m.inode;
-    }
+    for (const procmap::mapping& m : maps.walk())
+        s.add(m.start, m.start + m.end + m.permissions.bits() + m.offset + m.inode);
 }
 
 [[gnu::noinline]] void bare_walk_names(int fd, sum& s) {
@@ -51,9 +57,8 @@ extern "C" {
     q.vma_name_addr = reinterpret_cast<std::uintptr_t>(name);
     q.vma_name_size = sizeof name;
     while (ioctl(fd, procmap::uapi::procmap_query_request, &q) == 0) {
-        ++s.mappings;
-        s.fields += q.vma_start + q.vma_end + q.vma_flags + q.vma_offset + q.inode + q.vma_name_size;
-        if (q.vma_name_size != 0) s.fields += static_cast<unsigned char>(name[0]) - 1u;  // the closing NUL is in the size
+        const std::uint64_t first = q.vma_name_size != 0 ? static_cast<unsigned char>(name[0]) - 1u : 0;  // the size counts the NUL
+        s.add(q.vma_start, q.vma_start + q.vma_end + q.vma_flags + q.vma_offset + q.inode + q.vma_name_size + first);
         q.vma_name_size = sizeof name;
         q.query_addr = q.vma_end;
     }
@@ -61,9 +66,8 @@ extern "C" {
 
 [[gnu::noinline]] void procmap_walk_names(const procmap::maps& maps, sum& s) {
     for (const procmap::mapping& m : maps.walk({.names = true})) {
-        ++s.mappings;
-        s.fields += m.start + m.end + m.permissions.bits() + m.offset + m.inode + m.name.size();
-        if (!m.name.empty()) s.fields += static_cast<unsigned char>(m.name[0]);
+        const std::uint64_t first = m.name.empty() ? 0 : static_cast<unsigned char>(m.name[0]);
+        s.add(m.start, m.start + m.end + m.permissions.bits() + m.offset + m.inode + m.name.size() + first);
     }
 }
 }
@@ -77,12 +81,24 @@ int main() {
     for (int i = 0; i < added_mappings; i += 2)
         if (mprotect(pages + static_cast<std::size_t>(i) * page, page, PROT_NONE) != 0) return 1;
 
-    sum bare, ours, bare_names, our_names;
+    const auto begin = reinterpret_cast<std::uintptr_t>(pages);
+    const sum none{.begin = begin, .end = begin + added_mappings * page};
+    sum bare = none, ours = none, bare_names = none, our_names = none;
     bare_walk(maps->fd().get(), bare);
     procmap_walk(*maps, ours);
     bare_walk_names(maps->fd().get(), bare_names);
     procmap_walk_names(*maps, our_names);
-    const bool enough = bare.mappings >= added_mappings;
-    const auto equal = [](const sum& a, const sum& b) { return a.mappings == b.mappings && a.fields == b.fields; };
-    return enough && equal(bare, ours) && equal(bare_names, our_names) ? 0 : 1;
+    const auto report = [](const char* what, const sum& s) {
+        std::fprintf(stderr, "%s: %llu mappings, sum of fields %llu\n", what, static_cast<unsigned long long>(s.mappings),
+                     static_cast<unsigned long long>(s.fields));
+    };
+    const auto equal = [](const sum& a, const sum& b) {
+        return a.mappings >= added_mappings - 2 && a.mappings == b.mappings && a.fields == b.fields;  // two may join a neighbour
+    };
+    if (equal(bare, ours) && equal(bare_names, our_names)) return 0;
+    report("bare", bare);
+    report("procmap", ours);
+    report("bare with names", bare_names);
+    report("procmap with names", our_names);
+    return 1;
 }

@@ -4,11 +4,11 @@
 # are 6 to 12 ns: time for some hundred instructions. Counted by callgrind, so it is the same on every run. Exit 77: no valgrind
 # or no ioctl.
 set -eu
-command -v valgrind >/dev/null || { echo "SKIPPED: no valgrind"; exit 77; }
+command -v valgrind >/dev/null || { echo "SKIPPED: cost: no valgrind"; exit 77; }
 "$1" || exit $?
 out=$(mktemp)
-trap 'rm -f "$out"' EXIT
-valgrind --tool=callgrind --callgrind-out-file="$out" "$1" >/dev/null 2>&1
+trap 'rm -f "$out" "$out.log"' EXIT
+valgrind --tool=callgrind --callgrind-out-file="$out" "$1" >"$out.log" 2>&1 || { cat "$out.log" && exit 1; }
 # inclusive FUNCTION: its instructions, those of the calls in it included
 inclusive() {
     callgrind_annotate --inclusive=yes --threshold=100 "$out" |
