@@ -1,6 +1,7 @@
 # cmake -DROOT=... -P check_layers.cmake: what the design says about the headers and no compiler checks.
 #  - each header includes only headers of procmap that stand above it in headers.cmake, and each header is listed there;
 #  - the core includes none of the standard library's heavy headers;
+#  - each header includes version.hpp first, which checks the language and the system (tests/requirements.sh);
 #  - no macro but the version's leaves a header.
 cmake_minimum_required(VERSION 3.18)
 include(${ROOT}/cmake/headers.cmake)
@@ -17,6 +18,11 @@ set(above "")
 list(APPEND procmap_headers ${procmap_optional_headers})
 foreach(header IN LISTS procmap_headers)
   file(STRINGS ${ROOT}/${header} lines REGEX "^ *#|using namespace")
+  set(includes ${lines})
+  list(FILTER includes INCLUDE REGEX "^ *# *(include|if)")
+  if(NOT header STREQUAL "include/procmap/version.hpp" AND NOT includes MATCHES "^#include <procmap/version\\.hpp>")
+    complain("${header} does not include <procmap/version.hpp> first")
+  endif()
   foreach(line IN LISTS lines)
     if(line MATCHES "^ *# *include [<\"](procmap/[^>\"]+)[>\"]")
       if(NOT "include/${CMAKE_MATCH_1}" IN_LIST above OR line MATCHES "\"")
@@ -27,7 +33,7 @@ foreach(header IN LISTS procmap_headers)
         complain("${header} is in the core and includes <${CMAKE_MATCH_1}>")
       endif()
     elseif(line MATCHES "^ *# *define +([A-Za-z_0-9]+)")
-      if(NOT CMAKE_MATCH_1 MATCHES "^PROCMAP_(VERSION_(MAJOR|MINOR|PATCH)|ABI)$")
+      if(NOT CMAKE_MATCH_1 MATCHES "^PROCMAP_(VERSION|VERSION_(MAJOR|MINOR|PATCH)|ABI)$")
         complain("${header}: ${line}: leaks a macro")
       endif()
     elseif(line MATCHES "using namespace")

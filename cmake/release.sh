@@ -1,7 +1,7 @@
 #!/bin/sh
 # release.sh check               the checklist of a release: each item that is not met on a line of its own, and exit 1 if any is
 # release.sh archive URL [DIR]   the same, and then what a release publishes, in DIR (build/release): the archive, its checksum,
-#                                procmap_all.hpp, the wrap for Meson and the port for vcpkg, which fetch the archive from URL/.
+#                                procmap.hpp (the single header), the wrap for Meson and the port for vcpkg, which fetch the archive from URL/.
 # Needs git, cmake, meson and python3.
 set -eu
 usage() { sed -n '2,5s/^# //p' "$0" >&2; exit 2; }
@@ -32,6 +32,8 @@ if [ "$last" = "v$version" ]; then
 elif [ -n "$last" ] && [ "$(printf '%s\n' "$last" "v$version" | sort -V | tail -n 1)" = "$last" ]; then
     wrong "$version in include/procmap/version.hpp is below the last tag, $last"
 fi
+
+single=$(cmake/amalgamate.sh check) || wrong "$single"
 
 # CHANGELOG.md: the form of Keep a Changelog, and this version on top, with a date and something in it.
 awk -v version="$version" '
@@ -95,7 +97,7 @@ name=procmap-$version
 mkdir -p "$out/vcpkg/procmap"
 git archive --format=tar --prefix="$name/" HEAD | gzip -9n >"$out/$name.tar.gz"
 (cd "$out" && sha256sum "$name.tar.gz" >"$name.tar.gz.sha256")
-cmake/amalgamate.sh >"$out/procmap_all.hpp"
+cp single_include/procmap.hpp "$out/"
 cat >"$out/procmap.wrap" <<END
 [wrap-file]
 directory = $name

@@ -15,13 +15,13 @@ if [ "$(sed -n 's/^#define PROCMAP_ABI //p' "$source/include/procmap/version.hpp
     exit 1
 fi
 cp -r "$source/include" "$work/next"
-sed -i -e "s/ $abi/ $next/" -e "s/\(PROCMAP_VERSION_MINOR\) .*/\1 $(($(number MINOR) + 1))/" "$work/next/procmap/version.hpp"
+sed -i -e "s/ $abi/ $next/" -e "s/\(define PROCMAP_VERSION_MINOR\) .*/\1 $(($(number MINOR) + 1))/" "$work/next/procmap/version.hpp"
 
 cat >"$work/part.cpp" <<'EOF'
 #include <procmap/bpf.hpp>
 #include <procmap/procmap.hpp>
-int PART(int& minor) {
-    minor = PROCMAP_VERSION_MINOR;
+int PART(int& version) {
+    version = PROCMAP_VERSION;
     const auto self = procmap::maps::open_self();
     if (!self) return 1;
     const auto all = procmap::snapshot::capture(*self);
@@ -37,7 +37,7 @@ int without_exceptions(int&);
 int next_one(int&);
 int main() {
     int a = -1, b = -1, c = -1;
-    return this_one(a) + without_exceptions(b) + next_one(c) + (a != b) + (a + 1 != c);
+    return this_one(a) + without_exceptions(b) + next_one(c) + (a != b) + (a + 100 != c);
 }
 EOF
 compile() {

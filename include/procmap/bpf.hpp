@@ -1,6 +1,8 @@
 // The kernel's build-ID stacks (BPF_F_STACK_BUILD_ID), typed, and what the kernel could not resolve resolved.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <span>

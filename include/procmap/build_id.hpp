@@ -1,6 +1,8 @@
 // A build ID as a value, with where it came from.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <iosfwd>
@@ -100,6 +102,6 @@ struct std::hash<procmap::build_id> {
     [[nodiscard]] constexpr std::size_t operator()(const procmap::build_id& id) const noexcept {
         std::uint64_t h = 0xcbf29ce484222325;
         for (const std::byte b : id.bytes()) h = (h ^ std::to_integer<std::uint64_t>(b)) * 0x100000001b3;
-        return static_cast<std::size_t>(h);
+        return h & SIZE_MAX;
     }
 };

@@ -1,6 +1,8 @@
 // A cache of mappings that cannot lie: the kernel confirms each answer before it is believed.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -79,9 +81,9 @@ private:
     };
 
     struct record {
-        mapping m;
-        std::string name;
-        build_id id;
+        mapping m{};
+        std::string name{};
+        build_id id{};
         std::uint64_t used = 0;
     };
 
@@ -134,8 +136,9 @@ private:
     /// The build ID of what is mapped. False: it is another mapping by now.
     bool ask(detail::task_files& task, const mapping& m, detail::file_answer& file) {
         const detail::file_question q{.id = true, .ids_from = options_.build_ids_from};
-        if (kind_of(m) == mapping_kind::vdso) return memory_.ask_memory(task, m, q, file), true;
-        return memory_.ask(*from_, task, m, q, file);
+        if (kind_of(m) != mapping_kind::vdso) return memory_.ask(*from_, task, m, q, file);
+        memory_.ask_memory(task, m, q, file);
+        return true;
     }
 
     static bool equal(const record& r, const mapping& m, const build_id& id, bool id_known) noexcept {
@@ -156,8 +159,8 @@ private:
     const maps* from_;
     cached_maps_options options_;
     detail::file_memory memory_;
-    std::unordered_map<std::uint64_t, record> records_;  // by the mapping's start
-    counts counts_;
+    std::unordered_map<std::uint64_t, record> records_{};  // by the mapping's start
+    counts counts_{};
     std::uint64_t clock_ = 0;
     bool busy_ = false;
     name_buffer name_;

@@ -4,6 +4,8 @@
 // Source: elf(5), the gABI; lib/buildid.c in the kernel, which looks for the same note in the same place.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -27,7 +29,8 @@ struct bytes_source {
     /// Copies from `offset` on; false where they are not all there.
     constexpr bool operator()(std::uint64_t offset, std::span<std::byte> to) const noexcept {
         if (offset > bytes.size() || to.size() > bytes.size() - offset) return false;
-        for (std::size_t i = 0; i < to.size(); ++i) to[i] = bytes[static_cast<std::size_t>(offset) + i];
+        const auto from = bytes.subspan(offset & SIZE_MAX, to.size());
+        for (std::size_t i = 0; i < to.size(); ++i) to[i] = from[i];
         return true;
     }
 };

@@ -1,12 +1,13 @@
 // Descriptors that know who owns them.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <unistd.h>
 
 #include <cerrno>
 
 #include <procmap/detail/system.hpp>
-#include <procmap/version.hpp>
 
 namespace procmap::inline PROCMAP_ABI {
 

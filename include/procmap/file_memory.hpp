@@ -3,6 +3,8 @@
 // clock was set.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <time.h>
 
 #include <cerrno>
@@ -127,10 +129,10 @@ public:
         a.clear();
         const id_rule rule = id_rule_of(m);
         known_file* const held = q.opens_files() && rule != id_rule::none ? recall(m) : nullptr;
-        bool still = rule == id_rule::none ? (a.id_known = q.id, true)
-                     : !q.opens_files()    ? ask_by_name(from, m, q, rule, a)
-                     : held != nullptr     ? ask_held(from, m, q, *held, a)
-                                           : ask_found(from, task, m, q, rule, a);
+        if (rule == id_rule::none) a.id_known = q.id;
+        bool still = rule == id_rule::none || (!q.opens_files() ? ask_by_name(from, m, q, rule, a)
+                                               : held != nullptr ? ask_held(from, m, q, *held, a)
+                                                                 : ask_found(from, task, m, q, rule, a));
         if (still && q.state) still = ask_state(from, task, m, a);
         if (!still) a.clear();
         errno = saved;
@@ -144,7 +146,10 @@ public:
         a.clear();
         image_facts facts;
         if ((q.id || q.loads) && from_memory(task, m, facts)) {
-            if (q.id) a.id = facts.id, a.id_known = facts.id_known;
+            if (q.id) {
+                a.id = facts.id;
+                a.id_known = facts.id_known;
+            }
             a.loads.swap(facts.loads);
         }
         errno = saved;
@@ -164,7 +169,7 @@ public:
         if (::clock_gettime(CLOCK_MONOTONIC_COARSE, &present) == 0) seconds_ = present.tv_sec;
         if (seconds_ - swept_ >= interval) {
             swept_ = seconds_;
-            if (std::erase_if(files_, [this](const known_file& f) { return seconds_ - f.used_at > most_idle; }) != 0) ++forgotten_;
+            if (std::erase_if(files_, [this](const known_file& f) noexcept { return seconds_ - f.used_at > most_idle; }) != 0) ++forgotten_;
         }
         errno = saved;
     }
@@ -264,7 +269,10 @@ private:
         const find_options asked{.name = name_, .build_id = id ? std::span<std::byte>{id_} : std::span<std::byte>{}};
         const auto again = h.backend == backend::ioctl ? lookup_ioctl(h, m.start, asked, false) : lookup(h, m.start, {.name = name_}, false);
         if (!again || !same_mapping(*again, m)) return false;
-        if (id && !again->build_id.empty()) a.id = build_id{again->build_id.bytes(), build_id_source::kernel}, a.id_known = true;
+        if (id && !again->build_id.empty()) {
+            a.id = build_id{again->build_id.bytes(), build_id_source::kernel};
+            a.id_known = true;
+        }
         return true;
     }
 
@@ -293,7 +301,10 @@ private:
         const bool ask_id = (kernel_only || !f.facts.id_known) && may_ask(from, q, f.version.regular);
         if (ask_id || f.since > q.seen_at) {
             if (!ask_again(from, m, ask_id, a)) return false;
-            if (a.id_known && !kernel_only) f.facts.id = a.id, f.facts.id_known = true;
+            if (a.id_known && !kernel_only) {
+                f.facts.id = a.id;
+                f.facts.id_known = true;
+            }
         }
         complete(q, f, a);
         return true;
@@ -303,7 +314,10 @@ private:
     void complete(const file_question& q, known_file& f, file_answer& a) {
         const bool ids = q.id && q.ids_from != build_id_choice::kernel;
         if (q.loads || (ids && !f.facts.id_known)) read(f);
-        if (ids && !a.id_known && f.facts.id_known) a.id = f.facts.id, a.id_known = true;
+        if (ids && !a.id_known && f.facts.id_known) {
+            a.id = f.facts.id;
+            a.id_known = true;
+        }
         if (q.loads) a.loads.assign(f.facts.loads.begin(), f.facts.loads.end());
     }
 
@@ -313,7 +327,10 @@ private:
             // It was not held when `m` was asked for, and may not be the mapped one any more: now that it is, look again.
             known_file& f = remember(std::move(found), key::number, m);
             if (!ask_again(from, m, may_ask(from, q, true), a)) return false;
-            if (a.id_known && q.ids_from != build_id_choice::kernel) f.facts.id = a.id, f.facts.id_known = true;
+            if (a.id_known && q.ids_from != build_id_choice::kernel) {
+                f.facts.id = a.id;
+                f.facts.id_known = true;
+            }
             a.by_number = true;
             complete(q, f, a);
             return true;
@@ -326,7 +343,10 @@ private:
                 unkept = {.pin = std::move(found.path_fd), .version = found.version, .way = found.way};
             else if (known == nullptr)
                 known = &remember(std::move(found), key::descriptor, m);
-            if (a.id_known && q.ids_from != build_id_choice::kernel) known->facts.id = a.id, known->facts.id_known = true;
+            if (a.id_known && q.ids_from != build_id_choice::kernel) {
+                known->facts.id = a.id;
+                known->facts.id_known = true;
+            }
             complete(q, *known, a);
             return true;
         }
@@ -361,13 +381,19 @@ private:
                                read_file(found.path_fd.borrow(), found.way, facts) && facts.id == a.id)
             take(q, facts, m, a);
         a.if_agreed = true;
-        if (!q.id) a.id = {}, a.id_known = false;
+        if (!q.id) {
+            a.id = {};
+            a.id_known = false;
+        }
         return true;
     }
 
     /// Takes what is still missing, and remembers the segments of an image that its build ID tells again.
     void take(const file_question& q, image_facts& facts, const mapping& m, file_answer& a) {
-        if (!a.id_known && q.ids_from != build_id_choice::kernel) a.id = facts.id, a.id_known = facts.id_known;
+        if (!a.id_known && q.ids_from != build_id_choice::kernel) {
+            a.id = facts.id;
+            a.id_known = facts.id_known;
+        }
         if (!q.loads || !a.loads.empty()) return;
         a.loads.assign(facts.loads.begin(), facts.loads.end());
         if (a.id_known && !a.id.empty() && facts.id == a.id)
@@ -423,7 +449,7 @@ private:
         return false;
     }
 
-    std::vector<known_file> files_;
+    std::vector<known_file> files_{};
     std::size_t capacity_;
     std::uint64_t clock_ = 0;
     std::int64_t seconds_ = 0;  // at the beginning of this call

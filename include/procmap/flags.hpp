@@ -1,9 +1,9 @@
 // Flag sets that are types, never ints. Values are the kernel's own (include/uapi/linux/fs.h, enum procmap_query_flags).
 #pragma once
 
-#include <cstdint>
-
 #include <procmap/version.hpp>
+
+#include <cstdint>
 
 namespace procmap::inline PROCMAP_ABI {
 

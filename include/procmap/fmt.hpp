@@ -1,6 +1,8 @@
 // {fmt} (9 or newer) for the library's types: what format.hpp does for std::format, with the same output.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <fmt/format.h>
 
 #include <procmap/detail/formatted.hpp>

@@ -3,6 +3,8 @@
 // Needs GCC 13, libc++ 17 or newer; fmt.hpp does the same with {fmt}. A snapshot, being a range, has print() alone.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #if __has_include(<format>)
 #include <format>
 #endif

@@ -2,6 +2,8 @@
 // asks it.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <sys/socket.h>
 #include <sys/uio.h>
 

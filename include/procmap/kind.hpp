@@ -1,6 +1,8 @@
 // What kind of memory a mapping is: a pure function of its record.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <string_view>

@@ -1,6 +1,8 @@
 // One question on either back-end: which mapping holds this address, or is the next above it?
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <poll.h>
 
 #include <cerrno>

@@ -7,6 +7,8 @@
 // then proves it. A lookup on FUSE or NFS can still block: nothing here is async-signal-safe.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -219,7 +221,7 @@ private:
 
     task_files* task_;
     const mapping* m_;
-    found_file found_;
+    found_file found_{};
 };
 
 /// pread with an offset of 64 bits, whatever off_t is here.
@@ -299,7 +301,7 @@ bool read_image(const Source& source, build_id_source way, image_facts& facts) {
     facts.loads.clear();
     facts.id = {};
     facts.id_known = false;
-    const elf::image image{source};
+    const elf::image<Source> image{source};
     elf::segment s;
     for (std::uint32_t i = 0; !image.cut_off() && i < image.segments() && image.segment_at(i, s); ++i)
         if (s.type == elf::segment::load && s.file_size != 0) facts.loads.push_back(s);

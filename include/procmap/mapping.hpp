@@ -1,6 +1,8 @@
 // One mapping (VMA) of an address space, as both back-ends report it.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <compare>
 #include <cstddef>
 #include <cstdint>
@@ -76,7 +78,7 @@ public:
     }
 
 private:
-    std::span<const std::byte> bytes_;
+    std::span<const std::byte> bytes_{};
 };
 
 /// Writes a build ID as lower-case hexadecimal digits, as `readelf -n` does.

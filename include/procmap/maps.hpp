@@ -1,6 +1,8 @@
 // An open /proc/PID/maps: which mapping holds an address, and what is mapped at all.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/stat.h>
@@ -211,7 +213,7 @@ private:
         return own && !detail::says_absent(detail::any_query(own->borrow()));
     }
 
-    detail::handle handle_;
+    detail::handle handle_{};
 };
 
 namespace detail {
@@ -301,7 +303,10 @@ inline result<maps> maps::open(borrowed_fd pidfd, const open_options& how) noexc
             n = ::pread(info.get(), to.data() + done, to.size() - done, static_cast<off_t>(done));
             if (n > 0) done += static_cast<std::size_t>(n);
         }
-        if (n < 0) failure.code = detail::failure_of(errno), failure.errno_value = errno;
+        if (n < 0) {
+            failure.code = detail::failure_of(errno);
+            failure.errno_value = errno;
+        }
         errno = saved;
         return n >= 0;
     };

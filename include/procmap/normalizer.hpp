@@ -1,6 +1,8 @@
 // Addresses in; file, file offset, ELF address and build ID out: what a profiler or a crash reporter ships to where symbols are.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <unistd.h>
 
 #include <algorithm>
@@ -123,14 +125,14 @@ public:
 private:
     /// A file of this call.
     struct entry {
-        device_number device;
+        device_number device{};
         std::uint64_t inode = 0;
-        std::string path;
+        std::string path{};
         bool path_known = false;
-        detail::file_answer known;
+        detail::file_answer known{};
         std::uint64_t forgotten = 0;  // by the memory, when this was made
         std::uint64_t since = 0;      // the memory's time then
-        std::vector<std::pair<std::uint64_t, bool>> images;  // load biases, and whether an image was found there
+        std::vector<std::pair<std::uint64_t, bool>> images{};  // load biases, and whether an image was found there
     };
 
     /// A mapping that a walk saw, with the number of its name.
@@ -260,7 +262,10 @@ private:
             // In the padding of the segment's last page, such as .bss.
             const elf::placement more = place(from, m, *file, true);
             confirmed = true;
-            if (more.how == elf::placing::loaded) at = more, l.elf_address_known = know();
+            if (more.how == elf::placing::loaded) {
+                at = more;
+                l.elf_address_known = know();
+            }
         }
         return i;
     }
@@ -390,17 +395,17 @@ private:
     normalizer_options options_;
     detail::file_memory memory_;
     std::uint64_t page_size_ = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-    std::vector<sought> order_;       // the addresses, ascending
-    std::vector<sought> scratch_;
-    std::vector<mapping> hints_;      // the file mappings that the last call saw, without names: a guess, never an answer
-    std::vector<mapping> next_hints_;
-    std::vector<location> locations_;
-    std::vector<entry> entries_;  // the first count_ are this call's; the rest keep their memory
+    std::vector<sought> order_{};     // the addresses, ascending
+    std::vector<sought> scratch_{};
+    std::vector<mapping> hints_{};    // the file mappings that the last call saw, without names: a guess, never an answer
+    std::vector<mapping> next_hints_{};
+    std::vector<location> locations_{};
+    std::vector<entry> entries_{};  // the first count_ are this call's; the rest keep their memory
     std::size_t count_ = 0;
-    std::vector<std::size_t> by_number_;  // the numbers of those, by inode and device
-    std::vector<mapped_file> files_;
-    std::vector<walked> seen_;         // by text: the mappings that addresses lie in, and for ELF addresses all of files
-    std::vector<std::string> names_;   // of those; the first name_count_ are this call's
+    std::vector<std::size_t> by_number_{};  // the numbers of those, by inode and device
+    std::vector<mapped_file> files_{};
+    std::vector<walked> seen_{};         // by text: the mappings that addresses lie in, and for ELF addresses all of files
+    std::vector<std::string> names_{};   // of those; the first name_count_ are this call's
     std::size_t name_count_ = 0;
     detail::task_files* task_ = nullptr;  // of this call
     std::uint64_t seen_at_ = 0;           // the memory's time when the mapping that is looked at was seen

@@ -1,6 +1,8 @@
 // Where a maps file is opened, and what is known of it from then on.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <fcntl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -47,7 +49,10 @@ public:
         put(t.proc);
         put("/");
         t.pid == error::this_process ? put("self") : put(t.pid);
-        if (t.tid != 0) put("/task/"), put(t.tid);
+        if (t.tid != 0) {
+            put("/task/");
+            put(t.tid);
+        }
         put(file);
         put(name);
     }
@@ -195,7 +200,7 @@ int any_thread(int at, const char* task, Visit visit) noexcept {
 
 /// An open maps file and what is known about it.
 struct handle {
-    unique_fd fd;
+    unique_fd fd{};
     procmap::backend backend = procmap::backend::text;
     bool kernel_build_ids = false;   // the kernel may be asked for build IDs
     std::int32_t pid = error::unknown;

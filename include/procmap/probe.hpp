@@ -1,6 +1,8 @@
 // What this kernel and this sandbox can do, found out by asking.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <sys/utsname.h>
 #include <sys/vfs.h>
 
@@ -120,9 +122,9 @@ struct capabilities {
     bool live = false;            ///< maps is a file of a real procfs, not an emulator's frozen copy (qemu-user)
     int ioctl_errno = 0;          ///< why the ioctl does not answer: ENOTTY, ENOSYS, a sandbox's EPERM or EACCES, ...
     std::size_t struct_size = 0;  ///< bytes of procmap_query that the kernel knows; 0 without the ioctl
-    kernel_release release;       ///< of the running kernel
-    hazards build_id_hazards;     ///< of asking this kernel for a build ID; none without the ioctl
-    procmap::error error;         ///< why maps could not be opened, where nothing can be done
+    kernel_release release{};     ///< of the running kernel
+    hazards build_id_hazards{};   ///< of asking this kernel for a build ID; none without the ioctl
+    procmap::error error{};       ///< why maps could not be opened, where nothing can be done
 };
 
 namespace detail {
@@ -143,12 +145,12 @@ inline constexpr int procfs_block_size = 1024;  // proc_fill_super(). FUSE has P
 
 /// Whether a file is procfs's. `failure`: the errno where nobody can say.
 [[nodiscard]] inline bool on_procfs(borrowed_fd fd, int& failure) noexcept {
-    constexpr long proc_super_magic = 0x9fa0;  // include/uapi/linux/magic.h
     struct statfs fs;
+    constexpr decltype(fs.f_type) proc_super_magic = 0x9fa0;  // include/uapi/linux/magic.h
     const int saved = errno;
     failure = ::fstatfs(fd.get(), &fs) == 0 ? 0 : errno;
     errno = saved;
-    return failure == 0 && static_cast<long>(fs.f_type) == proc_super_magic;
+    return failure == 0 && fs.f_type == proc_super_magic;
 }
 
 /// The size of the kernel's struct: the kernel answers E2BIG to a byte that is not zero behind it, and to nothing else that

@@ -1,6 +1,7 @@
 // Everything, but for what is asked for by name: bpf.hpp, and the bridges to other libraries' types.
 #pragma once
 
+#include <procmap/version.hpp>
 #include <procmap/cached_maps.hpp>
 #include <procmap/handover.hpp>
 #include <procmap/maps.hpp>

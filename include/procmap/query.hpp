@@ -1,6 +1,8 @@
 // The ioctl: the only place that sends PROCMAP_QUERY.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <sys/ioctl.h>
 
 #include <cerrno>
@@ -101,7 +103,9 @@ template <class Struct>
         }
         failure = detail::ioctl_once(fd.get(), &extensible);
     }
-    return {failure, static_cast<std::size_t>(size)};
+    reply answer{.error = failure};
+    answer.size = size & SIZE_MAX;  // not a cast: useless where std::size_t has 64 bits
+    return answer;
 }
 
 /// The same for a typed query.

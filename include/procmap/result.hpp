@@ -1,6 +1,8 @@
 // How an answer or a failure comes back: a value, or an error that says what failed, where, and what to do about it.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <cerrno>
 #include <cstdint>
 #include <iosfwd>
@@ -118,9 +120,16 @@ constexpr void print(Sink&& sink, const error& e) {
         head.put(steps[at]);
         if (e.at != step::parse || e.pid != error::unknown) head.put(" maps");
         if (e.pid == error::this_process) head.put(" of this process");
-        if (e.pid > 0) head.put(" of process "), head.put(static_cast<std::uint64_t>(e.pid), 10);
-        if (e.tid > 0) head.put(" by thread "), head.put(static_cast<std::uint64_t>(e.tid), 10);
-        if (e.line != 0) head.put(" line "), head.put(e.line, 10), head.put(" byte "), head.put(e.offset, 10);
+        const auto put = [&head](std::string_view what, std::uint64_t number) {
+            head.put(what);
+            head.put(number, 10);
+        };
+        if (e.pid > 0) put(" of process ", static_cast<std::uint64_t>(e.pid));
+        if (e.tid > 0) put(" by thread ", static_cast<std::uint64_t>(e.tid));
+        if (e.line != 0) {
+            put(" line ", e.line);
+            put(" byte ", e.offset);
+        }
         head.put(": ");
     }
     sink(head.view());
@@ -128,10 +137,12 @@ constexpr void print(Sink&& sink, const error& e) {
     if (e.errno_value == 0) return;
     detail::char_line<48> tail;
     tail.put(" [");
-    if (const auto name = errno_name(e.errno_value); !name.empty())
+    if (const auto name = errno_name(e.errno_value); !name.empty()) {
         tail.put(name);
-    else
-        tail.put("errno "), tail.put(static_cast<std::uint64_t>(e.errno_value < 0 ? 0 : e.errno_value), 10);
+    } else {
+        tail.put("errno ");
+        tail.put(static_cast<std::uint64_t>(e.errno_value < 0 ? 0 : e.errno_value), 10);
+    }
     tail.put(']');
     sink(tail.view());
 }

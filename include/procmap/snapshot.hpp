@@ -1,6 +1,8 @@
 // A copy of an address space that outlives it, and what changed between two.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <unistd.h>
 
 #include <algorithm>
@@ -164,7 +166,9 @@ private:
         if (detail::keyed(line, "NameState", value)) {
             for (std::size_t i = 0; i < std::size(detail::name_states); ++i) {
                 const auto status = static_cast<name_state>(i);
-                if (value == detail::name_states[i] && status != name_state::escaped) return current_.name_status = status, true;
+                if (value != detail::name_states[i] || status == name_state::escaped) continue;
+                current_.name_status = status;
+                return true;
             }
             return false;
         }
@@ -177,7 +181,7 @@ private:
     }
 
     std::string_view text_;
-    std::string_view line_;
+    std::string_view line_{};
     std::size_t at_ = 0;           // offset of line_
     std::size_t line_offset_ = 0;  // of the line that is being read
     std::size_t next_ = 0;         // and of the one after it
@@ -185,9 +189,9 @@ private:
     bool is_mapping_ = false;
     bool after_mapping_ = false;  // a mapping's line was read, or refused
     bool stopped_ = false;
-    mapping current_;
-    build_id id_;
-    std::string name_;
+    mapping current_{};
+    build_id id_{};
+    std::string name_{};
 };
 
 /// What a capture fetches for each mapping.
@@ -434,9 +438,9 @@ private:
             return std::ranges::lexicographical_compare(a.bytes(), b.bytes());
         }
     };
-    std::map<std::string, std::uint32_t, std::less<>> numbers_;  // of names
-    std::map<build_id, std::uint32_t, bytes_below> ids_;         // of build IDs
-    std::string decoded_;
+    std::map<std::string, std::uint32_t, std::less<>> numbers_{};  // of names
+    std::map<build_id, std::uint32_t, bytes_below> ids_{};         // of build IDs
+    std::string decoded_{};
     std::uint32_t last_name_ = 0;
     std::uint32_t last_id_ = 0;
 };
@@ -526,7 +530,10 @@ auto basic_snapshot<Allocator>::parse(std::string_view text, const Allocator& al
     builder b{allocator};
     error broke;
     recorded_reader reader{text};
-    const auto stop = [&broke](const error& wrong) { return broke = wrong, false; };
+    const auto stop = [&broke](const error& wrong) {
+        broke = wrong;
+        return false;
+    };
     while (reader.next(stop))
         if (reader.is_mapping()) (void)b.add(reader.current());
     return broke.code == errc::none ? result<basic_snapshot>{b.build()} : result<basic_snapshot>{b.build(), broke};
@@ -736,9 +743,9 @@ public:
 private:
     const maps* from_;
     capture_options options_;
-    snapshot before_;
-    snapshot now_;
-    std::vector<change> changes_;  // borrow from both
+    snapshot before_{};
+    snapshot now_{};
+    std::vector<change> changes_{};  // borrow from both
 };
 
 }  // namespace procmap::inline PROCMAP_ABI

@@ -1,6 +1,8 @@
 // errc and error as std::error_code. A header of its own, so that nobody pays for <system_error> who does not ask for it.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <string>
 #include <system_error>
 
@@ -23,8 +25,17 @@ namespace procmap::inline PROCMAP_ABI {
                 case errc::unsupported: return std::errc::not_supported;
                 case errc::interrupted: return std::errc::interrupted;
                 case errc::invalid: return std::errc::invalid_argument;
-                default: return {code, *this};
+                case errc::none:
+                case errc::not_mapped:
+                case errc::zombie:
+                case errc::kernel_thread:
+                case errc::task_gone:
+                case errc::malformed:
+                case errc::contended:
+                case errc::not_maps:
+                case errc::failed: break;
             }
+            return {code, *this};
         }
     } category;
     return category;

@@ -11,6 +11,8 @@
 // length (guards of old 32-bit kernels and of Android), which only parse() and parse_line() return.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <iosfwd>

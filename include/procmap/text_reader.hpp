@@ -1,6 +1,8 @@
 // Reading the text of an open maps file, line by line, in a buffer of the caller's.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <sched.h>
 #include <unistd.h>
 
@@ -222,8 +224,8 @@ private:
     int tries_ = 0;               // that came to nothing, since the last line
     bool skipping_ = false;       // inside a line whose beginning is done with
     bool only_name_ = false;      // at the name of a line that is longer than the buffer; the rest of it is in head_
-    mapping head_;
-    procmap::error error_;
+    mapping head_{};
+    procmap::error error_{};
 };
 
 }  // namespace procmap::inline PROCMAP_ABI::detail

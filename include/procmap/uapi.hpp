@@ -5,6 +5,8 @@
 // headers of most distributions lack it; where <linux/fs.h> has it, a test compares every field.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <sys/ioctl.h>  // _IOWR
 
 #include <cstddef>

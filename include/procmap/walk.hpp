@@ -1,6 +1,8 @@
 // All mappings of an address space, in ascending order, as a range.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <sys/ioctl.h>
 
 #include <cerrno>
@@ -177,9 +179,9 @@ private:
     std::uint64_t above_;
     state state_ = state::not_begun;
     std::uint64_t last_end_ = 0;
-    mapping current_;
-    procmap::error error_;
-    find_options ask_;             // what stays the same is set once
+    mapping current_{};
+    procmap::error error_{};
+    find_options ask_{};           // what stays the same is set once
     uapi::query<> query_{0, {}};
     detail::text_reader reader_;
     std::byte build_id_[uapi::build_id_size_max];

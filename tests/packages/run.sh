@@ -412,9 +412,9 @@ END
 
 # One header: the same tokens as all headers, and each example with nothing else of the library.
 one_header() {
-    "$source/cmake/amalgamate.sh" >procmap_all.hpp
+    cp "$source/single_include/procmap.hpp" .
     sed -n '/^set(procmap_headers/,/^)/s/^ *include\/\(.*\.hpp\)$/#include <\1>/p' "$source/cmake/headers.cmake" >each.cpp
-    echo '#include "procmap_all.hpp"' >all.cpp
+    echo '#include "procmap.hpp"' >all.cpp
     for unit in each all; do
         c++ -std=c++20 -I"$source/include" -E -P $unit.cpp | tr -s '[:space:]' '\n' >$unit.tokens
     done
@@ -486,6 +486,7 @@ release() {
     echo output >>.git/info/exclude
     red "$version is released already" git tag "v$version"
     red "$version in .* is below the last tag, v99.0.0" git tag v99.0.0
+    red "single_include/procmap.hpp is out of date" sed -i '1i // edited' include/procmap/kind.hpp
     # shellcheck disable=SC2317  # run by red
     changelog() { sed -i "$1" CHANGELOG.md; }
     red "CHANGELOG.md: line [0-9]* is neither" changelog "s/^\(## \[$version\]\) .*/\1/"
@@ -508,7 +509,7 @@ release() {
 
     # The archive is the tree, and the wrap fetches it.
     (cd tree/build/release && sha256sum -c procmap-*.tar.gz.sha256)
-    tree/cmake/amalgamate.sh | cmp - tree/build/release/procmap_all.hpp
+    tree/cmake/amalgamate.sh | cmp - tree/build/release/procmap.hpp
     mkdir -p consumer/subprojects
     cp tree/build/release/procmap.wrap consumer/subprojects
     cp "$source/tests/packages/consumer.cpp" consumer

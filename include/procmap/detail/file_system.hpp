@@ -1,6 +1,8 @@
 // What the type of a file system says about the identity of its files.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <sys/statfs.h>
 
 #include <cstdint>

@@ -1,6 +1,8 @@
 // Which types format.hpp and fmt.hpp know, and their text: that of print(), or a name.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <string>
 #include <string_view>
 #include <type_traits>

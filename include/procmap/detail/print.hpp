@@ -1,11 +1,11 @@
 // Digits out, for a sink: any callable that takes a std::string_view. No allocation, no locale, signal-safe.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
-
-#include <procmap/version.hpp>
 
 namespace procmap::inline PROCMAP_ABI::detail {
 

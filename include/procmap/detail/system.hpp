@@ -1,6 +1,8 @@
 // What a thread or a process can do to another in the middle of a call, kept away.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -15,8 +17,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-
-#include <procmap/version.hpp>
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
@@ -161,7 +161,7 @@ inline void close_by_children(std::span<const int> fds) noexcept {
         for (;;) ::syscall(SYS_exit, 0);
     };
     void* const memory = ::mmap(nullptr, fds.size() * stack_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    const auto pid_at = [memory](std::size_t i) -> long& { return *reinterpret_cast<long*>(static_cast<char*>(memory) + i * stack_size); };
+    const auto pid_at = [memory](std::size_t i) -> long& { return *static_cast<long*>(static_cast<void*>(static_cast<char*>(memory) + i * stack_size)); };
     std::size_t closing = 0;  // processes; 0 in the place of those that have ended
     for (std::size_t i = 0; i < fds.size(); ++i) {
         long pid = -1;

@@ -6,6 +6,8 @@
 // found below the directory is a candidate, and address_space() compares it with what the handle says.
 #pragma once
 
+#include <procmap/version.hpp>
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -265,9 +267,9 @@ private:
     bool root_proven_ = false;
     std::int32_t root_thread_ = 0;  // through which the root was opened; 0: the task itself
     int walks_ = 16;
-    unique_fd directory_;
-    unique_fd root_;
-    unique_fd mem_;
+    unique_fd directory_{};
+    unique_fd root_{};
+    unique_fd mem_{};
     std::size_t root_path_size_ = 0;
     char root_path_[4096];
 };
