@@ -21,6 +21,7 @@ way() {
     name=$1
     [ $# = 1 ] || shift
     mkdir -p "$work/$name"
+    begin=$(date +%s)
     set +e  # not `if (...)`: within a condition the subshell's `set -e` would be without effect
     (
         set -e
@@ -30,7 +31,7 @@ way() {
     status=$?
     set -e
     if [ $status = 0 ]; then
-        echo "ok $name"
+        echo "ok $name ($(($(date +%s) - begin)) s)"
         passed=$((passed + 1))
     else
         echo "not ok $name"
@@ -114,6 +115,7 @@ guide_section() {
     cp -R "$work/tree" procmap
     # What Conan and vcpkg keep from one day to the next is not for a test.
     export CONAN_HOME="$work/conan" VCPKG_BINARY_SOURCES=clear VCPKG_DISABLE_METRICS=1
+    export CMAKE_BUILD_TYPE=Debug # it compiles faster
     case $1 in vcpkg) vcpkg remove procmap || : ;; esac
     sh -eux commands
     rm -r procmap
