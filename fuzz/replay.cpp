@@ -1,5 +1,4 @@
 // replay.TARGET: the corpus of a target, replayed as a test. Every compiler runs what the fuzzer found.
-#define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
 #include "fuzz.hpp"

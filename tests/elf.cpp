@@ -1,6 +1,5 @@
 // What is pure about a file's identity: the ELF reader, build IDs as values, and what kind of memory a mapping is. What is
 // constexpr is checked by the compiler and once more when this runs.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <sys/mman.h>
@@ -1146,3 +1145,5 @@ TEST_CASE("the mappings of a strange process have the kinds that they were made 
 }
 
 }  // namespace
+
+int main(int argc, char** argv) { return doctest::Context(argc, argv).run(); }

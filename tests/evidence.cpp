@@ -1,6 +1,5 @@
 // Whose directory of procfs it is: pids that are used again, other namespaces and mounts, children that share memory until they call
 // exec. What is found below another process's directory is never given as the handle's.
-#define DOCTEST_CONFIG_IMPLEMENT
 #include "elf_files.hpp"
 #include "support.hpp"
 

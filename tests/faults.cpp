@@ -1,5 +1,4 @@
 // What the library makes of failures: each allocation and each system call is made to fail, at every point, in every way.
-#define DOCTEST_CONFIG_IMPLEMENT
 #include "elf_files.hpp"
 #include "support.hpp"
 

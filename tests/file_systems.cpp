@@ -1,7 +1,6 @@
 // Which file is mapped, on real file systems: two files stay two, and each has its own path, build ID and ELF addresses,
 // whatever device and inode say. Every way to ask is asked, by both back-ends, as root and as a user without rights. A wrong
 // answer fails; so does "not known" where there is evidence.
-#define DOCTEST_CONFIG_IMPLEMENT
 #include "support.hpp"
 
 #include <elf.h>

@@ -1,5 +1,4 @@
 // std::format, or with PROCMAP_TEST_FMT {fmt}, of the library's types. Both have the same expectations, so the same output.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #ifdef PROCMAP_TEST_FMT
@@ -112,3 +111,5 @@ TEST_CASE("into an iterator, and as a live walk's elements") {
 }
 
 }  // namespace
+
+int main(int argc, char** argv) { return doctest::Context(argc, argv).run(); }

@@ -1,6 +1,5 @@
 // Which file is mapped, and which build ID it has: real files, processes, mount namespaces and attempts to mislead, compared
 // with readelf, eu-addr2line, and what a fresh query of the kernel says.
-#define DOCTEST_CONFIG_IMPLEMENT
 #include "elf_files.hpp"
 #include "support.hpp"
 

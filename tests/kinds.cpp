@@ -4,7 +4,6 @@
 // The test process makes the mapping. Each way runs in a child that looks at the test process and has a deadline. What was read
 // shows in three places: the build-ID queries that this executable's own ioctl counts, an inotify watch on the mapped file, and
 // what the kind itself can tell (bytes waiting in a socket, READ requests to a FUSE server, ...).
-#define DOCTEST_CONFIG_IMPLEMENT
 #include "support.hpp"
 
 #include <elf.h>

@@ -1,5 +1,4 @@
 // Real address spaces, made to be looked at, and compared with the raw text of /proc and with plain system calls.
-#define DOCTEST_CONFIG_IMPLEMENT
 #include "churn.hpp"
 
 #include <dlfcn.h>

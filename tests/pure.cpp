@@ -1,6 +1,5 @@
 // The pure layer: the struct, the flags, results and errors, the text parser, and what is known about kernel releases.
 // No system call is under test here. What is constexpr is checked by the compiler and once more when this runs.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <boost/pfr.hpp>
@@ -1468,3 +1467,5 @@ TEST_SUITE("the hazards of a build-ID request") {
         CHECK_TWICE([] { return of("7.0-rc1") == (all | reads) && of("7.0.0-rc3-foo") == (all | reads) && of("6.19.6-rc1") == (all | reads); });
     }
 }
+
+int main(int argc, char** argv) { return doctest::Context(argc, argv).run(); }

@@ -1,7 +1,6 @@
 // Which ELF address a byte of a mapped file has. Real programs and libraries of four linkers are run, patched, torn apart and
 // mapped as data, and compared with nm; where an image lies is known from the process itself. load_bias() alone is given
 // invented layouts.
-#define DOCTEST_CONFIG_IMPLEMENT
 #include "support.hpp"
 
 #include <array>

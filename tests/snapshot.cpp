@@ -1,5 +1,4 @@
 // Snapshots, what changed between two, processes named in every way, and handles that go to another process.
-#define DOCTEST_CONFIG_IMPLEMENT
 #include "churn.hpp"
 
 #include <linux/sched.h>

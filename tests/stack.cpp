@@ -3,7 +3,6 @@
 //
 // The figures are of optimized code, so this is compiled with -O2 whatever the preset. Each function is called twice, and counted the
 // second time: the first call binds functions of the C library, which takes stack of the dynamic linker.
-#define DOCTEST_CONFIG_IMPLEMENT
 #include "support.hpp"
 
 #include <pthread.h>

@@ -71,7 +71,9 @@ for test in $TESTS; do
     fortified=
     [ "$test" != kernel ] || fortified=-U_FORTIFY_SOURCE # it defines the system calls, which fortification would bypass
     # shellcheck disable=SC2086
-    build "$test" "tests/$test.cpp" $fortified && run "$test"
+    doctest=tests/doctest.cpp
+    [ "$test" != kernel ] || doctest= # it has its own
+    build "$test" "tests/$test.cpp" $doctest $fortified && run "$test"
 done
 [ -n "${ONLY-}" ] || for example in examples/*.cpp; do
     name=$(basename "$example" .cpp)
@@ -89,7 +91,7 @@ if [ $exceptions = yes ] && [ -z "${ONLY-}" ]; then
             continue
             ;;
         esac
-        build "replay.$target" "fuzz/$target.cpp" fuzz/replay.cpp -U_FORTIFY_SOURCE \
+        build "replay.$target" "fuzz/$target.cpp" fuzz/replay.cpp tests/doctest.cpp -U_FORTIFY_SOURCE \
             -DPROCMAP_CORPUS="\"$SOURCE/fuzz/corpus\"" && run "replay.$target"
     done
 fi
