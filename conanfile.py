@@ -8,7 +8,7 @@ from conan.tools.files import copy, load
 
 class Procmap(ConanFile):
     name = "procmap"
-    description = "What is mapped where: PROCMAP_QUERY and /proc/PID/maps"
+    description = "Fast, safe queries of process memory mappings on Linux"
     license = "MIT"
     topics = ("linux", "procfs", "profiling", "symbolization", "header-only")
     package_type = "header-library"

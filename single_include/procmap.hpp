@@ -6168,7 +6168,8 @@ private:
 // ==== procmap/procmap.hpp ====
 // Everything, but for what is asked for by name: bpf.hpp, and the bridges to other libraries' types.
 
-/// What is mapped where, asked of Linux: by the PROCMAP_QUERY ioctl, or by the text of /proc/PID/maps where that is all there is.
+/// Fast, safe queries of process memory mappings on Linux: by the PROCMAP_QUERY ioctl where available, otherwise by the text of
+/// /proc/PID/maps.
 namespace procmap {}
 
 /// Defined by the single header alone.

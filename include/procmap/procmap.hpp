@@ -8,5 +8,6 @@
 #include <procmap/normalizer.hpp>
 #include <procmap/snapshot.hpp>
 
-/// What is mapped where, asked of Linux: by the PROCMAP_QUERY ioctl, or by the text of /proc/PID/maps where that is all there is.
+/// Fast, safe queries of process memory mappings on Linux: by the PROCMAP_QUERY ioctl where available, otherwise by the text of
+/// /proc/PID/maps.
 namespace procmap {}
