@@ -78,7 +78,35 @@ inline void not_included(const std::string& what) { std::printf("NOT INCLUDED: %
 
 inline const std::size_t page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
 
-inline bool is_root() { return ::geteuid() == 0; }
+/// Whether this process has the rights of root that the tests use: to open map_files, to mount, to become another user. Root of a
+/// container or of a user namespace need not have them.
+inline bool is_root() {
+    static const bool all = [] {
+        if (::geteuid() != 0) return false;
+        unsigned long long effective = 0;
+        std::ifstream status{"/proc/self/status"};
+        for (std::string line; std::getline(status, line);)
+            if (line.starts_with("CapEff:")) effective = std::strtoull(line.c_str() + 7, nullptr, 16);
+        for (const int needed : {1 /* CAP_DAC_OVERRIDE */, 6 /* CAP_SETGID */, 7 /* CAP_SETUID */, 19 /* CAP_SYS_PTRACE */, 21 /* CAP_SYS_ADMIN */})
+            if ((effective >> needed & 1) == 0) return false;
+        // An identity map of all users is that of the initial user namespace.
+        std::ifstream users{"/proc/self/uid_map"};
+        unsigned long long inside = 0, outside = 0, count = 0;
+        return !(users >> inside >> outside >> count) || (inside == 0 && outside == 0 && count == 0xffffffff);
+    }();
+    return all;
+}
+
+/// Whether this process may become a user without rights.
+inline bool may_drop_privileges() {
+    static const bool may = [] {
+        const pid_t pid = ::fork();
+        if (pid == 0) ::_exit(::setgroups(0, nullptr) == 0 && ::setgid(65534) == 0 && ::setuid(65534) == 0 ? 0 : 1);
+        int status = 1;
+        return pid > 0 && ::waitpid(pid, &status, 0) == pid && status == 0;
+    }();
+    return may;
+}
 
 /// Whether the running kernel calls itself that release or a later one.
 inline bool kernel_at_least(int major, int minor) {
