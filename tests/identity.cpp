@@ -310,6 +310,7 @@ std::optional<std::string> different_ids(pid_t pid, normalizer& n, build_id_choi
             return which + (f.build_id_known ? "known" : "not known");
         if (hex_of(f.build_id) != expected) return which + hex_of(f.build_id) + " instead of " + expected;
         if (expected.empty()) continue;
+        if (f.build_id.source() == build_id_source::memory && support::on_overlayfs(file.path)) continue;
         if (f.build_id.source() != (by_kernel && !unread ? build_id_source::kernel : build_id_source::map_files))
             return which + "from another source";
         ++equal;

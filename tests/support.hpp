@@ -202,14 +202,17 @@ inline void leave_chroot() {
     ::close(space);
 }
 
+inline bool on_overlayfs(const std::string& path) {
+    struct statfs fs {};
+    return ::statfs(path.c_str(), &fs) == 0 && static_cast<unsigned long>(fs.f_type) == 0x794c7630;
+}
+
 /// On overlayfs, as a container's /tmp is, neither the number of a file nor its path tells which file is mapped, and most test cases
 /// are about files. In a mount namespace of its own, this process gets a tmpfs there, if it may.
 inline void leave_overlayfs() {
     const char* const base = std::getenv("TMPDIR");
     const char* const directory = base != nullptr ? base : "/tmp";
-    struct statfs fs {};
-    if (::statfs(directory, &fs) != 0 || static_cast<unsigned long>(fs.f_type) != 0x794c7630 || !is_root()) return;
-    if (own_namespace()) (void)!::mount("tmpfs", directory, "tmpfs", 0, "mode=1777");
+    if (on_overlayfs(directory) && is_root() && own_namespace()) (void)!::mount("tmpfs", directory, "tmpfs", 0, "mode=1777");
 }
 
 /// Runs the test cases. Exit status: doctest's if one failed, 1 if descriptors leaked, 77 if most were skipped, else 0.
