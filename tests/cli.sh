@@ -6,6 +6,7 @@ case $1 in
     */*) procmap=$(cd "$(dirname "$1")" && pwd)/$(basename "$1") ;;
     *) procmap=$(command -v "$1") ;;
 esac
+export procmap # for what runs on a terminal
 here=$(cd "$(dirname "$0")" && pwd)
 strange=$here/data/strange_process.maps
 work=$(mktemp -d) || exit 1
@@ -580,7 +581,7 @@ check "list --summary --executable: only those" out_has 'total                  
 # The bars are drawn in finer steps where the terminal can show them.
 if has_terminal && locale -a 2>"$work/err" | grep -qix 'c.utf-\{0,1\}8'; then
     for set in C C.UTF-8; do
-        LC_ALL=$set script -qc "'$procmap' list --summary --from $work/fewer" /dev/null </dev/null >"$work/out.$set" 2>&1
+        LC_ALL=$set script -qc "\"\$procmap\" list --summary --from '$work/fewer'" /dev/null </dev/null >"$work/out.$set" 2>&1
     done
     check "list --summary, a terminal" grep -q '768.0 KiB  ####################.\{0,1\}$' "$work/out.C"
     check "list --summary, a UTF-8 terminal" grep -q '768.0 KiB  ████████████████████.\{0,1\}$' "$work/out.C.UTF-8"
@@ -639,14 +640,14 @@ if c++ -no-pie "$work/mapper.cpp" -o "$work/mapper" 2>"$work/err"; then
     cp "$work/out" "$work/changes"
     escape=$(printf '\033')
     if has_terminal; then
-        TERM=xterm script -qc "'$procmap' watch --interval 0.05 --count 2 $mapper" /dev/null </dev/null >"$work/out" 2>&1
+        TERM=xterm script -qc "\"\$procmap\" watch --interval 0.05 --count 2 $mapper" /dev/null </dev/null >"$work/out" 2>&1
         check "watch, a terminal: colours" out_has "${escape}[32mmapped "
-        TERM=xterm NO_COLOR=1 script -qc "'$procmap' watch --interval 0.05 --count 2 $mapper" /dev/null </dev/null >"$work/out" 2>&1
+        TERM=xterm NO_COLOR=1 script -qc "\"\$procmap\" watch --interval 0.05 --count 2 $mapper" /dev/null </dev/null >"$work/out" 2>&1
         check "watch, NO_COLOR, a terminal" out_has 'mapped '
         check "watch, NO_COLOR, a terminal: no colours" fails out_has "$escape"
-        TERM=xterm NO_COLOR='' script -qc "'$procmap' watch --interval 0.05 --count 2 $mapper" /dev/null </dev/null >"$work/out" 2>&1
+        TERM=xterm NO_COLOR='' script -qc "\"\$procmap\" watch --interval 0.05 --count 2 $mapper" /dev/null </dev/null >"$work/out" 2>&1
         check "watch, an empty NO_COLOR, a terminal: colours" out_has "${escape}[32mmapped "
-        TERM=dumb script -qc "'$procmap' watch --interval 0.05 --count 2 $mapper" /dev/null </dev/null >"$work/out" 2>&1
+        TERM=dumb script -qc "\"\$procmap\" watch --interval 0.05 --count 2 $mapper" /dev/null </dev/null >"$work/out" 2>&1
         check "watch, a dumb terminal: no colours" fails out_has "$escape"
     else
         echo "NOT INCLUDED: cli: colours on a terminal, without a pseudo-terminal"
@@ -866,10 +867,13 @@ done
 if [ -c /dev/full ]; then
     compare=--help
     [ "$backends" = text ] || compare="compare --count 1"
-    for command in "list --from $here/data/realistic_10k.maps" "list --summary" "find self --next 0" "normalize self 0" snapshot \
-        "diff $strange self" probe "$compare" --help "list --help" --version; do
+    cp "$here/data/realistic_10k.maps" "$work/long.maps"
+    cp "$strange" "$work/strange.maps"
+    # In that directory, for the path of it may have spaces.
+    for command in "list --from long.maps" "list --summary" "find self --next 0" "normalize self 0" snapshot \
+        "diff strange.maps self" probe "$compare" --help "list --help" --version; do
         # shellcheck disable=SC2086  # words
-        "$procmap" $command >/dev/full 2>"$work/err"
+        (cd "$work" && "$procmap" $command >/dev/full 2>err)
         check "$command >/dev/full" [ $? -eq 3 ]
         check "$command >/dev/full: why" err_has 'procmap: write standard output: No space left on device'
     done
@@ -941,14 +945,14 @@ END
             case $command in normalize\ --json*) wanted='"file_bytes":"' ;; esac
             check "hostile names on a terminal: $command: octal" out_has "$wanted"
         done
-        TERM=xterm NO_COLOR='' script -qc "'$procmap' diff /dev/null $deep" /dev/null </dev/null >"$work/out" 2>&1
+        TERM=xterm NO_COLOR='' script -qc "\"\$procmap\" diff /dev/null $deep" /dev/null </dev/null >"$work/out" 2>&1
         check "hostile names on a terminal, coloured: octal" out_has "$harmless"
         check "hostile names on a terminal, coloured: our colours stay" out_has "$(printf '\033[32mmapped ')"
-        script -qc "'$procmap' list $deep 2>&1 | cat >'$work/piped'" /dev/null </dev/null >"$work/out" 2>&1
+        script -qc "\"\$procmap\" list $deep 2>&1 | cat >'$work/piped'" /dev/null </dev/null >"$work/out" 2>&1
         cmp -s "$work/piped" "$work/hostile.maps"
         check "hostile names from a terminal into a pipe: as they are" [ $? -eq 0 ]
         printf '00001000-00002000 r--p 00000000 00:00 0 %b\n' 'd\0177 \0302\0233 \0342\0200\0256 \0303\0244 "q"' >"$work/names"
-        script -qc "'$procmap' list --json --from '$work/names'" /dev/null </dev/null 2>&1 | tr -d '\r' >"$work/out"
+        script -qc "\"\$procmap\" list --json --from '$work/names'" /dev/null </dev/null 2>&1 | tr -d '\r' >"$work/out"
         check "JSON on a terminal stays JSON" valid_json
         check "JSON on a terminal: escaped" out_has '"name":"d\u007f \u009b \u202e ä \"q\""'
     else
@@ -1032,7 +1036,7 @@ escape=$(printf '\033')
 check "list, not a terminal" exits 0 list $target
 check "list, not a terminal: no colours" fails out_has "$escape"
 if has_terminal; then
-    script -qc "NO_COLOR=1 '$procmap' list $target" /dev/null </dev/null >"$work/out" 2>&1
+    script -qc "NO_COLOR=1 \"\$procmap\" list $target" /dev/null </dev/null >"$work/out" 2>&1
     check "NO_COLOR, a terminal" out_has '[stack]'
     check "NO_COLOR, a terminal: no colours" fails out_has "$escape"
 else
@@ -1045,19 +1049,19 @@ if has_terminal; then
     on_terminal() { TERM=$1 script -qc "$2" /dev/null </dev/null >"$work/out" 2>&1; }
     shown=$(printf '\rprocmap: 2 addresses\033[K')
     cleared=$(printf '\r\033[K')
-    on_terminal xterm "$addresses | '$procmap' normalize $target >'$work/answers'"
+    on_terminal xterm "$addresses | \"\$procmap\" normalize $target >'$work/answers'"
     check "progress" out_has "$shown"
     check "progress: until something else is said" out_has "${cleared}procmap: standard input: no ADDRESS"
     [ "$(wc -l <"$work/answers")" -eq 2 ]
     check "progress: not in the output" [ $? -eq 0 ]
-    on_terminal xterm "$addresses | '$procmap' normalize $target"
+    on_terminal xterm "$addresses | \"\$procmap\" normalize $target"
     check "progress: not where the answers are seen" fails out_has "$shown"
-    on_terminal dumb "$addresses | '$procmap' normalize $target >'$work/answers'"
+    on_terminal dumb "$addresses | \"\$procmap\" normalize $target >'$work/answers'"
     check "progress: not on a dumb terminal" fails out_has "$shown"
-    on_terminal xterm "echo 10 20 | '$procmap' normalize $target >'$work/answers'"
+    on_terminal xterm "echo 10 20 | \"\$procmap\" normalize $target >'$work/answers'"
     check "progress: not where it is soon done" [ ! -s "$work/out" ]
     if [ "$backends" != text ]; then
-        on_terminal xterm "'$procmap' compare --count 200000 --json $target & sleep 1.2; kill \$!"
+        on_terminal xterm "\"\$procmap\" compare --count 200000 --json $target & sleep 1.2; kill \$!"
         check "progress of compare" grep -q 'procmap: [0-9]* of 200000 runs' "$work/out"
     fi
 else

@@ -161,7 +161,7 @@ TEST_CASE("the vDSO of a handle is not read from a process that has its pid by n
 
 TEST_CASE("a handle from another pid namespace is not looked up by its number here") {
     NEEDS_LIVE_MAPS();
-    if (!is_root()) SKIP("needs root");
+    if (!is_root()) SKIP("needs all rights of root");
     temporary_directory dir;
     dir.write("box/proc/x", "");
     dir.write("box/lib.so", small_elf(twenty('c')));
@@ -412,6 +412,7 @@ private:
 };
 
 TEST_CASE("the memory of the program that a child executes is not taken for the handle's, whatever it maps at the same place") {
+    NEEDS_PROVABLE_FILES();
     NEEDS_LIVE_MAPS();
     temporary_directory dir;
     dir.write("a.so", small_elf(twenty('a')));
@@ -468,7 +469,7 @@ TEST_CASE("a directory of recorded files is no task's: nothing is looked up in i
 
 TEST_CASE("the path of a descriptor that was sent here is not waited for") {
     NEEDS_LIVE_MAPS();
-    if (!is_root()) SKIP("needs root");
+    if (!is_root()) SKIP("needs all rights of root");
     temporary_directory dir;
     dir.write("stuck/proc/x", "");
     child agent{[&](channel& parent) {
@@ -595,7 +596,7 @@ int connect_lingering() {
 
 TEST_CASE("what a sender passes cannot make a receiver wait: a file whose server does not answer, a socket that lingers, or several") {
     NEEDS_LIVE_MAPS();
-    if (!is_root()) SKIP("needs root");
+    if (!is_root()) SKIP("needs all rights of root");
     temporary_directory dir;
     dir.write("mount/x", "");
     enum class what { fuse, socket, both, sockets };
@@ -653,7 +654,7 @@ TEST_CASE("what a sender passes cannot make a receiver wait: a file whose server
 
 TEST_CASE("a maps file that is mounted into a directory brings none of that directory's files along") {
     NEEDS_LIVE_MAPS();
-    if (!is_root()) SKIP("needs root");
+    if (!is_root()) SKIP("needs all rights of root");
     temporary_directory dir;
     dir.write("lib.so", small_elf(twenty('a')));
     dir.write("forged.so", small_elf(twenty('f')));
@@ -701,7 +702,7 @@ TEST_CASE("a maps file that is mounted into a directory brings none of that dire
 
 TEST_CASE("a procfs that is mounted elsewhere, also below a directory called task, gives the files of its processes") {
     NEEDS_LIVE_MAPS();
-    if (!is_root()) SKIP("needs root");
+    if (!is_root()) SKIP("needs all rights of root");
     temporary_directory dir;
     dir.write("lib.so", small_elf(twenty('a')));
     for (const char* where : {"task/x", "proc/x", "99/task/77/x"}) dir.write(where, "");
@@ -746,6 +747,7 @@ TEST_CASE("a procfs that is mounted elsewhere, also below a directory called tas
 }
 
 TEST_CASE("where the main thread has exited, files are found through the others, also by a handle that is older") {
+    NEEDS_PROVABLE_FILES();
     NEEDS_LIVE_MAPS();
     temporary_directory dir;
     dir.write("lib.so", small_elf(twenty('a')));
@@ -776,6 +778,7 @@ TEST_CASE("where the main thread has exited, files are found through the others,
 }
 
 TEST_CASE("a handle by a thread, and one that was adopted, find the files of the process") {
+    NEEDS_PROVABLE_FILES();
     NEEDS_LIVE_MAPS();
     temporary_directory dir;
     dir.write("lib.so", small_elf(twenty('a')));

@@ -619,7 +619,7 @@ TEST_CASE("a pidfd opens the process that it names, and says when that is gone")
 }
 
 TEST_CASE("another user's process is denied, and the message says what is needed") {
-    if (!is_root()) SKIP("needs root, to become somebody else");
+    if (!may_drop_privileges()) SKIP("needs root, to become another user");
     child stranger{[](channel& parent) {
         const auto before = maps::open(::getppid());
         drop_privileges();

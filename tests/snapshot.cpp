@@ -1565,7 +1565,7 @@ TEST_CASE("a handle is handed over, on each kind of socket, and answers the same
 
 TEST_CASE("a receiver without rights asks about a process that it could not open") {
     NEEDS_LIVE_MAPS();
-    if (!is_root()) SKIP("needs root, to give rights up");
+    if (!may_drop_privileges()) SKIP("needs root, to give rights up");
     const auto usable = backends();
     for (const int type : socket_types) {
         const socket_pair sockets{type};

@@ -78,7 +78,35 @@ inline void not_included(const std::string& what) { std::printf("NOT INCLUDED: %
 
 inline const std::size_t page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
 
-inline bool is_root() { return ::geteuid() == 0; }
+/// Whether this process has the rights of root that the tests use: to open map_files, to mount, to become another user. Root of a
+/// container or of a user namespace need not have them.
+inline bool is_root() {
+    static const bool all = [] {
+        if (::geteuid() != 0) return false;
+        unsigned long long effective = 0;
+        std::ifstream status{"/proc/self/status"};
+        for (std::string line; std::getline(status, line);)
+            if (line.starts_with("CapEff:")) effective = std::strtoull(line.c_str() + 7, nullptr, 16);
+        for (const int needed : {1 /* CAP_DAC_OVERRIDE */, 6 /* CAP_SETGID */, 7 /* CAP_SETUID */, 19 /* CAP_SYS_PTRACE */, 21 /* CAP_SYS_ADMIN */})
+            if ((effective >> needed & 1) == 0) return false;
+        // An identity map of all users is that of the initial user namespace.
+        std::ifstream users{"/proc/self/uid_map"};
+        unsigned long long inside = 0, outside = 0, count = 0;
+        return !(users >> inside >> outside >> count) || (inside == 0 && outside == 0 && count == 0xffffffff);
+    }();
+    return all;
+}
+
+/// Whether this process may become a user without rights.
+inline bool may_drop_privileges() {
+    static const bool may = [] {
+        const pid_t pid = ::fork();
+        if (pid == 0) ::_exit(::setgroups(0, nullptr) == 0 && ::setgid(65534) == 0 && ::setuid(65534) == 0 ? 0 : 1);
+        int status = 1;
+        return pid > 0 && ::waitpid(pid, &status, 0) == pid && status == 0;
+    }();
+    return may;
+}
 
 /// Whether the running kernel calls itself that release or a later one.
 inline bool kernel_at_least(int major, int minor) {
@@ -174,9 +202,52 @@ inline void leave_chroot() {
     ::close(space);
 }
 
+inline bool on_overlayfs(const std::string& path) {
+    struct statfs fs {};
+    return ::statfs(path.c_str(), &fs) == 0 && static_cast<unsigned long>(fs.f_type) == 0x794c7630;
+}
+
+inline std::string temporary_base() {
+    const char* const base = std::getenv("TMPDIR");
+    return base != nullptr ? base : "/tmp";
+}
+
+/// On overlayfs, as a container's /tmp is, neither the number of a file nor its path tells which file is mapped, and most test cases
+/// are about files. In a mount namespace of its own, this process gets a tmpfs for them, if it may.
+class off_overlayfs {
+public:
+    off_overlayfs() {
+        if (!on_overlayfs(temporary_base()) || !is_root() || !own_namespace()) return;
+        directory_ = temporary_base() + "/procmap.XXXXXX";
+        if (::mkdtemp(directory_.data()) == nullptr || ::mount("tmpfs", directory_.c_str(), "tmpfs", 0, "mode=1777") != 0) return;
+        ::setenv("TMPDIR", directory_.c_str(), 1);
+    }
+    off_overlayfs(const off_overlayfs&) = delete;
+    off_overlayfs& operator=(const off_overlayfs&) = delete;
+    ~off_overlayfs() {
+        if (directory_.empty()) return;
+        ::umount2(directory_.c_str(), MNT_DETACH);
+        ::rmdir(directory_.c_str());
+    }
+
+private:
+    std::string directory_;
+};
+
+/// For a test case about files that the library must be able to prove.
+#define NEEDS_PROVABLE_FILES()                                                                                    \
+    do {                                                                                                          \
+        if (support::on_overlayfs(support::temporary_base())) SKIP("the temporary directory is on overlayfs");    \
+    } while (false)
+
 /// Runs the test cases. Exit status: doctest's if one failed, 1 if descriptors leaked, 77 if most were skipped, else 0.
 inline int run(int argc, char** argv) {
+    if (::access("/proc/self/maps", R_OK) != 0) {
+        std::printf("SKIPPED: all: no procfs at /proc\n");
+        return 77;
+    }
     leave_chroot();
+    const off_overlayfs elsewhere;
     const auto descriptors = [] {
         std::error_code ignored;
         return std::distance(std::filesystem::directory_iterator{"/proc/self/fd", ignored}, {});
@@ -457,8 +528,7 @@ inline void drop_privileges() {
 class temporary_directory {
 public:
     temporary_directory() {
-        const char* const base = std::getenv("TMPDIR");
-        path_ = std::string{base != nullptr ? base : "/tmp"} + "/procmap.XXXXXX";
+        path_ = temporary_base() + "/procmap.XXXXXX";
         REQUIRE(::mkdtemp(path_.data()) != nullptr);
         ::chmod(path_.c_str(), 0755);
     }

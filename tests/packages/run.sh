@@ -291,6 +291,32 @@ fetch_content() {
 FetchContent_Declare(procmap SOURCE_DIR \"$source\")
 FetchContent_MakeAvailable(procmap)"
 }
+# Two parts of a project may each bring it along, or find an installed one before; another version is refused.
+twice() {
+    cat >CMakeLists.txt <<END
+cmake_minimum_required(VERSION 3.18)
+project(parent LANGUAGES CXX)
+if(INSTALLED)
+  find_package(procmap REQUIRED)
+else()
+  add_subdirectory("$source" first)
+endif()
+add_subdirectory("\${SECOND}" second)
+add_executable(consumer "$source/tests/packages/consumer.cpp")
+target_link_libraries(consumer PRIVATE procmap::procmap)
+END
+    cp -R "$work/tree" other
+    cmake -S . -B build -DSECOND="$PWD/other"
+    cmake --build build
+    build/consumer
+    cmake -S . -B found -DINSTALLED=ON -DSECOND="$PWD/other" -DCMAKE_PREFIX_PATH="$work/prefix"
+    sed -i 's/^\(#define PROCMAP_VERSION_MAJOR\) .*/\1 99/' other/include/procmap/version.hpp
+    for installed in OFF ON; do
+        if cmake -S . -B refused -DINSTALLED=$installed -DSECOND="$PWD/other" -DCMAKE_PREFIX_PATH="$work/prefix" >output 2>&1; then return 1; fi
+        cat output
+        tr -s ' \n' ' ' <output | grep -F "This project has procmap $version already"
+    done
+}
 # What the guide says of an exported target without PROCMAP_INSTALL.
 exported_targets() {
     cp -R "$work/guide/cmake_exported_targets/." .
@@ -565,6 +591,7 @@ if cmake_is 3.24; then way presets; else skip presets "CMake 3.24"; fi
 if cmake_is 3.19; then way_with "cpack dpkg-deb readelf" deb; else skip deb "CMake 3.19"; fi
 way add_subdirectory
 way fetch_content
+way twice
 way exported_targets
 if cmake_is 3.25; then way system; else skip system "CMake 3.25"; fi
 way_with pkg-config pkg_config
