@@ -478,6 +478,7 @@ struct sample {
 
 /// Asks about all of them, on both back-ends, with and without build IDs.
 tally ask_about(pid_t pid, const std::vector<sample>& samples, expect how) {
+    if (samples.empty()) return {};  // nor has the process been asked for anything: it may not have called exec yet
     tally sum;
     std::vector<std::uint64_t> addresses;
     for (const sample& s : samples) addresses.push_back(s.address), sum.symbols += s.is_symbol;
