@@ -1183,7 +1183,7 @@ TEST_CASE("each address of a batch has the location that it has alone") {
     const maps self = need(maps::open_self());
     std::mt19937_64 random{3};
     normalizer n{{.build_ids = true, .elf_addresses = true}}, alone{{.build_ids = true, .elf_addresses = true}};
-    for (const std::size_t count : {10, 100, 2000}) {  // few are compared, many are sorted byte by byte
+    for (const std::size_t count : {std::size_t{10}, std::size_t{100}, std::size_t{2000}}) {  // few are compared, many are sorted byte by byte
         auto addresses = code_addresses(self, count, random);
         addresses.push_back(1), addresses.push_back(addresses.front());
         for (std::size_t i = 0; i < count; ++i) addresses.push_back(random() >> i % 64);
