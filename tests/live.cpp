@@ -1147,6 +1147,7 @@ TEST_CASE("threads that share one text handle notice each other: no torn record,
     const tally all = threads.run();
     all.check();
     MESSAGE(all.right, " right, ", all.contended, " contended");
+    CHECK(walk_all(self).complete);  // nobody else reads now: none has left it locked
     CHECK(all.right > 0);  // how many are contended depends on how busy the machine is; tests/kernel.cpp has each case of it
 }
 

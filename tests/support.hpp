@@ -183,7 +183,8 @@ inline bool own_namespace() {
 
 /// After chroot(2), the root is none that a mount namespace begins with: what is mounted cannot be made private, setns(2) leads out
 /// of it, and names of files in other namespaces begin with its path outside. As in a container, the root becomes the namespace's.
-inline void leave_chroot() {
+/// The program begins again there: what it has mapped, it mapped outside.
+inline void leave_chroot(char** argv) {
     const int root = ::open("/", O_PATH | O_CLOEXEC), space = ::open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
     std::error_code none;
     const auto here = std::filesystem::current_path(none);
@@ -197,6 +198,8 @@ inline void leave_chroot() {
                 std::abort();
         }
         std::filesystem::current_path(here, none);
+        const auto program = std::filesystem::read_symlink("/proc/self/exe", none).string();
+        if (path != "/" && program.starts_with(path.string())) ::execv(program.c_str() + path.string().size(), argv);
     }
     ::close(root);
     ::close(space);
@@ -246,7 +249,7 @@ inline int run(int argc, char** argv) {
         std::printf("SKIPPED: all: no procfs at /proc\n");
         return 77;
     }
-    leave_chroot();
+    leave_chroot(argv);
     const off_overlayfs elsewhere;
     const auto descriptors = [] {
         std::error_code ignored;
