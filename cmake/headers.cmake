@@ -5,28 +5,35 @@ set(procmap_headers
   include/procmap/detail/print.hpp
   include/procmap/result.hpp
   include/procmap/mapping.hpp
-  include/procmap/uapi.hpp
-  include/procmap/text.hpp
-  include/procmap/detail/system.hpp
-  include/procmap/fd.hpp
-  include/procmap/open.hpp
-  include/procmap/elf.hpp
   include/procmap/build_id.hpp
   include/procmap/kind.hpp
+  include/procmap/uapi.hpp
+  include/procmap/text.hpp
+  include/procmap/elf.hpp
+  include/procmap/load_bias.hpp
+  include/procmap/detail/system.hpp
+  include/procmap/fd.hpp
+  include/procmap/options.hpp
+  include/procmap/location.hpp
   include/procmap/query.hpp
-  include/procmap/text_reader.hpp
+  include/procmap/detail/open.hpp
+  include/procmap/detail/text_reader.hpp
   include/procmap/probe.hpp
-  include/procmap/lookup.hpp
+  include/procmap/detail/lookup.hpp
   include/procmap/walk.hpp
   include/procmap/maps.hpp
   include/procmap/detail/file_system.hpp
   include/procmap/detail/task.hpp
-  include/procmap/mapped_file.hpp
-  include/procmap/file_memory.hpp
+  include/procmap/detail/mapped_file.hpp
+  include/procmap/detail/image_facts.hpp
+  include/procmap/detail/file_cache.hpp
+  include/procmap/detail/file_memory.hpp
   include/procmap/normalizer.hpp
   include/procmap/cached_maps.hpp
   include/procmap/bpf.hpp
+  include/procmap/recorded.hpp
   include/procmap/snapshot.hpp
+  include/procmap/difference.hpp
   include/procmap/handover.hpp
   include/procmap/system_error.hpp
   include/procmap/detail/formatted.hpp

@@ -5,7 +5,7 @@
 #include <optional>
 #include <vector>
 
-#include <procmap/elf.hpp>
+#include <procmap/load_bias.hpp>
 
 namespace {
 

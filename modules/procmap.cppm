@@ -54,7 +54,10 @@ using procmap::operator<<;  // of every type
 // mapping.hpp
 using procmap::build_id_view;
 using procmap::device_number;
+using procmap::escaped_newline;
 using procmap::mapping;
+using procmap::name_column_32;
+using procmap::name_column_64;
 using procmap::name_state;
 
 // uapi.hpp
@@ -75,9 +78,6 @@ using procmap::uapi::operator|;
 }
 
 // text.hpp
-using procmap::escaped_newline;
-using procmap::name_column_32;
-using procmap::name_column_64;
 using procmap::parse;
 using procmap::parse_line;
 using procmap::parsed_lines;
@@ -86,39 +86,57 @@ using procmap::parsed_lines;
 using procmap::borrowed_fd;
 using procmap::unique_fd;
 
-// open.hpp
-using procmap::backend;
-
 // elf.hpp
+namespace elf {
+using procmap::elf::bytes_source;
+using procmap::elf::image;
+using procmap::elf::most_notes;
+using procmap::elf::most_sections;
+using procmap::elf::most_segments;
+using procmap::elf::segment;
+}
+
+// load_bias.hpp
 namespace elf {
 using procmap::elf::address_in_file;
 using procmap::elf::address_of;
 using procmap::elf::agrees;
-using procmap::elf::bytes_source;
 using procmap::elf::choose_bias;
-using procmap::elf::image;
 using procmap::elf::in_image;
 using procmap::elf::load_bias;
 using procmap::elf::loadable;
 using procmap::elf::most_biases;
 using procmap::elf::most_loads;
-using procmap::elf::most_notes;
-using procmap::elf::most_sections;
-using procmap::elf::most_segments;
 using procmap::elf::neighbour;
 using procmap::elf::placement;
 using procmap::elf::placing;
-using procmap::elf::segment;
 }
 
 // build_id.hpp
 using procmap::build_id;
+using procmap::build_id_choice;
 using procmap::build_id_source;
 
 // kind.hpp
 using procmap::kind_of;
 using procmap::mapping_kind;
 using procmap::to_string;
+
+// options.hpp
+using procmap::backend;
+using procmap::build_id_buffer;
+using procmap::capture_options;
+using procmap::find_options;
+using procmap::name_buffer;
+using procmap::open_options;
+using procmap::walk_options;
+
+// location.hpp
+using procmap::file_state;
+using procmap::location;
+using procmap::mapped_file;
+using procmap::normalized;
+using procmap::reason;
 
 // query.hpp
 namespace uapi {
@@ -135,33 +153,15 @@ using procmap::known_hazards;
 using procmap::probe;
 using procmap::running_kernel;
 
-// lookup.hpp
-using procmap::build_id_buffer;
-using procmap::find_options;
-using procmap::name_buffer;
-
 // walk.hpp
 using procmap::mapping_walk;
-using procmap::walk_options;
 
 // maps.hpp
-using procmap::basic_snapshot;
 using procmap::maps;
-using procmap::open_options;
-
-// mapped_file.hpp
-using procmap::file_state;
-
-// file_memory.hpp
-using procmap::build_id_choice;
 
 // normalizer.hpp
-using procmap::location;
-using procmap::mapped_file;
-using procmap::normalized;
 using procmap::normalizer;
 using procmap::normalizer_options;
-using procmap::reason;
 
 // cached_maps.hpp
 using procmap::cached_maps;
@@ -175,13 +175,17 @@ using procmap::bpf::stack_status;
 using procmap::bpf::to_stack;
 }
 
+// recorded.hpp
+using procmap::recorded_reader;
+
 // snapshot.hpp
-using procmap::capture_options;
+using procmap::basic_snapshot;
+using procmap::snapshot;
+
+// difference.hpp
 using procmap::change;
 using procmap::change_kind;
 using procmap::difference;
-using procmap::recorded_reader;
-using procmap::snapshot;
 using procmap::watcher;
 
 // handover.hpp

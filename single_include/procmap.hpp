@@ -536,6 +536,256 @@ struct mapping {
     }
 };
 
+inline constexpr std::size_t name_column_64 = 73;  ///< where a 64-bit kernel writes the name, in bytes from the line's start
+inline constexpr std::size_t name_column_32 = 49;  ///< where a 32-bit kernel does
+inline constexpr std::string_view escaped_newline = "\\012";  ///< how the kernel writes a newline in a name
+
+/// Writes a mapping as the kernel writes its line, without the newline, to a callable that takes std::string_view pieces. A
+/// newline in the name is written as `\012`; nothing is escaped twice. `name_column` is the running kernel's: name_column_32 or,
+/// at most, name_column_64.
+template <class Sink>
+constexpr void print(Sink&& sink, const mapping& m, std::size_t name_column = name_column_64) {
+    detail::char_line<128> head;  // 16 + 1 + 16 + 1 + 4 + 1 + 16 + 1 + 8 + 1 + 8 + 1 + 20 + 1, and two blanks
+    head.put(m.start, 16, 8);
+    head.put('-');
+    head.put(m.end, 16, 8);
+    head.put(' ');
+    const auto to_head = [&head](std::string_view text) { head.put(text); };
+    print(to_head, m.permissions);
+    head.put(' ');
+    head.put(m.offset, 16, 8);
+    head.put(' ');
+    print(to_head, m.device);
+    head.put(' ');
+    head.put(m.inode, 10);
+    head.put(' ');
+    if (!m.name.empty()) {
+        head.put(' ');
+        head.pad_to(name_column < name_column_64 ? name_column : name_column_64);
+    }
+    sink(head.view());
+    for (std::string_view rest = m.name; !rest.empty();) {
+        const std::size_t newline = rest.find('\n');
+        sink(rest.substr(0, newline));
+        if (newline == std::string_view::npos) break;
+        sink(escaped_newline);
+        rest.remove_prefix(newline + 1);
+    }
+}
+
+/// Writes the line to a stream; the program includes `<ostream>`.
+template <class Traits>
+std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, const mapping& m) {
+    print(detail::stream_sink<std::basic_ostream<char, Traits>>{out}, m);
+    return out;
+}
+
+}  // namespace procmap::inline PROCMAP_ABI
+
+// ==== procmap/build_id.hpp ====
+// A build ID as a value, with where it came from.
+
+#include <cstddef>
+#include <cstdint>
+#include <iosfwd>
+#include <span>
+#include <string_view>
+
+namespace procmap::inline PROCMAP_ABI {
+
+/// Who said what a file's build ID is.
+enum class build_id_source : unsigned char {
+    none,       ///< nobody: there is no ID
+    kernel,     ///< PROCMAP_QUERY, for the mapping itself
+    map_files,  ///< the ELF note of the file, opened through /proc/PID/map_files: the mapped file itself
+    root_path,  ///< the ELF note of the file at the mapping's path, opened below the process's root and seen to be the same file
+    memory,     ///< the ELF note of an image in memory: the vDSO
+    given,      ///< the caller, or the text that it was read from
+};
+
+/// Where build IDs may come from. An ID of more than 20 bytes comes from the file: the kernel does not return it.
+enum class build_id_choice : unsigned char {
+    automatic,  ///< the kernel where it may be asked (open_options::trust_kernel_build_ids), and otherwise the file
+    kernel,     ///< the kernel only: no file is opened for its build ID, and none is remembered
+    file,       ///< never the kernel: the ELF note of the file, or of its image in the process's memory
+};
+
+/// A build ID of up to 64 bytes. Two are equal when their bytes are, whoever said them.
+class build_id {
+public:
+    static constexpr std::size_t capacity = 64;  ///< linkers write 8, 16 or 20; by hand it can be any size
+
+    constexpr build_id() noexcept = default;  ///< empty
+    /// A copy of `bytes`; empty where they are more than `capacity`.
+    constexpr explicit build_id(std::span<const std::byte> bytes, build_id_source from = build_id_source::given) noexcept {
+        if (bytes.empty() || bytes.size() > capacity) return;
+        for (std::size_t i = 0; i < bytes.size(); ++i) bytes_[i] = bytes[i];
+        size_ = static_cast<unsigned char>(bytes.size());
+        source_ = from;
+    }
+
+    /// Reads hexadecimal digits of either case, two for each byte; errc::malformed for anything else, with the offset.
+    [[nodiscard]] static constexpr result<build_id> parse(std::string_view hex) noexcept {
+        error wrong{.code = errc::malformed, .at = step::parse};
+        build_id id;
+        for (std::size_t i = 0; i < hex.size(); ++i) {
+            const unsigned c = static_cast<unsigned char>(hex[i]) | ('A' <= hex[i] && hex[i] <= 'F' ? 0x20u : 0u);
+            const unsigned digit = c - '0' < 10 ? c - '0' : c - 'a' < 6 ? c - 'a' + 10 : 16;
+            wrong.offset = i;
+            if (digit == 16 || i / 2 >= capacity) return wrong;
+            id.bytes_[i / 2] = static_cast<std::byte>(std::to_integer<unsigned>(id.bytes_[i / 2]) << 4 | digit);
+        }
+        wrong.offset = hex.size();
+        if (hex.empty() || hex.size() % 2 != 0) return wrong;
+        id.size_ = static_cast<unsigned char>(hex.size() / 2);
+        id.source_ = build_id_source::given;
+        return id;
+    }
+
+    /// Valid as long as this is.
+    [[nodiscard]] constexpr std::span<const std::byte> bytes() const noexcept { return {bytes_, size_}; }
+    [[nodiscard]] constexpr bool empty() const noexcept { return size_ == 0; }  ///< there is none
+    [[nodiscard]] constexpr std::size_t size() const noexcept { return size_; }  ///< in bytes
+    [[nodiscard]] constexpr build_id_source source() const noexcept { return source_; }  ///< who said so
+    /// Borrows the bytes.
+    constexpr operator build_id_view() const& noexcept { return build_id_view{bytes()}; }
+    operator build_id_view() const&& = delete;  // it would borrow from a temporary
+
+    /// Equal byte for byte.
+    ///@{
+    [[nodiscard]] friend constexpr bool operator==(const build_id& a, const build_id& b) noexcept {
+        return build_id_view{a.bytes()} == build_id_view{b.bytes()};
+    }
+    [[nodiscard]] friend constexpr bool operator==(const build_id& a, build_id_view b) noexcept {
+        return build_id_view{a.bytes()} == b;
+    }
+    ///@}
+
+private:
+    std::byte bytes_[capacity] = {};
+    unsigned char size_ = 0;
+    build_id_source source_ = build_id_source::none;
+};
+
+/// Writes it as lower-case hexadecimal digits.
+template <class Sink>
+constexpr void print(Sink&& sink, const build_id& id) {
+    print(sink, build_id_view{id.bytes()});
+}
+
+/// Writes it to a stream; the program includes `<ostream>`.
+template <class Traits>
+std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, const build_id& id) {
+    return out << build_id_view{id.bytes()};
+}
+
+}  // namespace procmap::inline PROCMAP_ABI
+
+/// FNV-1a over the bytes: build IDs are hashes already.
+template <>
+struct std::hash<procmap::build_id> {
+    /// The hash.
+    [[nodiscard]] constexpr std::size_t operator()(const procmap::build_id& id) const noexcept {
+        std::uint64_t h = 0xcbf29ce484222325;
+        for (const std::byte b : id.bytes()) h = (h ^ std::to_integer<std::uint64_t>(b)) * 0x100000001b3;
+        return h & SIZE_MAX;
+    }
+};
+
+// ==== procmap/kind.hpp ====
+// What kind of memory a mapping is: a pure function of its record.
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace procmap::inline PROCMAP_ABI {
+
+/// Kinds, by how kernels old and new spell them.
+enum class mapping_kind : unsigned char {
+    file,             ///< "/path"
+    deleted_file,     ///< "/path (deleted)": unlinked, or a file of that very name
+    heap,             ///< "[heap]", the brk area
+    stack,            ///< "[stack]", and "[stack:TID]" (Linux 3.4 to 4.4)
+    vdso,             ///< "[vdso]"
+    vvar,             ///< "[vvar]", "[vvar_vclock]" (6.13), and "[vdso_data]" (older RISC-V, C-SKY)
+    anonymous,        ///< no name and no file
+    named_anonymous,  ///< "[anon:NAME]", by prctl(PR_SET_VMA_ANON_NAME) (5.17)
+    shared_memory,    ///< "/dev/zero (deleted)" of MAP_SHARED|MAP_ANONYMOUS, "[anon_shmem:NAME]" (6.2), "/dev/ashmem/NAME (deleted)" (Android)
+    memfd,            ///< "/memfd:NAME (deleted)"
+    sysv,             ///< "/SYSVkkkkkkkk (deleted)", by shmget
+    hugetlb,          ///< "/anon_hugepage (deleted)", or a page size of hugetlbfs
+    device,           ///< "/dev/NAME", but for /dev/shm and /dev/hugepages, which hold files
+    anon_inode,       ///< "anon_inode:[NAME]", and "/[aio] (deleted)"
+    other,            ///< the kernel's own memory ("[uprobes]", "[vectors]", ...), and what no rule here knows: docs/semantics.md
+};
+
+/// The kind of a mapping. It needs the name; without one, a mapping with a file is `file` and one without is `anonymous`.
+[[nodiscard]] constexpr mapping_kind kind_of(const mapping& m) noexcept {
+    const std::string_view name = m.name;
+    constexpr std::string_view deleted = " (deleted)";
+    if (!m.file_backed()) {
+        if (name.empty()) return mapping_kind::anonymous;
+        if (name == "[heap]") return mapping_kind::heap;
+        if (name == "[stack]" || name.starts_with("[stack:")) return mapping_kind::stack;
+        if (name == "[vdso]") return mapping_kind::vdso;
+        if (name.starts_with("[vvar") || name == "[vdso_data]") return mapping_kind::vvar;
+        if (name.starts_with("[anon:")) return mapping_kind::named_anonymous;
+        return mapping_kind::other;
+    }
+    if (name.starts_with("[anon_shmem:")) return mapping_kind::shared_memory;
+    if (name.starts_with("anon_inode:")) return mapping_kind::anon_inode;
+    // The kernel's own file systems have no device behind them (major 0); a real file can look the same only on one of those.
+    if (m.device.major == 0 && name.ends_with(deleted)) {
+        if (name.starts_with("/memfd:")) return mapping_kind::memfd;
+        if (name == "/dev/zero (deleted)") return mapping_kind::shared_memory;
+        if (name.starts_with("/SYSV") && name.size() == 13 + deleted.size()) return mapping_kind::sysv;
+        if (name == "/anon_hugepage (deleted)") return mapping_kind::hugetlb;
+        if (name == "/[aio] (deleted)") return mapping_kind::anon_inode;
+        if (name.starts_with("/dev/ashmem/")) return mapping_kind::shared_memory;
+        if (name == "/secretmem (deleted)" || name == "/drm mm object (deleted)") return mapping_kind::other;
+    }
+    if (m.device.major == 0 && name.starts_with("/dmabuf:")) return mapping_kind::other;
+    constexpr std::uint64_t largest_base_page = 65536;  // of any architecture with hugetlbfs
+    if (m.page_size > largest_base_page) return mapping_kind::hugetlb;
+    if (name.starts_with("/dev/") && !name.starts_with("/dev/shm/") && !name.starts_with("/dev/hugepages/"))
+        return mapping_kind::device;
+    if (!name.empty() && !name.starts_with('/')) return mapping_kind::other;
+    return name.ends_with(deleted) ? mapping_kind::deleted_file : mapping_kind::file;
+}
+
+/// The kind's name, as in the enumeration.
+[[nodiscard]] constexpr std::string_view to_string(mapping_kind kind) noexcept {
+    constexpr std::string_view names[] = {"file",      "deleted_file",    "heap",          "stack", "vdso", "vvar",    "anonymous",
+                                          "named_anonymous", "shared_memory", "memfd", "sysv", "hugetlb", "device", "anon_inode",
+                                          "other"};
+    return names[static_cast<std::size_t>(kind)];
+}
+
+namespace detail {
+
+/// What a mapping's name says about asking the kernel for its build ID. The kernel reads whatever is mapped, also a socket's data.
+enum class id_rule : unsigned char {
+    ask,      ///< by its name it is a regular file
+    unknown,  ///< it may be a device or something else that must not be read, or its name is not known
+    none,     ///< it has no build ID: no file, a socket, an anonymous inode
+};
+
+/// The rule for a mapping whose name was asked for. A device node outside /dev and a file of FUSE have names of regular files.
+[[nodiscard]] constexpr id_rule id_rule_of(const mapping& m) noexcept {
+    const std::string_view name = m.name;
+    if (m.name_status != name_state::exact && m.name_status != name_state::ambiguous) return id_rule::unknown;
+    if (!m.file_backed()) return name == "[vdso]" ? id_rule::unknown : id_rule::none;
+    if (name.starts_with("socket:[") || name.starts_with("anon_inode:")) return id_rule::none;
+    if (!name.starts_with('/')) return id_rule::unknown;
+    if (name.starts_with("/dev/")) return name.starts_with("/dev/shm/") || name.starts_with("/dev/hugepages/") ? id_rule::ask : id_rule::unknown;
+    constexpr std::string_view not_files[] = {"/proc/", "/sys/", "/SYSV", "/[aio]", "/dmabuf:", "/secretmem", "/anon_hugepage", "/drm mm object"};
+    for (const std::string_view prefix : not_files)
+        if (name.starts_with(prefix)) return id_rule::unknown;
+    return id_rule::ask;
+}
+
+}  // namespace detail
 }  // namespace procmap::inline PROCMAP_ABI
 
 // ==== procmap/uapi.hpp ====
@@ -732,15 +982,10 @@ private:
 
 #include <cstddef>
 #include <cstdint>
-#include <iosfwd>
 #include <string_view>
 #include <type_traits>
 
 namespace procmap::inline PROCMAP_ABI {
-
-inline constexpr std::size_t name_column_64 = 73;  ///< where a 64-bit kernel writes the name, in bytes from the line's start
-inline constexpr std::size_t name_column_32 = 49;  ///< where a 32-bit kernel does
-inline constexpr std::string_view escaped_newline = "\\012";  ///< how the kernel writes a newline in a name
 
 namespace detail {
 
@@ -941,47 +1186,458 @@ private:
 template <detail::temporary_text Text>
 parsed_lines parse(Text&&) = delete;  // the names would borrow from a temporary
 
-/// Writes a mapping as the kernel writes its line, without the newline, to a callable that takes std::string_view pieces. A
-/// newline in the name is written as `\012`; nothing is escaped twice. `name_column` is the running kernel's: name_column_32 or,
-/// at most, name_column_64.
-template <class Sink>
-constexpr void print(Sink&& sink, const mapping& m, std::size_t name_column = name_column_64) {
-    detail::char_line<128> head;  // 16 + 1 + 16 + 1 + 4 + 1 + 16 + 1 + 8 + 1 + 8 + 1 + 20 + 1, and two blanks
-    head.put(m.start, 16, 8);
-    head.put('-');
-    head.put(m.end, 16, 8);
-    head.put(' ');
-    const auto to_head = [&head](std::string_view text) { head.put(text); };
-    print(to_head, m.permissions);
-    head.put(' ');
-    head.put(m.offset, 16, 8);
-    head.put(' ');
-    print(to_head, m.device);
-    head.put(' ');
-    head.put(m.inode, 10);
-    head.put(' ');
-    if (!m.name.empty()) {
-        head.put(' ');
-        head.pad_to(name_column < name_column_64 ? name_column : name_column_64);
-    }
-    sink(head.view());
-    for (std::string_view rest = m.name; !rest.empty();) {
-        const std::size_t newline = rest.find('\n');
-        sink(rest.substr(0, newline));
-        if (newline == std::string_view::npos) break;
-        sink(escaped_newline);
-        rest.remove_prefix(newline + 1);
-    }
-}
-
-/// Writes the line to a stream; the program includes `<ostream>`.
-template <class Traits>
-std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, const mapping& m) {
-    print(detail::stream_sink<std::basic_ostream<char, Traits>>{out}, m);
-    return out;
-}
-
 }  // namespace procmap::inline PROCMAP_ABI
+
+// ==== procmap/elf.hpp ====
+// The little of ELF that an address map needs: the build ID, and from file offsets to ELF addresses. Pure, constexpr, no
+// allocation; 32 and 64 bit, both byte orders; bounded whatever the input claims.
+//
+// Source: elf(5), the gABI; lib/buildid.c in the kernel, which looks for the same note in the same place.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+/// The little of ELF that an address map needs.
+namespace procmap::inline PROCMAP_ABI::elf {
+
+/// Bounds on what is looked at, so that a file that lies costs little: real files have a dozen of each.
+///@{
+inline constexpr std::uint32_t most_segments = 1024;
+inline constexpr std::uint32_t most_notes = 1024;
+inline constexpr std::uint32_t most_sections = 4096;  ///< relocatable objects with a section for each function have hundreds
+///@}
+
+/// A source of bytes: a callable `bool(std::uint64_t offset, std::span<std::byte> to)` that fills all of `to` or says no.
+/// This is the one for bytes in memory.
+struct bytes_source {
+    std::span<const std::byte> bytes;  ///< the file, from its first byte
+    /// Copies from `offset` on; false where they are not all there.
+    constexpr bool operator()(std::uint64_t offset, std::span<std::byte> to) const noexcept {
+        if (offset > bytes.size() || to.size() > bytes.size() - offset) return false;
+        const auto from = bytes.subspan(offset & SIZE_MAX, to.size());
+        for (std::size_t i = 0; i < to.size(); ++i) to[i] = from[i];
+        return true;
+    }
+};
+
+/// One program header, in the terms of its file.
+struct segment {
+    static constexpr std::uint32_t load = 1;        ///< PT_LOAD
+    static constexpr std::uint32_t note = 4;        ///< PT_NOTE
+    static constexpr std::uint32_t executable = 1;  ///< PF_X, in `flags`
+
+    std::uint32_t type = 0;       ///< p_type: `load`, `note`, or any other
+    std::uint32_t flags = 0;      ///< p_flags
+    std::uint64_t offset = 0;     ///< in the file, in bytes
+    std::uint64_t address = 0;    ///< ELF address
+    std::uint64_t file_size = 0;  ///< in bytes
+    std::uint64_t alignment = 0;  ///< in bytes
+};
+
+/// An ELF file, by its header. `Read` is a source as above.
+template <class Read>
+class image {
+public:
+    /// Reads the header; borrows `read`.
+    constexpr explicit image(const Read& read) noexcept : read_(&read) { read_header(); }
+
+    /// Whether the source is an ELF file with program headers that can be read.
+    [[nodiscard]] constexpr bool valid() const noexcept { return count_ != 0; }
+    /// How many program headers it has, up to most_segments; see cut_off().
+    [[nodiscard]] constexpr std::uint32_t segments() const noexcept { return count_; }
+
+    /// The program header of that number; false where it lies outside of the file.
+    [[nodiscard]] constexpr bool segment_at(std::uint32_t number, segment& s) const noexcept {
+        std::byte raw[56] = {};
+        const std::size_t size = wide_ ? 56 : 32;
+        if (!(*read_)(table_ + std::uint64_t{number} * entry_, std::span{raw}.first(size))) return false;
+        if (wide_)
+            s = {u32(raw), u32(raw + 4), u64(raw + 8), u64(raw + 16), u64(raw + 32), u64(raw + 48)};
+        else
+            s = {u32(raw), u32(raw + 24), u32(raw + 4), u32(raw + 8), u32(raw + 16), u32(raw + 28)};
+        return true;
+    }
+
+    /// Whether it has more program headers than most_segments, or a number of them that cannot be read: what was not found may be in the
+    /// others.
+    [[nodiscard]] constexpr bool cut_off() const noexcept { return cut_off_; }
+
+    /// Copies the build ID (an NT_GNU_BUILD_ID note of a PT_NOTE segment) to `to`; its size, or 0 where there is none or it does not
+    /// fit. Of several, the first that the kernel can return (at most 20 bytes), otherwise the first.
+    [[nodiscard]] constexpr std::size_t build_id(std::span<std::byte> to) const noexcept {
+        bool ignored = false;
+        return build_id(to, ignored);
+    }
+    /// The same; `bounded` is set where a bound was reached (most_segments, most_notes, the room in `to`). Then an answer of 0 does not mean
+    /// "none", and one of more than 20 bytes need not be the preferred one.
+    [[nodiscard]] constexpr std::size_t build_id(std::span<std::byte> to, bool& bounded) const noexcept {
+        note_search search{.to = to, .bounded = cut_off_};
+        segment s;
+        for (std::uint32_t i = 0; i < count_ && !search.over && segment_at(i, s); ++i)
+            if (s.type == segment::note) look_through(s.offset, s.file_size, s.alignment, search);
+        bounded = search.bounded;
+        return search.size;
+    }
+
+    /// Copies the build ID that the notes of sections (SHT_NOTE, whatever their names) have, by the same preference. The kernel does not look
+    /// there. Relocatable objects have notes only there, and so may files that objcopy(1) has made. A process's memory has no section
+    /// headers. `bounded` as above, for most_sections.
+    [[nodiscard]] constexpr std::size_t section_build_id(std::span<std::byte> to, bool& bounded) const noexcept {
+        constexpr std::uint32_t sht_note = 7;
+        std::byte raw[64] = {};
+        const std::size_t size = wide_ ? 64 : 40;
+        const auto read_section = [&](std::uint64_t i) { return (*read_)(sections_ + i * section_size_, std::span{raw}.first(size)); };
+        note_search search{.to = to};
+        bounded = false;
+        if (!has_sections() || section_size_ < size || sections_ > UINT64_MAX - std::uint64_t{most_sections} * 0xffff) return 0;
+        std::uint64_t count = section_count_;
+        if (count == 0) {  // SHN_LORESERVE or more: the true count is in the first section header
+            if (!read_section(0)) return 0;
+            count = wide_ ? u64(raw + 32) : u32(raw + 20);
+        }
+        search.bounded = count > most_sections;
+        for (std::uint64_t i = 0; i < count && i < most_sections && !search.over && read_section(i); ++i) {
+            if (u32(raw + 4) != sht_note) continue;
+            if (wide_)
+                look_through(u64(raw + 24), u64(raw + 32), u64(raw + 48), search);
+            else
+                look_through(u32(raw + 16), u32(raw + 20), u32(raw + 32), search);
+        }
+        bounded = search.bounded;
+        return search.size;
+    }
+    /// Whether its header says that it has section headers.
+    [[nodiscard]] constexpr bool has_sections() const noexcept { return sections_ != 0; }
+
+private:
+    /// A search through notes, and the build ID that was found so far.
+    struct note_search {
+        std::span<std::byte> to;
+        std::uint32_t notes = 0;
+        std::size_t size = 0;
+        bool bounded = false;
+        bool over = false;  // it is one that the kernel can return, or a bound was reached
+    };
+
+    constexpr void look_through(std::uint64_t offset, std::uint64_t length, std::uint64_t alignment, note_search& search) const noexcept {
+        constexpr std::size_t kernels_most = 20;  // BUILD_ID_SIZE_MAX, include/linux/buildid.h
+        constexpr std::uint32_t nt_gnu_build_id = 3;
+        const std::uint64_t align = alignment == 8 ? 8 : 4;
+        std::uint64_t at = 0;  // from `offset` on
+        while (length >= 12 && at <= length - 12) {
+            if (search.notes++ >= most_notes) {
+                search.bounded = search.over = true;
+                return;
+            }
+            std::byte head[16] = {};
+            if (offset + at < at || !(*read_)(offset + at, std::span{head}.first(12))) return;
+            const std::uint64_t name = u32(head);
+            const std::uint64_t content = u32(head + 4);
+            const std::uint64_t begin = up(at + 12 + name, align);
+            if (begin > length || content > length - begin) return;
+            const bool wanted = content <= kernels_most || search.size == 0;
+            if (u32(head + 8) == nt_gnu_build_id && name == 4 && content != 0 && wanted &&
+                (*read_)(offset + at + 12, std::span{head}.last(4)) && is_gnu(head + 12)) {
+                std::byte brief[kernels_most] = {};  // so that a failure leaves a longer one as it is
+                const auto size = static_cast<std::size_t>(content);
+                const bool fits = size <= search.to.size();
+                if (!fits) search.bounded = true;
+                const bool is_brief = size <= kernels_most;
+                if (fits && (*read_)(offset + begin, is_brief ? std::span{brief}.first(size) : search.to.first(size))) {
+                    search.size = size;
+                    search.over = is_brief;
+                    for (std::size_t k = 0; is_brief && k < size; ++k) search.to[k] = brief[k];
+                    if (is_brief) return;
+                }
+            }
+            at = up(begin + content, align);
+        }
+    }
+
+    constexpr void read_header() noexcept {
+        std::byte raw[64] = {};
+        if (!(*read_)(0, std::span{raw}.first(52))) return;
+        const auto is = [&raw](std::size_t i, unsigned char c) { return raw[i] == std::byte{c}; };
+        if (!is(0, 0x7f) || !is(1, 'E') || !is(2, 'L') || !is(3, 'F')) return;
+        wide_ = is(4, 2);
+        big_ = is(5, 2);
+        if ((!wide_ && !is(4, 1)) || (!big_ && !is(5, 1))) return;
+        if (wide_ && !(*read_)(0, raw)) return;
+        table_ = wide_ ? u64(raw + 32) : u32(raw + 28);
+        entry_ = u16(raw + (wide_ ? 54 : 42));
+        sections_ = wide_ ? u64(raw + 40) : u32(raw + 32);
+        section_size_ = u16(raw + (wide_ ? 58 : 46));
+        section_count_ = u16(raw + (wide_ ? 60 : 48));
+        std::uint32_t count = u16(raw + (wide_ ? 56 : 44));
+        if (entry_ < (wide_ ? 56 : 32)) return;
+        constexpr std::uint32_t pn_xnum = 0xffff;
+        if (count == pn_xnum) {  // the true count is in the first section header
+            const std::uint64_t at = sections_ + (wide_ ? 44 : 28);
+            cut_off_ = true;  // where that cannot be read
+            if (at < sections_ || !(*read_)(at, std::span{raw}.first(4))) return;
+            count = u32(raw);
+        }
+        if (table_ > UINT64_MAX - std::uint64_t{most_segments} * 0xffff) return;
+        count_ = count < most_segments ? count : most_segments;
+        cut_off_ = count > most_segments;
+    }
+
+    static constexpr bool is_gnu(const std::byte* name) noexcept {
+        return name[0] == std::byte{'G'} && name[1] == std::byte{'N'} && name[2] == std::byte{'U'} && name[3] == std::byte{0};
+    }
+    static constexpr std::uint64_t up(std::uint64_t value, std::uint64_t align) noexcept {
+        return (value + align - 1) / align * align;
+    }
+
+    [[nodiscard]] constexpr std::uint64_t number(const std::byte* raw, int size) const noexcept {
+        std::uint64_t value = 0;
+        for (int i = 0; i < size; ++i) value = value << 8 | std::to_integer<std::uint64_t>(raw[big_ ? i : size - 1 - i]);
+        return value;
+    }
+    [[nodiscard]] constexpr std::uint16_t u16(const std::byte* raw) const noexcept {
+        return static_cast<std::uint16_t>(number(raw, 2));
+    }
+    [[nodiscard]] constexpr std::uint32_t u32(const std::byte* raw) const noexcept {
+        return static_cast<std::uint32_t>(number(raw, 4));
+    }
+    [[nodiscard]] constexpr std::uint64_t u64(const std::byte* raw) const noexcept { return number(raw, 8); }
+
+    const Read* read_;
+    std::uint64_t table_ = 0;  // the program headers' offset in the file
+    std::uint32_t entry_ = 0;  // the size of each, in bytes
+    std::uint32_t count_ = 0;
+    std::uint64_t sections_ = 0;  // the section headers' offset in the file
+    std::uint32_t section_size_ = 0;
+    std::uint32_t section_count_ = 0;  // 0: none, or too many for the ELF header
+    bool cut_off_ = false;
+    bool wide_ = false;  // ELFCLASS64
+    bool big_ = false;   // ELFDATA2MSB
+};
+
+}  // namespace procmap::inline PROCMAP_ABI::elf
+
+// ==== procmap/load_bias.hpp ====
+// Which segment of an ELF file a mapping is of, and so the load bias of its image and the ELF address of each byte.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace procmap::inline PROCMAP_ABI::elf {
+
+/// What lies at an address, as far as load_bias() needs to know: a mapping, and whether it is of the same file.
+struct neighbour {
+    std::uint64_t start = 0;   ///< first address
+    std::uint64_t end = 0;     ///< end address (exclusive)
+    std::uint64_t offset = 0;  ///< in the file, in bytes
+    bool same_file = false;    ///< it is a mapping of the file whose segments these are
+};
+
+/// How the bytes of a mapping relate to the segments of its file.
+enum class placing : unsigned char {
+    unknown,   ///< several load biases are possible and not just one is confirmed, or the segments cannot be used
+    possible,  ///< one load bias is possible: it holds for the bytes that the segment has in the file, whether loaded or mapped as data
+    loaded,    ///< the mapping is part of a loaded image, whose neighbours confirm the load bias
+    data,      ///< no segment holds the whole mapping: the file was mapped as data, or parts of it as a loader would not
+};
+
+/// The place of a mapping in its file's image.
+struct placement {
+    placing how = placing::unknown;  ///< whether there is a load bias
+    std::uint64_t bias = 0;          ///< what is added to an ELF address to get an address in memory, modulo 2^64
+};
+
+/// Bounds of load_bias(). Where one is exceeded the answer is `placing::unknown`.
+///@{
+inline constexpr std::size_t most_loads = 128;      ///< segments with bytes in the file; linkers make four to ten
+inline constexpr std::size_t most_biases = 16;     ///< load biases that one mapping leaves possible; linkers leave two or three
+///@}
+
+namespace detail {
+
+/// Where a segment's pages begin: the kernel and the dynamic linker map whole pages of the system, whatever p_align says.
+[[nodiscard]] constexpr std::uint64_t page_of(std::uint64_t value, std::uint64_t page_size) noexcept { return value - value % page_size; }
+
+/// The end of a segment's pages in the file, as a file offset (exclusive).
+[[nodiscard]] constexpr std::uint64_t end_of(const segment& s, std::uint64_t page_size) noexcept {
+    return page_of(s.offset + s.file_size - 1, page_size) + page_size;
+}
+
+/// The load biases at which segments can have put a mapping there.
+class biases {
+public:
+    /// `loads`: ascending by address. Segments of one distance between address and offset leave one bias; together they must hold
+    /// the whole mapping. A segment that is followed by a hole in memory counts up to the next segment: loaders that map the whole
+    /// image at first (musl, glibc) leave more of the file mapped there.
+    constexpr biases(std::span<const segment> loads, std::uint64_t start, std::uint64_t end, std::uint64_t offset, std::uint64_t page_size) noexcept {
+        for (std::size_t k = 0; k < loads.size(); ++k) {
+            const segment& s = loads[k];
+            const std::uint64_t first = page_of(s.offset, page_size);
+            const std::uint64_t own_end = end_of(s, page_size);
+            std::uint64_t last = own_end;
+            if (k + 1 < loads.size()) {
+                const std::uint64_t reach = page_of(loads[k + 1].address, page_size) - page_of(s.address, page_size);
+                if (reach > last - first) last = reach > UINT64_MAX - first ? UINT64_MAX : first + reach;
+            }
+            const std::uint64_t bias = start - offset - (s.address - s.offset);
+            std::size_t i = 0;
+            while (i < count_ && all_[i] != bias) ++i;
+            const bool known = i < count_;
+            if (first > (known ? held_[i] : offset) || last <= (known ? held_[i] : offset)) continue;
+            if (!known && count_ == most_biases) {
+                overflow_ = true;
+                return;
+            }
+            if (!known) {
+                all_[count_] = bias;
+                own_[count_++] = offset;
+            }
+            if (first <= own_[i] && own_end > own_[i]) own_[i] = own_end;
+            held_[i] = last;
+        }
+        std::size_t kept = 0;
+        for (std::size_t i = 0; i < count_; ++i) {
+            if (held_[i] - offset < end - start) continue;
+            by_pages_ |= own_[i] - offset >= end - start;
+            all_[kept++] = all_[i];
+        }
+        count_ = kept;
+    }
+
+    [[nodiscard]] constexpr std::span<const std::uint64_t> all() const noexcept { return {all_, count_}; }  ///< none: mapped as data
+    [[nodiscard]] constexpr bool by_pages() const noexcept { return by_pages_; }  ///< the pages of one's segments hold the mapping
+    [[nodiscard]] constexpr bool overflow() const noexcept { return overflow_; }  ///< there are more
+
+private:
+    std::uint64_t all_[most_biases] = {};
+    std::uint64_t held_[most_biases] = {};  // file offset up to which the segments of that bias hold the mapping
+    std::uint64_t own_[most_biases] = {};   // the same, by their own pages alone
+    std::size_t count_ = 0;
+    bool by_pages_ = false;
+    bool overflow_ = false;
+};
+
+/// Whether a segment's first and last page are mapped where a bias puts them, and a mapping begins there: a page that two segments share
+/// is also the last one of the segment below. Only segments that follow one another in the file and in memory can have become one mapping,
+/// and those as far from their offsets as the first one with what a loader left of it in the hole below them.
+template <class Next>
+[[nodiscard]] constexpr bool is_at(std::span<const segment> loads, std::size_t k, std::uint64_t bias, std::uint64_t page_size, Next& next) {
+    const segment& s = loads[k];
+    const std::uint64_t address = bias + page_of(s.address, page_size);
+    neighbour n;
+    if (!next(address, n) || !n.same_file || n.start > address || n.offset + (address - n.start) != page_of(s.offset, page_size)) return false;
+    const std::uint64_t distance = s.address - s.offset;
+    const bool follows = k != 0 && loads[k - 1].address - loads[k - 1].offset == distance &&
+                         end_of(loads[k - 1], page_size) == page_of(s.offset, page_size);
+    const bool in_first = k != 0 && loads[0].address - loads[0].offset == distance;  // a loader mapped the whole image at first
+    if (n.start != address && !follows && !in_first) return false;
+    const std::uint64_t last_offset = end_of(s, page_size) - page_size;
+    const std::uint64_t last = address + (last_offset - page_of(s.offset, page_size));
+    if (n.end > last) return true;
+    return next(last, n) && n.same_file && n.start <= last && n.offset + (last - n.start) == last_offset;
+}
+
+}  // namespace detail
+
+/// Whether segments can be used for load_bias(): PT_LOADs with bytes in the file, ascending by address, congruent to their offsets
+/// modulo the page size, none reaching past 2^64, at most most_loads.
+[[nodiscard]] constexpr bool loadable(std::span<const segment> loads, std::uint64_t page_size) noexcept {
+    for (std::size_t i = 0; i < loads.size(); ++i) {
+        const segment& s = loads[i];
+        if (s.type != segment::load || s.file_size == 0 || s.offset % page_size != s.address % page_size) return false;
+        if (s.offset + s.file_size < s.offset || s.offset + s.file_size > UINT64_MAX - page_size) return false;
+        if (i != 0 && s.address < loads[i - 1].address) return false;
+    }
+    return !loads.empty() && loads.size() <= most_loads;
+}
+
+/// Whether every segment is mapped where a load bias puts it. One call of `next` a segment, two where it is several mappings; see
+/// load_bias().
+template <class Next>
+[[nodiscard]] constexpr bool agrees(std::span<const segment> loads, std::uint64_t bias, std::uint64_t page_size, Next next) {
+    for (std::size_t k = 0; k < loads.size(); ++k)
+        if (!detail::is_at(loads, k, bias, page_size, next)) return false;
+    return !loads.empty();
+}
+
+/// The load bias of the image that a mapping is part of.
+///
+/// Linkers that pack segments (lld, mold) let two segments share a page of the file. That page is then mapped twice, and the file
+/// offset alone does not say which segment a mapping belongs to. Where several biases are possible, the one is taken at which each segment
+/// begins where it should; where that is so of two, neither. Another mapping of the file's first page, such as a symbolizer's, may lie
+/// directly below an image. Permissions are not looked at.
+///
+/// `loads`: the file's PT_LOADs that have bytes in the file; `image_at(bias)`: whether an image is there, as agrees() says. It is called
+/// for each possible bias, and only where there are several or `confirm` asks for more than `placing::possible`.
+template <class ImageAt>
+[[nodiscard]] constexpr placement choose_bias(std::span<const segment> loads, std::uint64_t start, std::uint64_t end, std::uint64_t offset,
+                                              std::uint64_t page_size, ImageAt image_at, bool confirm = false) {
+    if (start >= end || !loadable(loads, page_size)) return {};
+    const detail::biases possible{loads, start, end, offset, page_size};
+    const auto all = possible.all();
+    if (possible.overflow()) return {};
+    if (all.empty()) return {.how = placing::data};
+    placement found = !possible.by_pages() ? placement{.how = placing::data}
+                      : all.size() == 1    ? placement{.how = placing::possible, .bias = all[0]}
+                                           : placement{};
+    if (found.how == placing::possible && !confirm) return found;
+    for (const std::uint64_t bias : all) {
+        if (!image_at(bias)) continue;
+        if (found.how == placing::loaded) return {};  // two images, each of which the mapping could be of
+        found = {.how = placing::loaded, .bias = bias};
+    }
+    return found;
+}
+
+/// The same, by the mappings around: `next(address, neighbour&)` gives the mapping that holds the address, or else the next above it;
+/// false where there is none. It is called once or twice for each segment of an image, and once for each other possible bias.
+template <class Next>
+[[nodiscard]] constexpr placement load_bias(std::span<const segment> loads, std::uint64_t start, std::uint64_t end, std::uint64_t offset,
+                                            std::uint64_t page_size, Next next, bool confirm = false) {
+    const auto image_at = [&](std::uint64_t bias) { return agrees(loads, bias, page_size, next); };
+    return choose_bias(loads, start, end, offset, page_size, image_at, confirm);
+}
+
+/// Whether an ELF address lies in the pages of a segment: not in a hole between two, nor past the last.
+[[nodiscard]] constexpr bool in_image(std::span<const segment> loads, std::uint64_t address, std::uint64_t page_size) noexcept {
+    for (const segment& s : loads) {
+        const std::uint64_t first = detail::page_of(s.address, page_size);
+        if (address >= first && address - first < detail::page_of(s.address - first + s.file_size - 1, page_size) + page_size) return true;
+    }
+    return false;
+}
+
+/// The ELF address of a byte of a file that is mapped as data: that of the one segment whose bytes in the file include `offset`.
+/// False where none does, or several do.
+[[nodiscard]] constexpr bool address_in_file(std::span<const segment> loads, std::uint64_t offset, std::uint64_t& address) noexcept {
+    bool found = false;
+    for (const segment& s : loads) {
+        const bool lies = s.offset + s.file_size < s.offset;
+        if (s.type != segment::load || lies || offset < s.offset || offset - s.offset >= s.file_size) continue;
+        if (found) return false;
+        found = true;
+        address = s.address + (offset - s.offset);
+    }
+    return found;
+}
+
+/// The ELF address of a byte at `address`, which is at `offset` in the file, by where its mapping is placed. False where it is not known;
+/// of a mapping whose place is `possible`, load_bias() may know more when it is told to confirm.
+[[nodiscard]] constexpr bool address_of(std::span<const segment> loads, const placement& at, std::uint64_t address, std::uint64_t offset,
+                                        std::uint64_t page_size, std::uint64_t& elf_address) noexcept {
+    if (at.how == placing::data) return address_in_file(loads, offset, elf_address);
+    if (at.how == placing::possible) {  // what a segment has in the file has one address, however the file is mapped
+        std::uint64_t in_file = 0;
+        if (!address_in_file(loads, offset, in_file) || in_file != address - at.bias) return false;
+    } else if (at.how != placing::loaded || !in_image(loads, address - at.bias, page_size)) {
+        return false;
+    }
+    elf_address = address - at.bias;
+    return true;
+}
+
+}  // namespace procmap::inline PROCMAP_ABI::elf
 
 // ==== procmap/detail/system.hpp ====
 // What a thread or a process can do to another in the middle of a call, kept away.
@@ -1274,16 +1930,10 @@ private:
 
 }  // namespace procmap::inline PROCMAP_ABI
 
-// ==== procmap/open.hpp ====
-// Where a maps file is opened, and what is known of it from then on.
+// ==== procmap/options.hpp ====
+// What can be asked for when a handle is opened, an address is looked up, and mappings are walked or captured.
 
-#include <fcntl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <cstddef>
-#include <cstdint>
 #include <span>
 #include <string_view>
 
@@ -1301,6 +1951,256 @@ enum class backend : unsigned char {
     constexpr std::string_view names[] = {"automatic", "ioctl", "text"};
     return names[static_cast<std::size_t>(which)];
 }
+
+/// How a handle is opened.
+struct open_options {
+    backend use = backend::automatic;  ///< or one that is insisted on
+    const char* proc = "/proc";  ///< where procfs is mounted: "/host/proc" in a container, say; pids are that procfs's own
+    /// Ask the kernel for build IDs also where its release is not known to be safe to ask (known_hazards: it can crash the
+    /// caller or the machine). Without it such a kernel is not asked, and mapping::build_id_known says so.
+    bool trust_kernel_build_ids = false;
+};
+
+/// Room for any name that the ioctl can return. Not initialized: 4 kB, to be kept off a small stack.
+struct name_buffer {
+    char text[4096];  ///< PATH_MAX, the closing NUL included
+    /// All of it.
+    operator std::span<char>() noexcept { return text; }
+};
+
+/// Room for any build ID that the ioctl can return.
+struct build_id_buffer {
+    std::byte bytes[uapi::build_id_size_max];  ///< 20
+    /// All of it.
+    operator std::span<std::byte>() noexcept { return bytes; }
+};
+
+/// What a lookup filters by, and where it puts what has no fixed size. Empty spans: not asked for.
+struct find_options {
+    filters only{};                   ///< what the mapping must have
+    std::span<char> name{};           ///< a name of up to size - 1 bytes fits; see name_buffer
+    std::span<std::byte> build_id{};  ///< at least 20 bytes; see build_id_buffer
+};
+
+/// What a walk filters by, and what it fetches for each mapping.
+struct walk_options {
+    filters only{};            ///< what a mapping must have
+    bool names = false;        ///< ioctl: 0.15 to 0.3 µs more for each mapping
+    /// ioctl: one query more, of 2 to 4 µs, for each mapping whose name is a regular file's (see maps::find); the others are not asked
+    /// about. See open_options::trust_kernel_build_ids.
+    bool build_ids = false;
+    std::span<char> buffer{};  ///< for names of up to size - 129 bytes, and text; at least 256 bytes; by default the walk's own, of 4224
+};
+
+/// What a capture fetches for each mapping.
+struct capture_options {
+    bool names = true;        ///< as in walk_options
+    bool build_ids = false;   ///< of the mapped files
+    bool page_sizes = false;  ///< only the ioctl has them
+    build_id_choice build_ids_from = build_id_choice::automatic;  ///< all but `kernel` can open the mapped files
+};
+
+}  // namespace procmap::inline PROCMAP_ABI
+
+// ==== procmap/location.hpp ====
+// Where an address lies: in which file, at which offset, at which ELF address, with which build ID; or why not.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace procmap::inline PROCMAP_ABI {
+
+/// Why an address has no location, or not all of it.
+enum class reason : unsigned char {
+    none,
+    not_mapped,
+    not_file_backed,  ///< anonymous memory: heap, stack, generated code, ...
+    special,          ///< the kernel's own: [vvar], [vsyscall], ... (the vDSO has a location: its ELF image)
+    gone,             ///< the address space was gone before this address was looked up
+    denied,           ///< so was the permission
+    failed,           ///< the walk broke off; see normalized::error
+    name_unknown,     ///< there is a location, but its file's path could not be had (longer than PATH_MAX); without one: no file, and no memory for the name
+};
+
+/// Where an address is. True where it has a file.
+struct location {
+    static constexpr std::uint32_t no_file = UINT32_MAX;  ///< `file` where there is none
+
+    std::uint64_t offset = 0;       ///< in the file, in bytes: address - mapping.start + mapping.offset
+    std::uint64_t elf_address = 0;  ///< as in the file's own headers and symbols; see elf_address_known
+    std::uint32_t file = no_file;   ///< index into normalized::files
+    procmap::reason reason = reason::none;  ///< why there is no file, or not all of it
+    bool elf_address_known = false;  ///< it was asked for, and it is certain which segment of the file is mapped there (elf::load_bias)
+
+    [[nodiscard]] constexpr explicit operator bool() const noexcept { return file != no_file; }  ///< whether it has a file
+};
+
+/// Where the path that maps shows for a mapping leads. It is looked up below the process's root when it is asked for, in the same way
+/// for every caller: a caller without rights gets the same state, or `unreadable`. It says nothing of other names of the file.
+enum class file_state : unsigned char {
+    unknown,     ///< not asked for; or not provable: device and inode do not name a file there (btrfs, overlayfs, NFS, ...), or the process
+                 ///< that the handle was opened through has another address space by now
+    linked,      ///< to the mapped file
+    deleted,     ///< nowhere, and the kernel marks it: the file was unlinked, or never had a path (memfd_create, shmget)
+    replaced,    ///< to another file, whether or not the mapped one still has another name
+    unreadable,  ///< it could not be looked at: permission, FUSE, a path outside of the process's root; or one that the kernel does not mark
+                 ///< and that leads nowhere, since its mount is gone or hidden
+};
+
+/// A file that some address of the batch lies in. Two mappings are given as one file only where they are proven to be: by device and
+/// inode while a descriptor holds the file, on file systems where these name one file (ext2 to ext4, xfs, f2fs, tmpfs, squashfs,
+/// erofs); elsewhere (btrfs, overlayfs, FUSE, ...) by device, inode, path and build ID together. What is not proven is listed twice.
+struct mapped_file {
+    std::string_view path;             ///< the kernel's bytes, " (deleted)" included; empty: not known
+    procmap::build_id build_id;        ///< empty: it has none, or see build_id_known
+    device_number device;              ///< of its superblock, as maps shows it
+    std::uint64_t inode = 0;           ///< as maps shows it
+    file_state state = file_state::unknown;  ///< see normalizer_options::file_states
+    bool build_id_known = false;             ///< it was asked for and somebody could answer, if only that there is none
+};
+
+/// What one call of normalize() gives; it borrows from the normalizer until its next call.
+struct normalized {
+    std::span<const location> locations;   ///< in the order of the addresses
+    std::span<const mapped_file> files;    ///< each file once
+    procmap::error error;                  ///< what broke the lookup off, after what is in `locations` was resolved
+    [[nodiscard]] bool complete() const noexcept { return error.code == errc::none; }  ///< nothing broke it off
+};
+
+}  // namespace procmap::inline PROCMAP_ABI
+
+// ==== procmap/query.hpp ====
+// The ioctl: the only place that sends PROCMAP_QUERY.
+
+#include <sys/ioctl.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#if defined(__has_feature)
+#if __has_feature(memory_sanitizer)
+#include <sanitizer/msan_interface.h>
+#endif
+#endif
+#if defined(PROCMAP_VALGRIND)
+#include <valgrind/memcheck.h>
+#endif
+
+namespace procmap::inline PROCMAP_ABI {
+namespace detail {
+
+/// The request as the C library's ioctl takes it: an unsigned long in glibc, an int in musl.
+#ifdef __GLIBC__
+inline constexpr unsigned long ioctl_request = uapi::procmap_query_request;
+#else
+inline constexpr int ioctl_request = static_cast<int>(uapi::procmap_query_request);
+#endif
+
+inline constexpr int interrupted_tries = 100;  // EINTR is asked again, but not for ever
+
+/// One ioctl: 0, or the errno of its failure. errno itself is left as it was.
+[[nodiscard]] inline int ioctl_once(int fd, void* struct_of_size) noexcept {
+    const int saved = errno;
+    if (::ioctl(fd, ioctl_request, struct_of_size) >= 0) [[likely]]
+        return 0;
+    const int failure = errno;
+    errno = saved;
+    return failure;
+}
+
+/// Tells the tools that watch memory what the kernel wrote through a pointer that they did not follow. Nothing without them.
+/// MSan: by itself. valgrind: where PROCMAP_VALGRIND is defined and <valgrind/memcheck.h> is there.
+inline void kernel_wrote([[maybe_unused]] const void* data, [[maybe_unused]] std::size_t size) noexcept {
+#if defined(__has_feature)
+#if __has_feature(memory_sanitizer)
+    __msan_unpoison(data, size);
+#endif
+#endif
+#if defined(PROCMAP_VALGRIND)
+    (void)VALGRIND_MAKE_MEM_DEFINED(data, size);
+#endif
+}
+
+inline void kernel_wrote(const uapi::procmap_query& q) noexcept {
+    kernel_wrote(&q, sizeof q);
+    if (q.vma_name_size != 0) kernel_wrote(reinterpret_cast<const void*>(static_cast<std::uintptr_t>(q.vma_name_addr)), q.vma_name_size);
+    if (q.build_id_size != 0) kernel_wrote(reinterpret_cast<const void*>(static_cast<std::uintptr_t>(q.build_id_addr)), q.build_id_size);
+}
+
+}  // namespace detail
+
+namespace uapi {
+
+/// What became of a query.
+struct reply {
+    int error = 0;         ///< 0, or the errno of the ioctl
+    std::size_t size = 0;  ///< bytes of the struct that were sent in the end: a layout that the kernel accepts
+
+    /// The fields of a query of `asked` bytes that the kernel did not get to see, for it knows no such fields.
+    [[nodiscard]] constexpr std::span<const field> lost(std::size_t asked, std::span<const field> all = fields) const noexcept {
+        std::size_t first = 0;
+        while (first < all.size() && all[first].offset < size) ++first;
+        std::size_t last = first;
+        while (last < all.size() && all[last].offset < asked) ++last;
+        return all.subspan(first, last - first);
+    }
+};
+
+/// Sends a query. One system call; again after EINTR (a hundred times at most); and again with the next older layout where
+/// the kernel says E2BIG, which it does to a non-zero byte in a field that it does not know.
+///
+/// `Struct` is procmap_query, or a newer struct of which that is the first member; `size`, its first field, says how much of
+/// it is sent. errno is left as it was. Async-signal-safe.
+template <class Struct>
+[[nodiscard]] inline reply send(borrowed_fd fd, Struct& extensible) noexcept {
+    auto& size = *reinterpret_cast<std::uint64_t*>(&extensible);
+    int failure = detail::ioctl_once(fd.get(), &extensible);
+    for (int tries = 0; failure != 0; ++tries) {
+        if (failure == E2BIG) {
+            std::uint64_t older = 0;
+            for (const layout known : layouts)
+                if (static_cast<std::uint64_t>(known) < size) older = static_cast<std::uint64_t>(known);
+            if (older == 0) break;
+            size = older;
+        } else if (failure != EINTR || tries >= detail::interrupted_tries) {
+            break;
+        }
+        failure = detail::ioctl_once(fd.get(), &extensible);
+    }
+    reply answer{.error = failure};
+    answer.size = size & SIZE_MAX;  // not a cast: useless where std::size_t has 64 bits
+    return answer;
+}
+
+/// The same for a typed query.
+template <layout L>
+[[nodiscard]] inline reply send(borrowed_fd fd, query<L>& q) noexcept {
+    const reply answer = send(fd, q.raw());
+    if (answer.error == 0) detail::kernel_wrote(q.raw());
+    return answer;
+}
+
+}  // namespace uapi
+}  // namespace procmap::inline PROCMAP_ABI
+
+// ==== procmap/detail/open.hpp ====
+// Where a maps file is opened, and what is known of it from then on.
+
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace procmap::inline PROCMAP_ABI {
 
 namespace detail {
 
@@ -1486,762 +2386,7 @@ struct handle {
 }  // namespace detail
 }  // namespace procmap::inline PROCMAP_ABI
 
-// ==== procmap/elf.hpp ====
-// The little of ELF that an address map needs: the build ID, and from file offsets to ELF addresses. Pure, constexpr, no
-// allocation; 32 and 64 bit, both byte orders; bounded whatever the input claims.
-//
-// Source: elf(5), the gABI; lib/buildid.c in the kernel, which looks for the same note in the same place.
-
-#include <cstddef>
-#include <cstdint>
-#include <span>
-
-/// The little of ELF that an address map needs.
-namespace procmap::inline PROCMAP_ABI::elf {
-
-/// Bounds on what is looked at, so that a file that lies costs little: real files have a dozen of each.
-///@{
-inline constexpr std::uint32_t most_segments = 1024;
-inline constexpr std::uint32_t most_notes = 1024;
-inline constexpr std::uint32_t most_sections = 4096;  ///< relocatable objects with a section for each function have hundreds
-///@}
-
-/// A source of bytes: a callable `bool(std::uint64_t offset, std::span<std::byte> to)` that fills all of `to` or says no.
-/// This is the one for bytes in memory.
-struct bytes_source {
-    std::span<const std::byte> bytes;  ///< the file, from its first byte
-    /// Copies from `offset` on; false where they are not all there.
-    constexpr bool operator()(std::uint64_t offset, std::span<std::byte> to) const noexcept {
-        if (offset > bytes.size() || to.size() > bytes.size() - offset) return false;
-        const auto from = bytes.subspan(offset & SIZE_MAX, to.size());
-        for (std::size_t i = 0; i < to.size(); ++i) to[i] = from[i];
-        return true;
-    }
-};
-
-/// One program header, in the terms of its file.
-struct segment {
-    static constexpr std::uint32_t load = 1;        ///< PT_LOAD
-    static constexpr std::uint32_t note = 4;        ///< PT_NOTE
-    static constexpr std::uint32_t executable = 1;  ///< PF_X, in `flags`
-
-    std::uint32_t type = 0;       ///< p_type: `load`, `note`, or any other
-    std::uint32_t flags = 0;      ///< p_flags
-    std::uint64_t offset = 0;     ///< in the file, in bytes
-    std::uint64_t address = 0;    ///< ELF address
-    std::uint64_t file_size = 0;  ///< in bytes
-    std::uint64_t alignment = 0;  ///< in bytes
-};
-
-/// An ELF file, by its header. `Read` is a source as above.
-template <class Read>
-class image {
-public:
-    /// Reads the header; borrows `read`.
-    constexpr explicit image(const Read& read) noexcept : read_(&read) { read_header(); }
-
-    /// Whether the source is an ELF file with program headers that can be read.
-    [[nodiscard]] constexpr bool valid() const noexcept { return count_ != 0; }
-    /// How many program headers it has, up to most_segments; see cut_off().
-    [[nodiscard]] constexpr std::uint32_t segments() const noexcept { return count_; }
-
-    /// The program header of that number; false where it lies outside of the file.
-    [[nodiscard]] constexpr bool segment_at(std::uint32_t number, segment& s) const noexcept {
-        std::byte raw[56] = {};
-        const std::size_t size = wide_ ? 56 : 32;
-        if (!(*read_)(table_ + std::uint64_t{number} * entry_, std::span{raw}.first(size))) return false;
-        if (wide_)
-            s = {u32(raw), u32(raw + 4), u64(raw + 8), u64(raw + 16), u64(raw + 32), u64(raw + 48)};
-        else
-            s = {u32(raw), u32(raw + 24), u32(raw + 4), u32(raw + 8), u32(raw + 16), u32(raw + 28)};
-        return true;
-    }
-
-    /// Whether it has more program headers than most_segments, or a number of them that cannot be read: what was not found may be in the
-    /// others.
-    [[nodiscard]] constexpr bool cut_off() const noexcept { return cut_off_; }
-
-    /// Copies the build ID (an NT_GNU_BUILD_ID note of a PT_NOTE segment) to `to`; its size, or 0 where there is none or it does not
-    /// fit. Of several, the first that the kernel can return (at most 20 bytes), otherwise the first.
-    [[nodiscard]] constexpr std::size_t build_id(std::span<std::byte> to) const noexcept {
-        bool ignored = false;
-        return build_id(to, ignored);
-    }
-    /// The same; `bounded` is set where a bound was reached (most_segments, most_notes, the room in `to`). Then an answer of 0 does not mean
-    /// "none", and one of more than 20 bytes need not be the preferred one.
-    [[nodiscard]] constexpr std::size_t build_id(std::span<std::byte> to, bool& bounded) const noexcept {
-        note_search search{.to = to, .bounded = cut_off_};
-        segment s;
-        for (std::uint32_t i = 0; i < count_ && !search.over && segment_at(i, s); ++i)
-            if (s.type == segment::note) look_through(s.offset, s.file_size, s.alignment, search);
-        bounded = search.bounded;
-        return search.size;
-    }
-
-    /// Copies the build ID that the notes of sections (SHT_NOTE, whatever their names) have, by the same preference. The kernel does not look
-    /// there. Relocatable objects have notes only there, and so may files that objcopy(1) has made. A process's memory has no section
-    /// headers. `bounded` as above, for most_sections.
-    [[nodiscard]] constexpr std::size_t section_build_id(std::span<std::byte> to, bool& bounded) const noexcept {
-        constexpr std::uint32_t sht_note = 7;
-        std::byte raw[64] = {};
-        const std::size_t size = wide_ ? 64 : 40;
-        const auto read_section = [&](std::uint64_t i) { return (*read_)(sections_ + i * section_size_, std::span{raw}.first(size)); };
-        note_search search{.to = to};
-        bounded = false;
-        if (!has_sections() || section_size_ < size || sections_ > UINT64_MAX - std::uint64_t{most_sections} * 0xffff) return 0;
-        std::uint64_t count = section_count_;
-        if (count == 0) {  // SHN_LORESERVE or more: the true count is in the first section header
-            if (!read_section(0)) return 0;
-            count = wide_ ? u64(raw + 32) : u32(raw + 20);
-        }
-        search.bounded = count > most_sections;
-        for (std::uint64_t i = 0; i < count && i < most_sections && !search.over && read_section(i); ++i) {
-            if (u32(raw + 4) != sht_note) continue;
-            if (wide_)
-                look_through(u64(raw + 24), u64(raw + 32), u64(raw + 48), search);
-            else
-                look_through(u32(raw + 16), u32(raw + 20), u32(raw + 32), search);
-        }
-        bounded = search.bounded;
-        return search.size;
-    }
-    /// Whether its header says that it has section headers.
-    [[nodiscard]] constexpr bool has_sections() const noexcept { return sections_ != 0; }
-
-private:
-    /// A search through notes, and the build ID that was found so far.
-    struct note_search {
-        std::span<std::byte> to;
-        std::uint32_t notes = 0;
-        std::size_t size = 0;
-        bool bounded = false;
-        bool over = false;  // it is one that the kernel can return, or a bound was reached
-    };
-
-    constexpr void look_through(std::uint64_t offset, std::uint64_t length, std::uint64_t alignment, note_search& search) const noexcept {
-        constexpr std::size_t kernels_most = 20;  // BUILD_ID_SIZE_MAX, include/linux/buildid.h
-        constexpr std::uint32_t nt_gnu_build_id = 3;
-        const std::uint64_t align = alignment == 8 ? 8 : 4;
-        std::uint64_t at = 0;  // from `offset` on
-        while (length >= 12 && at <= length - 12) {
-            if (search.notes++ >= most_notes) {
-                search.bounded = search.over = true;
-                return;
-            }
-            std::byte head[16] = {};
-            if (offset + at < at || !(*read_)(offset + at, std::span{head}.first(12))) return;
-            const std::uint64_t name = u32(head);
-            const std::uint64_t content = u32(head + 4);
-            const std::uint64_t begin = up(at + 12 + name, align);
-            if (begin > length || content > length - begin) return;
-            const bool wanted = content <= kernels_most || search.size == 0;
-            if (u32(head + 8) == nt_gnu_build_id && name == 4 && content != 0 && wanted &&
-                (*read_)(offset + at + 12, std::span{head}.last(4)) && is_gnu(head + 12)) {
-                std::byte brief[kernels_most] = {};  // so that a failure leaves a longer one as it is
-                const auto size = static_cast<std::size_t>(content);
-                const bool fits = size <= search.to.size();
-                if (!fits) search.bounded = true;
-                const bool is_brief = size <= kernels_most;
-                if (fits && (*read_)(offset + begin, is_brief ? std::span{brief}.first(size) : search.to.first(size))) {
-                    search.size = size;
-                    search.over = is_brief;
-                    for (std::size_t k = 0; is_brief && k < size; ++k) search.to[k] = brief[k];
-                    if (is_brief) return;
-                }
-            }
-            at = up(begin + content, align);
-        }
-    }
-
-    constexpr void read_header() noexcept {
-        std::byte raw[64] = {};
-        if (!(*read_)(0, std::span{raw}.first(52))) return;
-        const auto is = [&raw](std::size_t i, unsigned char c) { return raw[i] == std::byte{c}; };
-        if (!is(0, 0x7f) || !is(1, 'E') || !is(2, 'L') || !is(3, 'F')) return;
-        wide_ = is(4, 2);
-        big_ = is(5, 2);
-        if ((!wide_ && !is(4, 1)) || (!big_ && !is(5, 1))) return;
-        if (wide_ && !(*read_)(0, raw)) return;
-        table_ = wide_ ? u64(raw + 32) : u32(raw + 28);
-        entry_ = u16(raw + (wide_ ? 54 : 42));
-        sections_ = wide_ ? u64(raw + 40) : u32(raw + 32);
-        section_size_ = u16(raw + (wide_ ? 58 : 46));
-        section_count_ = u16(raw + (wide_ ? 60 : 48));
-        std::uint32_t count = u16(raw + (wide_ ? 56 : 44));
-        if (entry_ < (wide_ ? 56 : 32)) return;
-        constexpr std::uint32_t pn_xnum = 0xffff;
-        if (count == pn_xnum) {  // the true count is in the first section header
-            const std::uint64_t at = sections_ + (wide_ ? 44 : 28);
-            cut_off_ = true;  // where that cannot be read
-            if (at < sections_ || !(*read_)(at, std::span{raw}.first(4))) return;
-            count = u32(raw);
-        }
-        if (table_ > UINT64_MAX - std::uint64_t{most_segments} * 0xffff) return;
-        count_ = count < most_segments ? count : most_segments;
-        cut_off_ = count > most_segments;
-    }
-
-    static constexpr bool is_gnu(const std::byte* name) noexcept {
-        return name[0] == std::byte{'G'} && name[1] == std::byte{'N'} && name[2] == std::byte{'U'} && name[3] == std::byte{0};
-    }
-    static constexpr std::uint64_t up(std::uint64_t value, std::uint64_t align) noexcept {
-        return (value + align - 1) / align * align;
-    }
-
-    [[nodiscard]] constexpr std::uint64_t number(const std::byte* raw, int size) const noexcept {
-        std::uint64_t value = 0;
-        for (int i = 0; i < size; ++i) value = value << 8 | std::to_integer<std::uint64_t>(raw[big_ ? i : size - 1 - i]);
-        return value;
-    }
-    [[nodiscard]] constexpr std::uint16_t u16(const std::byte* raw) const noexcept {
-        return static_cast<std::uint16_t>(number(raw, 2));
-    }
-    [[nodiscard]] constexpr std::uint32_t u32(const std::byte* raw) const noexcept {
-        return static_cast<std::uint32_t>(number(raw, 4));
-    }
-    [[nodiscard]] constexpr std::uint64_t u64(const std::byte* raw) const noexcept { return number(raw, 8); }
-
-    const Read* read_;
-    std::uint64_t table_ = 0;  // the program headers' offset in the file
-    std::uint32_t entry_ = 0;  // the size of each, in bytes
-    std::uint32_t count_ = 0;
-    std::uint64_t sections_ = 0;  // the section headers' offset in the file
-    std::uint32_t section_size_ = 0;
-    std::uint32_t section_count_ = 0;  // 0: none, or too many for the ELF header
-    bool cut_off_ = false;
-    bool wide_ = false;  // ELFCLASS64
-    bool big_ = false;   // ELFDATA2MSB
-};
-
-/// What lies at an address, as far as load_bias() needs to know: a mapping, and whether it is of the same file.
-struct neighbour {
-    std::uint64_t start = 0;   ///< first address
-    std::uint64_t end = 0;     ///< end address (exclusive)
-    std::uint64_t offset = 0;  ///< in the file, in bytes
-    bool same_file = false;    ///< it is a mapping of the file whose segments these are
-};
-
-/// How the bytes of a mapping relate to the segments of its file.
-enum class placing : unsigned char {
-    unknown,   ///< several load biases are possible and not just one is confirmed, or the segments cannot be used
-    possible,  ///< one load bias is possible: it holds for the bytes that the segment has in the file, whether loaded or mapped as data
-    loaded,    ///< the mapping is part of a loaded image, whose neighbours confirm the load bias
-    data,      ///< no segment holds the whole mapping: the file was mapped as data, or parts of it as a loader would not
-};
-
-/// The place of a mapping in its file's image.
-struct placement {
-    placing how = placing::unknown;  ///< whether there is a load bias
-    std::uint64_t bias = 0;          ///< what is added to an ELF address to get an address in memory, modulo 2^64
-};
-
-/// Bounds of load_bias(). Where one is exceeded the answer is `placing::unknown`.
-///@{
-inline constexpr std::size_t most_loads = 128;      ///< segments with bytes in the file; linkers make four to ten
-inline constexpr std::size_t most_biases = 16;     ///< load biases that one mapping leaves possible; linkers leave two or three
-///@}
-
-namespace detail {
-
-/// Where a segment's pages begin: the kernel and the dynamic linker map whole pages of the system, whatever p_align says.
-[[nodiscard]] constexpr std::uint64_t page_of(std::uint64_t value, std::uint64_t page_size) noexcept { return value - value % page_size; }
-
-/// The end of a segment's pages in the file, as a file offset (exclusive).
-[[nodiscard]] constexpr std::uint64_t end_of(const segment& s, std::uint64_t page_size) noexcept {
-    return page_of(s.offset + s.file_size - 1, page_size) + page_size;
-}
-
-/// The load biases at which segments can have put a mapping there.
-class biases {
-public:
-    /// `loads`: ascending by address. Segments of one distance between address and offset leave one bias; together they must hold
-    /// the whole mapping. A segment that is followed by a hole in memory counts up to the next segment: loaders that map the whole
-    /// image at first (musl, glibc) leave more of the file mapped there.
-    constexpr biases(std::span<const segment> loads, std::uint64_t start, std::uint64_t end, std::uint64_t offset, std::uint64_t page_size) noexcept {
-        for (std::size_t k = 0; k < loads.size(); ++k) {
-            const segment& s = loads[k];
-            const std::uint64_t first = page_of(s.offset, page_size);
-            const std::uint64_t own_end = end_of(s, page_size);
-            std::uint64_t last = own_end;
-            if (k + 1 < loads.size()) {
-                const std::uint64_t reach = page_of(loads[k + 1].address, page_size) - page_of(s.address, page_size);
-                if (reach > last - first) last = reach > UINT64_MAX - first ? UINT64_MAX : first + reach;
-            }
-            const std::uint64_t bias = start - offset - (s.address - s.offset);
-            std::size_t i = 0;
-            while (i < count_ && all_[i] != bias) ++i;
-            const bool known = i < count_;
-            if (first > (known ? held_[i] : offset) || last <= (known ? held_[i] : offset)) continue;
-            if (!known && count_ == most_biases) {
-                overflow_ = true;
-                return;
-            }
-            if (!known) {
-                all_[count_] = bias;
-                own_[count_++] = offset;
-            }
-            if (first <= own_[i] && own_end > own_[i]) own_[i] = own_end;
-            held_[i] = last;
-        }
-        std::size_t kept = 0;
-        for (std::size_t i = 0; i < count_; ++i) {
-            if (held_[i] - offset < end - start) continue;
-            by_pages_ |= own_[i] - offset >= end - start;
-            all_[kept++] = all_[i];
-        }
-        count_ = kept;
-    }
-
-    [[nodiscard]] constexpr std::span<const std::uint64_t> all() const noexcept { return {all_, count_}; }  ///< none: mapped as data
-    [[nodiscard]] constexpr bool by_pages() const noexcept { return by_pages_; }  ///< the pages of one's segments hold the mapping
-    [[nodiscard]] constexpr bool overflow() const noexcept { return overflow_; }  ///< there are more
-
-private:
-    std::uint64_t all_[most_biases] = {};
-    std::uint64_t held_[most_biases] = {};  // file offset up to which the segments of that bias hold the mapping
-    std::uint64_t own_[most_biases] = {};   // the same, by their own pages alone
-    std::size_t count_ = 0;
-    bool by_pages_ = false;
-    bool overflow_ = false;
-};
-
-/// Whether a segment's first and last page are mapped where a bias puts them, and a mapping begins there: a page that two segments share
-/// is also the last one of the segment below. Only segments that follow one another in the file and in memory can have become one mapping,
-/// and those as far from their offsets as the first one with what a loader left of it in the hole below them.
-template <class Next>
-[[nodiscard]] constexpr bool is_at(std::span<const segment> loads, std::size_t k, std::uint64_t bias, std::uint64_t page_size, Next& next) {
-    const segment& s = loads[k];
-    const std::uint64_t address = bias + page_of(s.address, page_size);
-    neighbour n;
-    if (!next(address, n) || !n.same_file || n.start > address || n.offset + (address - n.start) != page_of(s.offset, page_size)) return false;
-    const std::uint64_t distance = s.address - s.offset;
-    const bool follows = k != 0 && loads[k - 1].address - loads[k - 1].offset == distance &&
-                         end_of(loads[k - 1], page_size) == page_of(s.offset, page_size);
-    const bool in_first = k != 0 && loads[0].address - loads[0].offset == distance;  // a loader mapped the whole image at first
-    if (n.start != address && !follows && !in_first) return false;
-    const std::uint64_t last_offset = end_of(s, page_size) - page_size;
-    const std::uint64_t last = address + (last_offset - page_of(s.offset, page_size));
-    if (n.end > last) return true;
-    return next(last, n) && n.same_file && n.start <= last && n.offset + (last - n.start) == last_offset;
-}
-
-}  // namespace detail
-
-/// Whether segments can be used for load_bias(): PT_LOADs with bytes in the file, ascending by address, congruent to their offsets
-/// modulo the page size, none reaching past 2^64, at most most_loads.
-[[nodiscard]] constexpr bool loadable(std::span<const segment> loads, std::uint64_t page_size) noexcept {
-    for (std::size_t i = 0; i < loads.size(); ++i) {
-        const segment& s = loads[i];
-        if (s.type != segment::load || s.file_size == 0 || s.offset % page_size != s.address % page_size) return false;
-        if (s.offset + s.file_size < s.offset || s.offset + s.file_size > UINT64_MAX - page_size) return false;
-        if (i != 0 && s.address < loads[i - 1].address) return false;
-    }
-    return !loads.empty() && loads.size() <= most_loads;
-}
-
-/// Whether every segment is mapped where a load bias puts it. One call of `next` a segment, two where it is several mappings; see
-/// load_bias().
-template <class Next>
-[[nodiscard]] constexpr bool agrees(std::span<const segment> loads, std::uint64_t bias, std::uint64_t page_size, Next next) {
-    for (std::size_t k = 0; k < loads.size(); ++k)
-        if (!detail::is_at(loads, k, bias, page_size, next)) return false;
-    return !loads.empty();
-}
-
-/// The load bias of the image that a mapping is part of.
-///
-/// Linkers that pack segments (lld, mold) let two segments share a page of the file. That page is then mapped twice, and the file
-/// offset alone does not say which segment a mapping belongs to. Where several biases are possible, the one is taken at which each segment
-/// begins where it should; where that is so of two, neither. Another mapping of the file's first page, such as a symbolizer's, may lie
-/// directly below an image. Permissions are not looked at.
-///
-/// `loads`: the file's PT_LOADs that have bytes in the file; `image_at(bias)`: whether an image is there, as agrees() says. It is called
-/// for each possible bias, and only where there are several or `confirm` asks for more than `placing::possible`.
-template <class ImageAt>
-[[nodiscard]] constexpr placement choose_bias(std::span<const segment> loads, std::uint64_t start, std::uint64_t end, std::uint64_t offset,
-                                              std::uint64_t page_size, ImageAt image_at, bool confirm = false) {
-    if (start >= end || !loadable(loads, page_size)) return {};
-    const detail::biases possible{loads, start, end, offset, page_size};
-    const auto all = possible.all();
-    if (possible.overflow()) return {};
-    if (all.empty()) return {.how = placing::data};
-    placement found = !possible.by_pages() ? placement{.how = placing::data}
-                      : all.size() == 1    ? placement{.how = placing::possible, .bias = all[0]}
-                                           : placement{};
-    if (found.how == placing::possible && !confirm) return found;
-    for (const std::uint64_t bias : all) {
-        if (!image_at(bias)) continue;
-        if (found.how == placing::loaded) return {};  // two images, each of which the mapping could be of
-        found = {.how = placing::loaded, .bias = bias};
-    }
-    return found;
-}
-
-/// The same, by the mappings around: `next(address, neighbour&)` gives the mapping that holds the address, or else the next above it;
-/// false where there is none. It is called once or twice for each segment of an image, and once for each other possible bias.
-template <class Next>
-[[nodiscard]] constexpr placement load_bias(std::span<const segment> loads, std::uint64_t start, std::uint64_t end, std::uint64_t offset,
-                                            std::uint64_t page_size, Next next, bool confirm = false) {
-    const auto image_at = [&](std::uint64_t bias) { return agrees(loads, bias, page_size, next); };
-    return choose_bias(loads, start, end, offset, page_size, image_at, confirm);
-}
-
-/// Whether an ELF address lies in the pages of a segment: not in a hole between two, nor past the last.
-[[nodiscard]] constexpr bool in_image(std::span<const segment> loads, std::uint64_t address, std::uint64_t page_size) noexcept {
-    for (const segment& s : loads) {
-        const std::uint64_t first = detail::page_of(s.address, page_size);
-        if (address >= first && address - first < detail::page_of(s.address - first + s.file_size - 1, page_size) + page_size) return true;
-    }
-    return false;
-}
-
-/// The ELF address of a byte of a file that is mapped as data: that of the one segment whose bytes in the file include `offset`.
-/// False where none does, or several do.
-[[nodiscard]] constexpr bool address_in_file(std::span<const segment> loads, std::uint64_t offset, std::uint64_t& address) noexcept {
-    bool found = false;
-    for (const segment& s : loads) {
-        const bool lies = s.offset + s.file_size < s.offset;
-        if (s.type != segment::load || lies || offset < s.offset || offset - s.offset >= s.file_size) continue;
-        if (found) return false;
-        found = true;
-        address = s.address + (offset - s.offset);
-    }
-    return found;
-}
-
-/// The ELF address of a byte at `address`, which is at `offset` in the file, by where its mapping is placed. False where it is not known;
-/// of a mapping whose place is `possible`, load_bias() may know more when it is told to confirm.
-[[nodiscard]] constexpr bool address_of(std::span<const segment> loads, const placement& at, std::uint64_t address, std::uint64_t offset,
-                                        std::uint64_t page_size, std::uint64_t& elf_address) noexcept {
-    if (at.how == placing::data) return address_in_file(loads, offset, elf_address);
-    if (at.how == placing::possible) {  // what a segment has in the file has one address, however the file is mapped
-        std::uint64_t in_file = 0;
-        if (!address_in_file(loads, offset, in_file) || in_file != address - at.bias) return false;
-    } else if (at.how != placing::loaded || !in_image(loads, address - at.bias, page_size)) {
-        return false;
-    }
-    elf_address = address - at.bias;
-    return true;
-}
-
-}  // namespace procmap::inline PROCMAP_ABI::elf
-
-// ==== procmap/build_id.hpp ====
-// A build ID as a value, with where it came from.
-
-#include <cstddef>
-#include <cstdint>
-#include <iosfwd>
-#include <span>
-#include <string_view>
-
-namespace procmap::inline PROCMAP_ABI {
-
-/// Who said what a file's build ID is.
-enum class build_id_source : unsigned char {
-    none,       ///< nobody: there is no ID
-    kernel,     ///< PROCMAP_QUERY, for the mapping itself
-    map_files,  ///< the ELF note of the file, opened through /proc/PID/map_files: the mapped file itself
-    root_path,  ///< the ELF note of the file at the mapping's path, opened below the process's root and seen to be the same file
-    memory,     ///< the ELF note of an image in memory: the vDSO
-    given,      ///< the caller, or the text that it was read from
-};
-
-/// A build ID of up to 64 bytes. Two are equal when their bytes are, whoever said them.
-class build_id {
-public:
-    static constexpr std::size_t capacity = 64;  ///< linkers write 8, 16 or 20; by hand it can be any size
-
-    constexpr build_id() noexcept = default;  ///< empty
-    /// A copy of `bytes`; empty where they are more than `capacity`.
-    constexpr explicit build_id(std::span<const std::byte> bytes, build_id_source from = build_id_source::given) noexcept {
-        if (bytes.empty() || bytes.size() > capacity) return;
-        for (std::size_t i = 0; i < bytes.size(); ++i) bytes_[i] = bytes[i];
-        size_ = static_cast<unsigned char>(bytes.size());
-        source_ = from;
-    }
-
-    /// Reads hexadecimal digits of either case, two for each byte; errc::malformed for anything else, with the offset.
-    [[nodiscard]] static constexpr result<build_id> parse(std::string_view hex) noexcept {
-        error wrong{.code = errc::malformed, .at = step::parse};
-        build_id id;
-        for (std::size_t i = 0; i < hex.size(); ++i) {
-            const unsigned c = static_cast<unsigned char>(hex[i]) | ('A' <= hex[i] && hex[i] <= 'F' ? 0x20u : 0u);
-            const unsigned digit = c - '0' < 10 ? c - '0' : c - 'a' < 6 ? c - 'a' + 10 : 16;
-            wrong.offset = i;
-            if (digit == 16 || i / 2 >= capacity) return wrong;
-            id.bytes_[i / 2] = static_cast<std::byte>(std::to_integer<unsigned>(id.bytes_[i / 2]) << 4 | digit);
-        }
-        wrong.offset = hex.size();
-        if (hex.empty() || hex.size() % 2 != 0) return wrong;
-        id.size_ = static_cast<unsigned char>(hex.size() / 2);
-        id.source_ = build_id_source::given;
-        return id;
-    }
-
-    /// Valid as long as this is.
-    [[nodiscard]] constexpr std::span<const std::byte> bytes() const noexcept { return {bytes_, size_}; }
-    [[nodiscard]] constexpr bool empty() const noexcept { return size_ == 0; }  ///< there is none
-    [[nodiscard]] constexpr std::size_t size() const noexcept { return size_; }  ///< in bytes
-    [[nodiscard]] constexpr build_id_source source() const noexcept { return source_; }  ///< who said so
-    /// Borrows the bytes.
-    constexpr operator build_id_view() const& noexcept { return build_id_view{bytes()}; }
-    operator build_id_view() const&& = delete;  // it would borrow from a temporary
-
-    /// Equal byte for byte.
-    ///@{
-    [[nodiscard]] friend constexpr bool operator==(const build_id& a, const build_id& b) noexcept {
-        return build_id_view{a.bytes()} == build_id_view{b.bytes()};
-    }
-    [[nodiscard]] friend constexpr bool operator==(const build_id& a, build_id_view b) noexcept {
-        return build_id_view{a.bytes()} == b;
-    }
-    ///@}
-
-private:
-    std::byte bytes_[capacity] = {};
-    unsigned char size_ = 0;
-    build_id_source source_ = build_id_source::none;
-};
-
-/// Writes it as lower-case hexadecimal digits.
-template <class Sink>
-constexpr void print(Sink&& sink, const build_id& id) {
-    print(sink, build_id_view{id.bytes()});
-}
-
-/// Writes it to a stream; the program includes `<ostream>`.
-template <class Traits>
-std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, const build_id& id) {
-    return out << build_id_view{id.bytes()};
-}
-
-}  // namespace procmap::inline PROCMAP_ABI
-
-/// FNV-1a over the bytes: build IDs are hashes already.
-template <>
-struct std::hash<procmap::build_id> {
-    /// The hash.
-    [[nodiscard]] constexpr std::size_t operator()(const procmap::build_id& id) const noexcept {
-        std::uint64_t h = 0xcbf29ce484222325;
-        for (const std::byte b : id.bytes()) h = (h ^ std::to_integer<std::uint64_t>(b)) * 0x100000001b3;
-        return h & SIZE_MAX;
-    }
-};
-
-// ==== procmap/kind.hpp ====
-// What kind of memory a mapping is: a pure function of its record.
-
-#include <cstddef>
-#include <cstdint>
-#include <string_view>
-
-namespace procmap::inline PROCMAP_ABI {
-
-/// Kinds, by how kernels old and new spell them.
-enum class mapping_kind : unsigned char {
-    file,             ///< "/path"
-    deleted_file,     ///< "/path (deleted)": unlinked, or a file of that very name
-    heap,             ///< "[heap]", the brk area
-    stack,            ///< "[stack]", and "[stack:TID]" (Linux 3.4 to 4.4)
-    vdso,             ///< "[vdso]"
-    vvar,             ///< "[vvar]", "[vvar_vclock]" (6.13), and "[vdso_data]" (older RISC-V, C-SKY)
-    anonymous,        ///< no name and no file
-    named_anonymous,  ///< "[anon:NAME]", by prctl(PR_SET_VMA_ANON_NAME) (5.17)
-    shared_memory,    ///< "/dev/zero (deleted)" of MAP_SHARED|MAP_ANONYMOUS, "[anon_shmem:NAME]" (6.2), "/dev/ashmem/NAME (deleted)" (Android)
-    memfd,            ///< "/memfd:NAME (deleted)"
-    sysv,             ///< "/SYSVkkkkkkkk (deleted)", by shmget
-    hugetlb,          ///< "/anon_hugepage (deleted)", or a page size of hugetlbfs
-    device,           ///< "/dev/NAME", but for /dev/shm and /dev/hugepages, which hold files
-    anon_inode,       ///< "anon_inode:[NAME]", and "/[aio] (deleted)"
-    other,            ///< the kernel's own memory ("[uprobes]", "[vectors]", ...), and what no rule here knows: docs/semantics.md
-};
-
-/// The kind of a mapping. It needs the name; without one, a mapping with a file is `file` and one without is `anonymous`.
-[[nodiscard]] constexpr mapping_kind kind_of(const mapping& m) noexcept {
-    const std::string_view name = m.name;
-    constexpr std::string_view deleted = " (deleted)";
-    if (!m.file_backed()) {
-        if (name.empty()) return mapping_kind::anonymous;
-        if (name == "[heap]") return mapping_kind::heap;
-        if (name == "[stack]" || name.starts_with("[stack:")) return mapping_kind::stack;
-        if (name == "[vdso]") return mapping_kind::vdso;
-        if (name.starts_with("[vvar") || name == "[vdso_data]") return mapping_kind::vvar;
-        if (name.starts_with("[anon:")) return mapping_kind::named_anonymous;
-        return mapping_kind::other;
-    }
-    if (name.starts_with("[anon_shmem:")) return mapping_kind::shared_memory;
-    if (name.starts_with("anon_inode:")) return mapping_kind::anon_inode;
-    // The kernel's own file systems have no device behind them (major 0); a real file can look the same only on one of those.
-    if (m.device.major == 0 && name.ends_with(deleted)) {
-        if (name.starts_with("/memfd:")) return mapping_kind::memfd;
-        if (name == "/dev/zero (deleted)") return mapping_kind::shared_memory;
-        if (name.starts_with("/SYSV") && name.size() == 13 + deleted.size()) return mapping_kind::sysv;
-        if (name == "/anon_hugepage (deleted)") return mapping_kind::hugetlb;
-        if (name == "/[aio] (deleted)") return mapping_kind::anon_inode;
-        if (name.starts_with("/dev/ashmem/")) return mapping_kind::shared_memory;
-        if (name == "/secretmem (deleted)" || name == "/drm mm object (deleted)") return mapping_kind::other;
-    }
-    if (m.device.major == 0 && name.starts_with("/dmabuf:")) return mapping_kind::other;
-    constexpr std::uint64_t largest_base_page = 65536;  // of any architecture with hugetlbfs
-    if (m.page_size > largest_base_page) return mapping_kind::hugetlb;
-    if (name.starts_with("/dev/") && !name.starts_with("/dev/shm/") && !name.starts_with("/dev/hugepages/"))
-        return mapping_kind::device;
-    if (!name.empty() && !name.starts_with('/')) return mapping_kind::other;
-    return name.ends_with(deleted) ? mapping_kind::deleted_file : mapping_kind::file;
-}
-
-/// The kind's name, as in the enumeration.
-[[nodiscard]] constexpr std::string_view to_string(mapping_kind kind) noexcept {
-    constexpr std::string_view names[] = {"file",      "deleted_file",    "heap",          "stack", "vdso", "vvar",    "anonymous",
-                                          "named_anonymous", "shared_memory", "memfd", "sysv", "hugetlb", "device", "anon_inode",
-                                          "other"};
-    return names[static_cast<std::size_t>(kind)];
-}
-
-namespace detail {
-
-/// What a mapping's name says about asking the kernel for its build ID. The kernel reads whatever is mapped, also a socket's data.
-enum class id_rule : unsigned char {
-    ask,      ///< by its name it is a regular file
-    unknown,  ///< it may be a device or something else that must not be read, or its name is not known
-    none,     ///< it has no build ID: no file, a socket, an anonymous inode
-};
-
-/// The rule for a mapping whose name was asked for. A device node outside /dev and a file of FUSE have names of regular files.
-[[nodiscard]] constexpr id_rule id_rule_of(const mapping& m) noexcept {
-    const std::string_view name = m.name;
-    if (m.name_status != name_state::exact && m.name_status != name_state::ambiguous) return id_rule::unknown;
-    if (!m.file_backed()) return name == "[vdso]" ? id_rule::unknown : id_rule::none;
-    if (name.starts_with("socket:[") || name.starts_with("anon_inode:")) return id_rule::none;
-    if (!name.starts_with('/')) return id_rule::unknown;
-    if (name.starts_with("/dev/")) return name.starts_with("/dev/shm/") || name.starts_with("/dev/hugepages/") ? id_rule::ask : id_rule::unknown;
-    constexpr std::string_view not_files[] = {"/proc/", "/sys/", "/SYSV", "/[aio]", "/dmabuf:", "/secretmem", "/anon_hugepage", "/drm mm object"};
-    for (const std::string_view prefix : not_files)
-        if (name.starts_with(prefix)) return id_rule::unknown;
-    return id_rule::ask;
-}
-
-}  // namespace detail
-}  // namespace procmap::inline PROCMAP_ABI
-
-// ==== procmap/query.hpp ====
-// The ioctl: the only place that sends PROCMAP_QUERY.
-
-#include <sys/ioctl.h>
-
-#include <cerrno>
-#include <cstddef>
-#include <cstdint>
-#include <span>
-
-#if defined(__has_feature)
-#if __has_feature(memory_sanitizer)
-#include <sanitizer/msan_interface.h>
-#endif
-#endif
-#if defined(PROCMAP_VALGRIND)
-#include <valgrind/memcheck.h>
-#endif
-
-namespace procmap::inline PROCMAP_ABI {
-namespace detail {
-
-/// The request as the C library's ioctl takes it: an unsigned long in glibc, an int in musl.
-#ifdef __GLIBC__
-inline constexpr unsigned long ioctl_request = uapi::procmap_query_request;
-#else
-inline constexpr int ioctl_request = static_cast<int>(uapi::procmap_query_request);
-#endif
-
-inline constexpr int interrupted_tries = 100;  // EINTR is asked again, but not for ever
-
-/// One ioctl: 0, or the errno of its failure. errno itself is left as it was.
-[[nodiscard]] inline int ioctl_once(int fd, void* struct_of_size) noexcept {
-    const int saved = errno;
-    if (::ioctl(fd, ioctl_request, struct_of_size) >= 0) [[likely]]
-        return 0;
-    const int failure = errno;
-    errno = saved;
-    return failure;
-}
-
-/// Tells the tools that watch memory what the kernel wrote through a pointer that they did not follow. Nothing without them.
-/// MSan: by itself. valgrind: where PROCMAP_VALGRIND is defined and <valgrind/memcheck.h> is there.
-inline void kernel_wrote([[maybe_unused]] const void* data, [[maybe_unused]] std::size_t size) noexcept {
-#if defined(__has_feature)
-#if __has_feature(memory_sanitizer)
-    __msan_unpoison(data, size);
-#endif
-#endif
-#if defined(PROCMAP_VALGRIND)
-    (void)VALGRIND_MAKE_MEM_DEFINED(data, size);
-#endif
-}
-
-inline void kernel_wrote(const uapi::procmap_query& q) noexcept {
-    kernel_wrote(&q, sizeof q);
-    if (q.vma_name_size != 0) kernel_wrote(reinterpret_cast<const void*>(static_cast<std::uintptr_t>(q.vma_name_addr)), q.vma_name_size);
-    if (q.build_id_size != 0) kernel_wrote(reinterpret_cast<const void*>(static_cast<std::uintptr_t>(q.build_id_addr)), q.build_id_size);
-}
-
-}  // namespace detail
-
-namespace uapi {
-
-/// What became of a query.
-struct reply {
-    int error = 0;         ///< 0, or the errno of the ioctl
-    std::size_t size = 0;  ///< bytes of the struct that were sent in the end: a layout that the kernel accepts
-
-    /// The fields of a query of `asked` bytes that the kernel did not get to see, for it knows no such fields.
-    [[nodiscard]] constexpr std::span<const field> lost(std::size_t asked, std::span<const field> all = fields) const noexcept {
-        std::size_t first = 0;
-        while (first < all.size() && all[first].offset < size) ++first;
-        std::size_t last = first;
-        while (last < all.size() && all[last].offset < asked) ++last;
-        return all.subspan(first, last - first);
-    }
-};
-
-/// Sends a query. One system call; again after EINTR (a hundred times at most); and again with the next older layout where
-/// the kernel says E2BIG, which it does to a non-zero byte in a field that it does not know.
-///
-/// `Struct` is procmap_query, or a newer struct of which that is the first member; `size`, its first field, says how much of
-/// it is sent. errno is left as it was. Async-signal-safe.
-template <class Struct>
-[[nodiscard]] inline reply send(borrowed_fd fd, Struct& extensible) noexcept {
-    auto& size = *reinterpret_cast<std::uint64_t*>(&extensible);
-    int failure = detail::ioctl_once(fd.get(), &extensible);
-    for (int tries = 0; failure != 0; ++tries) {
-        if (failure == E2BIG) {
-            std::uint64_t older = 0;
-            for (const layout known : layouts)
-                if (static_cast<std::uint64_t>(known) < size) older = static_cast<std::uint64_t>(known);
-            if (older == 0) break;
-            size = older;
-        } else if (failure != EINTR || tries >= detail::interrupted_tries) {
-            break;
-        }
-        failure = detail::ioctl_once(fd.get(), &extensible);
-    }
-    reply answer{.error = failure};
-    answer.size = size & SIZE_MAX;  // not a cast: useless where std::size_t has 64 bits
-    return answer;
-}
-
-/// The same for a typed query.
-template <layout L>
-[[nodiscard]] inline reply send(borrowed_fd fd, query<L>& q) noexcept {
-    const reply answer = send(fd, q.raw());
-    if (answer.error == 0) detail::kernel_wrote(q.raw());
-    return answer;
-}
-
-}  // namespace uapi
-}  // namespace procmap::inline PROCMAP_ABI
-
-// ==== procmap/text_reader.hpp ====
+// ==== procmap/detail/text_reader.hpp ====
 // Reading the text of an open maps file, line by line, in a buffer of the caller's.
 
 #include <sched.h>
@@ -2673,7 +2818,7 @@ inline constexpr int procfs_block_size = 1024;  // proc_fill_super(). FUSE has P
 
 }  // namespace procmap::inline PROCMAP_ABI
 
-// ==== procmap/lookup.hpp ====
+// ==== procmap/detail/lookup.hpp ====
 // One question on either back-end: which mapping holds this address, or is the next above it?
 
 #include <poll.h>
@@ -2685,27 +2830,6 @@ inline constexpr int procfs_block_size = 1024;  // proc_fill_super(). FUSE has P
 #include <string_view>
 
 namespace procmap::inline PROCMAP_ABI {
-
-/// Room for any name that the ioctl can return. Not initialized: 4 kB, to be kept off a small stack.
-struct name_buffer {
-    char text[4096];  ///< PATH_MAX, the closing NUL included
-    /// All of it.
-    operator std::span<char>() noexcept { return text; }
-};
-
-/// Room for any build ID that the ioctl can return.
-struct build_id_buffer {
-    std::byte bytes[uapi::build_id_size_max];  ///< 20
-    /// All of it.
-    operator std::span<std::byte>() noexcept { return bytes; }
-};
-
-/// What a lookup filters by, and where it puts what has no fixed size. Empty spans: not asked for.
-struct find_options {
-    filters only{};                   ///< what the mapping must have
-    std::span<char> name{};           ///< a name of up to size - 1 bytes fits; see name_buffer
-    std::span<std::byte> build_id{};  ///< at least 20 bytes; see build_id_buffer
-};
 
 namespace detail {
 
@@ -2939,16 +3063,6 @@ inline void hand_over_name(std::span<char> to, mapping& m) noexcept {
 
 namespace procmap::inline PROCMAP_ABI {
 
-/// What a walk filters by, and what it fetches for each mapping.
-struct walk_options {
-    filters only{};            ///< what a mapping must have
-    bool names = false;        ///< ioctl: 0.15 to 0.3 µs more for each mapping
-    /// ioctl: one query more, of 2 to 4 µs, for each mapping whose name is a regular file's (see maps::find); the others are not asked
-    /// about. See open_options::trust_kernel_build_ids.
-    bool build_ids = false;
-    std::span<char> buffer{};  ///< for names of up to size - 129 bytes, and text; at least 256 bytes; by default the walk's own, of 4224
-};
-
 /// A walk over the mappings of an address space: a single-pass input range, made by maps::walk, which borrows the handle.
 ///
 /// Strictly ascending and never overlapping, also while the process remaps: what reaches back over the end of the mapping
@@ -3139,15 +3253,6 @@ struct handle_of;
 enum class file_name : unsigned char { maps, other, unknown };
 [[nodiscard]] inline file_name name_of_file(borrowed_fd fd) noexcept;
 }  // namespace detail
-
-/// How a handle is opened.
-struct open_options {
-    backend use = backend::automatic;  ///< or one that is insisted on
-    const char* proc = "/proc";  ///< where procfs is mounted: "/host/proc" in a container, say; pids are that procfs's own
-    /// Ask the kernel for build IDs also where its release is not known to be safe to ask (known_hazards: it can crash the
-    /// caller or the machine). Without it such a kernel is not asked, and mapping::build_id_known says so.
-    bool trust_kernel_build_ids = false;
-};
 
 /// A handle on one address space. It is bound to that, not to the pid: once the address space has no user left (exit, exec) it
 /// answers errc::gone, and never for somebody else, whatever became of the pid. Permission is checked when it is opened
@@ -3809,7 +3914,7 @@ private:
 
 }  // namespace procmap::inline PROCMAP_ABI::detail
 
-// ==== procmap/mapped_file.hpp ====
+// ==== procmap/detail/mapped_file.hpp ====
 // The file that is mapped: found, opened and proven to be it, with its path treated as hostile.
 //
 // A path in another process's maps is whatever that process made it, and it may be read by root. It is resolved below that process's
@@ -3823,26 +3928,11 @@ private:
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstddef>
 #include <cstdint>
-#include <span>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 namespace procmap::inline PROCMAP_ABI {
-
-/// Where the path that maps shows for a mapping leads. It is looked up below the process's root when it is asked for, in the same way
-/// for every caller: a caller without rights gets the same state, or `unreadable`. It says nothing of other names of the file.
-enum class file_state : unsigned char {
-    unknown,     ///< not asked for; or not provable: device and inode do not name a file there (btrfs, overlayfs, NFS, ...), or the process
-                 ///< that the handle was opened through has another address space by now
-    linked,      ///< to the mapped file
-    deleted,     ///< nowhere, and the kernel marks it: the file was unlinked, or never had a path (memfd_create, shmget)
-    replaced,    ///< to another file, whether or not the mapped one still has another name
-    unreadable,  ///< it could not be looked at: permission, FUSE, a path outside of the process's root; or one that the kernel does not mark
-                 ///< and that leads nowhere, since its mount is gone or hidden
-};
 
 namespace detail {
 
@@ -4027,6 +4117,22 @@ private:
     found_file found_{};
 };
 
+}  // namespace detail
+}  // namespace procmap::inline PROCMAP_ABI
+
+// ==== procmap/detail/image_facts.hpp ====
+// The ELF headers and the build ID of an image, read from its file or from a process's memory.
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace procmap::inline PROCMAP_ABI::detail {
+
 /// pread with an offset of 64 bits, whatever off_t is here.
 inline ssize_t read_once(borrowed_fd fd, std::span<std::byte> to, std::uint64_t offset) noexcept {
 #if defined(__GLIBC__)
@@ -4125,13 +4231,10 @@ bool read_image(const Source& source, build_id_source way, image_facts& facts) {
     return true;
 }
 
-}  // namespace detail
-}  // namespace procmap::inline PROCMAP_ABI
+}  // namespace procmap::inline PROCMAP_ABI::detail
 
-// ==== procmap/file_memory.hpp ====
-// Cached data of mapped files, revalidated before each use by change time and size. Every write changes these, but one through a shared
-// writable mapping (mmap(2): its time may come as late as msync). A change time is not relied on right after the change, nor once the wall
-// clock was set.
+// ==== procmap/detail/file_cache.hpp ====
+// Cached data of mapped files.
 
 #include <time.h>
 
@@ -4139,20 +4242,9 @@ bool read_image(const Source& source, build_id_source way, image_facts& facts) {
 #include <cstddef>
 #include <cstdint>
 #include <string>
-#include <string_view>
-#include <utility>
 #include <vector>
 
-namespace procmap::inline PROCMAP_ABI {
-
-/// Where build IDs may come from. An ID of more than 20 bytes comes from the file: the kernel does not return it.
-enum class build_id_choice : unsigned char {
-    automatic,  ///< the kernel where it may be asked (open_options::trust_kernel_build_ids), and otherwise the file
-    kernel,     ///< the kernel only: no file is opened for its build ID, and none is remembered
-    file,       ///< never the kernel: the ELF note of the file, or of its image in the process's memory
-};
-
-namespace detail {
+namespace procmap::inline PROCMAP_ABI::detail {
 
 /// The time at which cached file data is checked. CLOCK_BOOTTIME counts time in suspend as the wall clock does and is slewed with it, so
 /// that the difference of the two changes only when the wall clock is set.
@@ -4213,6 +4305,28 @@ struct known_file {
     std::int64_t used_at = 0;  // in seconds
     std::uint64_t since = 0;  // the memory's time when it was remembered
 };
+
+}  // namespace procmap::inline PROCMAP_ABI::detail
+
+// ==== procmap/detail/file_memory.hpp ====
+// Cached data of mapped files, revalidated before each use by change time and size. Every write changes these, but one through a shared
+// writable mapping (mmap(2): its time may come as late as msync). A change time is not relied on right after the change, nor once the wall
+// clock was set.
+
+#include <time.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace procmap::inline PROCMAP_ABI {
+
+namespace detail {
 
 /// What was found out about the file of one mapping.
 struct file_answer {
@@ -4603,51 +4717,6 @@ private:
 #include <vector>
 
 namespace procmap::inline PROCMAP_ABI {
-
-/// Why an address has no location, or not all of it.
-enum class reason : unsigned char {
-    none,
-    not_mapped,
-    not_file_backed,  ///< anonymous memory: heap, stack, generated code, ...
-    special,          ///< the kernel's own: [vvar], [vsyscall], ... (the vDSO has a location: its ELF image)
-    gone,             ///< the address space was gone before this address was looked up
-    denied,           ///< so was the permission
-    failed,           ///< the walk broke off; see normalized::error
-    name_unknown,     ///< there is a location, but its file's path could not be had (longer than PATH_MAX); without one: no file, and no memory for the name
-};
-
-/// Where an address is. True where it has a file.
-struct location {
-    static constexpr std::uint32_t no_file = UINT32_MAX;  ///< `file` where there is none
-
-    std::uint64_t offset = 0;       ///< in the file, in bytes: address - mapping.start + mapping.offset
-    std::uint64_t elf_address = 0;  ///< as in the file's own headers and symbols; see elf_address_known
-    std::uint32_t file = no_file;   ///< index into normalized::files
-    procmap::reason reason = reason::none;  ///< why there is no file, or not all of it
-    bool elf_address_known = false;  ///< it was asked for, and it is certain which segment of the file is mapped there (elf::load_bias)
-
-    [[nodiscard]] constexpr explicit operator bool() const noexcept { return file != no_file; }  ///< whether it has a file
-};
-
-/// A file that some address of the batch lies in. Two mappings are given as one file only where they are proven to be: by device and
-/// inode while a descriptor holds the file, on file systems where these name one file (ext2 to ext4, xfs, f2fs, tmpfs, squashfs,
-/// erofs); elsewhere (btrfs, overlayfs, FUSE, ...) by device, inode, path and build ID together. What is not proven is listed twice.
-struct mapped_file {
-    std::string_view path;             ///< the kernel's bytes, " (deleted)" included; empty: not known
-    procmap::build_id build_id;        ///< empty: it has none, or see build_id_known
-    device_number device;              ///< of its superblock, as maps shows it
-    std::uint64_t inode = 0;           ///< as maps shows it
-    file_state state = file_state::unknown;  ///< see normalizer_options::file_states
-    bool build_id_known = false;             ///< it was asked for and somebody could answer, if only that there is none
-};
-
-/// What one call of normalize() gives; it borrows from the normalizer until its next call.
-struct normalized {
-    std::span<const location> locations;   ///< in the order of the addresses
-    std::span<const mapped_file> files;    ///< each file once
-    procmap::error error;                  ///< what broke the lookup off, after what is in `locations` was resolved
-    [[nodiscard]] bool complete() const noexcept { return error.code == errc::none; }  ///< nothing broke it off
-};
 
 /// What a normalizer finds out of each file.
 struct normalizer_options {
@@ -5219,24 +5288,14 @@ static_assert(sizeof(stack_build_id) == 32);
 
 }  // namespace procmap::inline PROCMAP_ABI::bpf
 
-// ==== procmap/snapshot.hpp ====
-// A copy of an address space that outlives it, and what changed between two.
+// ==== procmap/recorded.hpp ====
+// Recorded text, read one mapping at a time: maps, smaps, and what a snapshot was written to.
 
-#include <unistd.h>
-
-#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <iosfwd>
-#include <map>
-#include <memory>
-#include <span>
 #include <string>
 #include <string_view>
-#include <type_traits>
-#include <utility>
-#include <vector>
 
 namespace procmap::inline PROCMAP_ABI {
 
@@ -5409,13 +5468,26 @@ private:
     std::string name_{};
 };
 
-/// What a capture fetches for each mapping.
-struct capture_options {
-    bool names = true;        ///< as in walk_options
-    bool build_ids = false;   ///< of the mapped files
-    bool page_sizes = false;  ///< only the ioctl has them
-    build_id_choice build_ids_from = build_id_choice::automatic;  ///< all but `kernel` can open the mapped files
-};
+}  // namespace procmap::inline PROCMAP_ABI
+
+// ==== procmap/snapshot.hpp ====
+// A copy of an address space that outlives it, and what changed between two.
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <iosfwd>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace procmap::inline PROCMAP_ABI {
 
 /// An owning, immutable copy of the mappings of an address space, ascending and without overlap. 56 bytes a mapping, and
 /// each distinct name and build ID once. Reading is lock-free: any number of threads. Records that are read borrow from the snapshot.
@@ -5803,6 +5875,22 @@ std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& o
     print(detail::stream_sink<std::basic_ostream<char, Traits>>{out}, s);
     return out;
 }
+
+}  // namespace procmap::inline PROCMAP_ABI
+
+// ==== procmap/difference.hpp ====
+// What changed from one snapshot to the next.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <iosfwd>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace procmap::inline PROCMAP_ABI {
 
 /// What happened to a range of addresses. Where several things did, the first that holds.
 enum class change_kind : unsigned char {

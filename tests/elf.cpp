@@ -26,9 +26,9 @@
 #include <vector>
 
 #include <procmap/build_id.hpp>
+#include <procmap/detail/image_facts.hpp>
 #include <procmap/elf.hpp>
 #include <procmap/kind.hpp>
-#include <procmap/mapped_file.hpp>
 #include <procmap/text.hpp>
 
 using procmap::build_id;

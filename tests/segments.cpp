@@ -10,7 +10,7 @@
 #include <span>
 #include <sstream>
 
-#include <procmap/elf.hpp>
+#include <procmap/load_bias.hpp>
 #include <procmap/normalizer.hpp>
 
 using namespace support;

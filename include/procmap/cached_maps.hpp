@@ -10,8 +10,9 @@
 #include <utility>
 
 #include <procmap/build_id.hpp>
-#include <procmap/file_memory.hpp>
+#include <procmap/detail/file_memory.hpp>
 #include <procmap/maps.hpp>
+#include <procmap/options.hpp>
 
 namespace procmap::inline PROCMAP_ABI {
 

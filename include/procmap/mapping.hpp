@@ -134,4 +134,48 @@ struct mapping {
     }
 };
 
+inline constexpr std::size_t name_column_64 = 73;  ///< where a 64-bit kernel writes the name, in bytes from the line's start
+inline constexpr std::size_t name_column_32 = 49;  ///< where a 32-bit kernel does
+inline constexpr std::string_view escaped_newline = "\\012";  ///< how the kernel writes a newline in a name
+
+/// Writes a mapping as the kernel writes its line, without the newline, to a callable that takes std::string_view pieces. A
+/// newline in the name is written as `\012`; nothing is escaped twice. `name_column` is the running kernel's: name_column_32 or,
+/// at most, name_column_64.
+template <class Sink>
+constexpr void print(Sink&& sink, const mapping& m, std::size_t name_column = name_column_64) {
+    detail::char_line<128> head;  // 16 + 1 + 16 + 1 + 4 + 1 + 16 + 1 + 8 + 1 + 8 + 1 + 20 + 1, and two blanks
+    head.put(m.start, 16, 8);
+    head.put('-');
+    head.put(m.end, 16, 8);
+    head.put(' ');
+    const auto to_head = [&head](std::string_view text) { head.put(text); };
+    print(to_head, m.permissions);
+    head.put(' ');
+    head.put(m.offset, 16, 8);
+    head.put(' ');
+    print(to_head, m.device);
+    head.put(' ');
+    head.put(m.inode, 10);
+    head.put(' ');
+    if (!m.name.empty()) {
+        head.put(' ');
+        head.pad_to(name_column < name_column_64 ? name_column : name_column_64);
+    }
+    sink(head.view());
+    for (std::string_view rest = m.name; !rest.empty();) {
+        const std::size_t newline = rest.find('\n');
+        sink(rest.substr(0, newline));
+        if (newline == std::string_view::npos) break;
+        sink(escaped_newline);
+        rest.remove_prefix(newline + 1);
+    }
+}
+
+/// Writes the line to a stream; the program includes `<ostream>`.
+template <class Traits>
+std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, const mapping& m) {
+    print(detail::stream_sink<std::basic_ostream<char, Traits>>{out}, m);
+    return out;
+}
+
 }  // namespace procmap::inline PROCMAP_ABI

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <utility>
 
+#include <procmap/options.hpp>
 #include <procmap/probe.hpp>
 #include <procmap/walk.hpp>
 
@@ -27,15 +28,6 @@ struct handle_of;
 enum class file_name : unsigned char { maps, other, unknown };
 [[nodiscard]] inline file_name name_of_file(borrowed_fd fd) noexcept;
 }  // namespace detail
-
-/// How a handle is opened.
-struct open_options {
-    backend use = backend::automatic;  ///< or one that is insisted on
-    const char* proc = "/proc";  ///< where procfs is mounted: "/host/proc" in a container, say; pids are that procfs's own
-    /// Ask the kernel for build IDs also where its release is not known to be safe to ask (known_hazards: it can crash the
-    /// caller or the machine). Without it such a kernel is not asked, and mapping::build_id_known says so.
-    bool trust_kernel_build_ids = false;
-};
 
 /// A handle on one address space. It is bound to that, not to the pid: once the address space has no user left (exit, exec) it
 /// answers errc::gone, and never for somebody else, whatever became of the pid. Permission is checked when it is opened

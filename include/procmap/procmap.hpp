@@ -3,6 +3,7 @@
 
 #include <procmap/version.hpp>
 #include <procmap/cached_maps.hpp>
+#include <procmap/difference.hpp>
 #include <procmap/handover.hpp>
 #include <procmap/maps.hpp>
 #include <procmap/normalizer.hpp>

@@ -10,19 +10,10 @@
 #include <cstdint>
 #include <span>
 
-#include <procmap/lookup.hpp>
+#include <procmap/detail/lookup.hpp>
+#include <procmap/options.hpp>
 
 namespace procmap::inline PROCMAP_ABI {
-
-/// What a walk filters by, and what it fetches for each mapping.
-struct walk_options {
-    filters only{};            ///< what a mapping must have
-    bool names = false;        ///< ioctl: 0.15 to 0.3 µs more for each mapping
-    /// ioctl: one query more, of 2 to 4 µs, for each mapping whose name is a regular file's (see maps::find); the others are not asked
-    /// about. See open_options::trust_kernel_build_ids.
-    bool build_ids = false;
-    std::span<char> buffer{};  ///< for names of up to size - 129 bytes, and text; at least 256 bytes; by default the walk's own, of 4224
-};
 
 /// A walk over the mappings of an address space: a single-pass input range, made by maps::walk, which borrows the handle.
 ///

@@ -8,9 +8,9 @@
 #include <type_traits>
 
 #include <procmap/build_id.hpp>
+#include <procmap/difference.hpp>
 #include <procmap/kind.hpp>
-#include <procmap/open.hpp>
-#include <procmap/snapshot.hpp>
+#include <procmap/options.hpp>
 
 namespace procmap::inline PROCMAP_ABI::detail {
 

@@ -11,32 +11,12 @@
 #include <span>
 #include <string_view>
 
+#include <procmap/detail/text_reader.hpp>
 #include <procmap/kind.hpp>
+#include <procmap/options.hpp>
 #include <procmap/probe.hpp>
-#include <procmap/text_reader.hpp>
 
 namespace procmap::inline PROCMAP_ABI {
-
-/// Room for any name that the ioctl can return. Not initialized: 4 kB, to be kept off a small stack.
-struct name_buffer {
-    char text[4096];  ///< PATH_MAX, the closing NUL included
-    /// All of it.
-    operator std::span<char>() noexcept { return text; }
-};
-
-/// Room for any build ID that the ioctl can return.
-struct build_id_buffer {
-    std::byte bytes[uapi::build_id_size_max];  ///< 20
-    /// All of it.
-    operator std::span<std::byte>() noexcept { return bytes; }
-};
-
-/// What a lookup filters by, and where it puts what has no fixed size. Empty spans: not asked for.
-struct find_options {
-    filters only{};                   ///< what the mapping must have
-    std::span<char> name{};           ///< a name of up to size - 1 bytes fits; see name_buffer
-    std::span<std::byte> build_id{};  ///< at least 20 bytes; see build_id_buffer
-};
 
 namespace detail {
 

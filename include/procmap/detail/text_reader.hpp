@@ -12,7 +12,7 @@
 #include <span>
 #include <string_view>
 
-#include <procmap/open.hpp>
+#include <procmap/detail/open.hpp>
 #include <procmap/query.hpp>
 #include <procmap/text.hpp>
 

@@ -15,23 +15,11 @@
 
 #include <procmap/detail/system.hpp>
 #include <procmap/fd.hpp>
+#include <procmap/options.hpp>
 #include <procmap/result.hpp>
 #include <procmap/text.hpp>
 
 namespace procmap::inline PROCMAP_ABI {
-
-/// How a handle asks the kernel.
-enum class backend : unsigned char {
-    automatic,  ///< the ioctl where it answers, otherwise the text
-    ioctl,      ///< PROCMAP_QUERY, Linux 6.11+
-    text,       ///< reading the file; no PROCMAP_QUERY is sent, but for one that tells gone from task_gone
-};
-
-/// The back-end's name, as in the enumeration.
-[[nodiscard]] constexpr std::string_view to_string(backend which) noexcept {
-    constexpr std::string_view names[] = {"automatic", "ioctl", "text"};
-    return names[static_cast<std::size_t>(which)];
-}
 
 namespace detail {
 

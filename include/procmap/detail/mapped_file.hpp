@@ -14,32 +14,17 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstddef>
 #include <cstdint>
-#include <span>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include <procmap/build_id.hpp>
 #include <procmap/detail/file_system.hpp>
 #include <procmap/detail/task.hpp>
-#include <procmap/elf.hpp>
 #include <procmap/kind.hpp>
+#include <procmap/location.hpp>
 
 namespace procmap::inline PROCMAP_ABI {
-
-/// Where the path that maps shows for a mapping leads. It is looked up below the process's root when it is asked for, in the same way
-/// for every caller: a caller without rights gets the same state, or `unreadable`. It says nothing of other names of the file.
-enum class file_state : unsigned char {
-    unknown,     ///< not asked for; or not provable: device and inode do not name a file there (btrfs, overlayfs, NFS, ...), or the process
-                 ///< that the handle was opened through has another address space by now
-    linked,      ///< to the mapped file
-    deleted,     ///< nowhere, and the kernel marks it: the file was unlinked, or never had a path (memfd_create, shmget)
-    replaced,    ///< to another file, whether or not the mapped one still has another name
-    unreadable,  ///< it could not be looked at: permission, FUSE, a path outside of the process's root; or one that the kernel does not mark
-                 ///< and that leads nowhere, since its mount is gone or hidden
-};
 
 namespace detail {
 
@@ -223,104 +208,6 @@ private:
     const mapping* m_;
     found_file found_{};
 };
-
-/// pread with an offset of 64 bits, whatever off_t is here.
-inline ssize_t read_once(borrowed_fd fd, std::span<std::byte> to, std::uint64_t offset) noexcept {
-#if defined(__GLIBC__)
-    return ::pread64(fd.get(), to.data(), to.size(), static_cast<off64_t>(offset));
-#else
-    static_assert(sizeof(off_t) == 8);
-    return ::pread(fd.get(), to.data(), to.size(), static_cast<off_t>(offset));
-#endif
-}
-
-/// Reads all that is asked for, or up to the end of the file; how many bytes. `failed`: set where a read failed.
-inline std::size_t read_at(borrowed_fd fd, std::span<std::byte> to, std::uint64_t offset, bool& failed) noexcept {
-    std::size_t done = 0;
-    for (int tries = 0; done != to.size() && offset + done <= INT64_MAX;) {
-        const ssize_t n = read_once(fd, to.subspan(done), offset + done);
-        if (n == 0) break;
-        if (n > 0) {
-            done += static_cast<std::size_t>(n);
-        } else if (errno != EINTR || ++tries > interrupted_tries) {
-            failed = true;
-            break;
-        }
-    }
-    return done;
-}
-
-/// The bytes of a file, of which the first page is read once.
-class file_source {
-public:
-    explicit file_source(borrowed_fd fd) noexcept : fd_(fd), size_(read_at(fd, first_, 0, failed_)) {}
-    bool operator()(std::uint64_t offset, std::span<std::byte> to) const noexcept {
-        if (bytes_source{std::span{first_}.first(size_)}(offset, to)) return true;
-        return read_at(fd_, to, offset, failed_) == to.size();
-    }
-    /// Whether a read failed: what was not found may be there all the same.
-    [[nodiscard]] bool failed() const noexcept { return failed_; }
-
-private:
-    using bytes_source = elf::bytes_source;
-    borrowed_fd fd_;
-    mutable bool failed_ = false;
-    std::byte first_[4096];
-    std::size_t size_ = 0;
-};
-
-/// The bytes of another process's memory from an address on, up to the end of the mapping.
-class memory_source {
-public:
-    /// `mem`: see task_files::memory.
-    memory_source(borrowed_fd mem, const mapping& m) noexcept : mem_(mem), base_(m.start), size_(m.end - m.start) {}
-    bool operator()(std::uint64_t offset, std::span<std::byte> to) const noexcept {
-        const bool inside = offset <= size_ && to.size() <= size_ - offset;  // nothing ends before what it says of itself
-        failed_ |= !inside || read_at(mem_, to, base_ + offset, failed_) != to.size();
-        return !failed_;
-    }
-    [[nodiscard]] bool failed() const noexcept { return failed_; }
-
-private:
-    borrowed_fd mem_;
-    std::uint64_t base_;
-    std::uint64_t size_;
-    mutable bool failed_ = false;
-};
-
-/// The ELF headers and the build ID of an image, by file or memory.
-struct image_facts {
-    build_id id{};
-    bool id_known = false;  // also when it is known that there is none
-    std::vector<elf::segment> loads{};  // the PT_LOADs that have bytes in the file
-};
-
-/// Reads them. False, and nothing known, where a read failed. What a bound cut off is not known.
-template <class Source>
-bool read_image(const Source& source, build_id_source way, image_facts& facts) {
-    facts.loads.clear();
-    facts.id = {};
-    facts.id_known = false;
-    const elf::image<Source> image{source};
-    elf::segment s;
-    for (std::uint32_t i = 0; !image.cut_off() && i < image.segments() && image.segment_at(i, s); ++i)
-        if (s.type == elf::segment::load && s.file_size != 0) facts.loads.push_back(s);
-    std::byte note[build_id::capacity];
-    bool bounded = false;
-    std::size_t size = image.build_id(note, bounded);
-    // Where no segment has a note, a section may. Section headers are not loaded: by memory that is not known.
-    if (size == 0 && !bounded && way != build_id_source::memory) size = image.section_build_id(note, bounded);
-    if (size == 0 && way == build_id_source::memory) bounded |= image.has_sections();
-    if (source.failed()) {
-        facts.loads.clear();
-        return false;
-    }
-    // Before a bound, one of at most 20 bytes is the preferred one; a longer one may not be.
-    constexpr std::size_t kernels_most = 20;
-    facts.id_known = !bounded || (size != 0 && size <= kernels_most);
-    if (facts.id_known) facts.id = build_id{std::span{note}.first(size), way};
-    return true;
-}
 
 }  // namespace detail
 }  // namespace procmap::inline PROCMAP_ABI

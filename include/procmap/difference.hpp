@@ -1,0 +1,178 @@
+// What changed from one snapshot to the next.
+#pragma once
+
+#include <procmap/version.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <iosfwd>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <procmap/snapshot.hpp>
+
+namespace procmap::inline PROCMAP_ABI {
+
+/// What happened to a range of addresses. Where several things did, the first that holds.
+enum class change_kind : unsigned char {
+    mapped,       ///< nothing was there before
+    unmapped,     ///< nothing is there now
+    backing,      ///< another file, another part of it, a file or none, another page size or build ID
+    permissions,
+    name,
+};
+
+/// The kind's name, as in the enumeration.
+[[nodiscard]] constexpr std::string_view to_string(change_kind kind) noexcept {
+    constexpr std::string_view names[] = {"mapped", "unmapped", "backing", "permissions", "name"};
+    return names[static_cast<std::size_t>(kind)];
+}
+
+/// One change: a range of addresses and what is there now (unmapped: what was there), cut to the range, its offset too.
+struct change {
+    change_kind kind = change_kind::mapped;  ///< what happened
+    std::uint64_t start = 0;                 ///< first address
+    std::uint64_t end = 0;                   ///< first address behind it
+    mapping now;                             ///< borrows from the snapshot that it is in
+};
+
+/// Writes a change as one line, without a newline: the kind, and the mapping's own line.
+template <class Sink>
+constexpr void print(Sink&& sink, const change& c) {
+    detail::char_line<16> kind;
+    kind.put(to_string(c.kind));
+    kind.pad_to(12);
+    sink(kind.view());
+    print(sink, c.now);
+}
+
+/// Writes the line to a stream; the program includes `<ostream>`.
+template <class Traits>
+std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, const change& c) {
+    print(detail::stream_sink<std::basic_ostream<char, Traits>>{out}, c);
+    return out;
+}
+
+namespace detail {
+
+/// A mapping cut to a range within it.
+[[nodiscard]] constexpr mapping cut(mapping m, std::uint64_t start, std::uint64_t end) noexcept {
+    if (m.file_backed()) m.offset += start - m.start;
+    m.start = start;
+    m.end = end;
+    return m;
+}
+
+/// Whether two records are of the same memory at the same place, whatever their bounds. What one of them does not know is no
+/// difference.
+[[nodiscard]] constexpr bool same_backing(const mapping& a, const mapping& b) noexcept {
+    return a.file_backed() == b.file_backed() && a.device == b.device && a.inode == b.inode &&
+           (!a.file_backed() || a.offset - a.start == b.offset - b.start) &&
+           (a.page_size == 0 || b.page_size == 0 || a.page_size == b.page_size) &&
+           (!a.build_id_known || !b.build_id_known || a.build_id == b.build_id);
+}
+
+/// Whether two names are written alike in maps text, where `\012` stands for a newline or for itself.
+[[nodiscard]] constexpr bool same_text(std::string_view a, std::string_view b) noexcept {
+    const auto take = [](std::string_view& name) {
+        const bool newline = name.starts_with(escaped_newline);
+        const char c = newline ? '\n' : name.front();
+        name.remove_prefix(newline ? escaped_newline.size() : 1);
+        return c;
+    };
+    while (!a.empty() && !b.empty())
+        if (take(a) != take(b)) return false;
+    return a.empty() && b.empty();
+}
+
+[[nodiscard]] constexpr bool same_name(const mapping& a, const mapping& b) noexcept {
+    const auto known = [](name_state s) { return s == name_state::exact || s == name_state::ambiguous; };
+    if (!known(a.name_status) || !known(b.name_status) || a.name == b.name) return true;
+    return a.name_status != b.name_status && same_text(a.name, b.name);  // one is ambiguous
+}
+
+}  // namespace detail
+
+/// What changed from one snapshot to the next, ascending: a split or a merge alone is no change. Linear in both sizes. The
+/// records borrow from the snapshots.
+template <class A, class B>
+[[nodiscard]] std::vector<change> difference(const basic_snapshot<A>& before, const basic_snapshot<B>& after) {
+    std::vector<change> changes;
+    const auto note = [&](change_kind kind, const mapping& m, std::uint64_t start, std::uint64_t end) {
+        const mapping piece = detail::cut(m, start, end);
+        if (!changes.empty()) {
+            change& last = changes.back();
+            if (last.end == start && last.kind == kind && last.now.permissions == piece.permissions &&
+                detail::same_backing(last.now, piece) && last.now.name == piece.name) {
+                last.end = last.now.end = end;
+                return;
+            }
+        }
+        changes.push_back({kind, start, end, piece});
+    };
+    std::size_t i = 0;
+    std::size_t j = 0;
+    for (std::uint64_t at = 0; i < before.size() || j < after.size();) {
+        constexpr std::uint64_t never = UINT64_MAX;
+        const mapping a = i < before.size() ? before[i] : mapping{.start = never, .end = never};
+        const mapping b = j < after.size() ? after[j] : mapping{.start = never, .end = never};
+        at = std::max(at, std::min(a.start, b.start));
+        const bool in_a = a.start <= at && i < before.size();
+        const bool in_b = b.start <= at && j < after.size();
+        const std::uint64_t end = std::min(in_a ? a.end : a.start, in_b ? b.end : b.start);
+        if (!in_a)
+            note(change_kind::mapped, b, at, end);
+        else if (!in_b)
+            note(change_kind::unmapped, a, at, end);
+        else if (!detail::same_backing(a, b))
+            note(change_kind::backing, b, at, end);
+        else if (a.permissions != b.permissions)
+            note(change_kind::permissions, b, at, end);
+        else if (!detail::same_name(a, b))
+            note(change_kind::name, b, at, end);
+        at = end;
+        if (in_a && a.end == end) ++i;
+        if (in_b && b.end == end) ++j;
+    }
+    return changes;
+}
+template <class A, class B>
+std::vector<change> difference(const basic_snapshot<A>&&, const basic_snapshot<B>&) = delete;  // the records would borrow
+template <class A, class B>
+std::vector<change> difference(const basic_snapshot<A>&, const basic_snapshot<B>&&) = delete;  // from a temporary
+template <class A, class B>
+std::vector<change> difference(const basic_snapshot<A>&&, const basic_snapshot<B>&&) = delete;
+
+/// Looks at an address space again and again, and says what changed since the last look. The handle must outlive it.
+class watcher {
+public:
+    /// Borrows the handle, and does not look yet.
+    explicit watcher(const maps& from, const capture_options& options = {}) : from_(&from), options_(options) {}
+    explicit watcher(const maps&& from, const capture_options& options = {}) = delete;  // it would borrow from a temporary
+
+    /// Captures, and compares with the look before; the first look gives every mapping as mapped. What it gives is valid until
+    /// the next look. An error as from capture(); the look before then stays what the next is compared with.
+    [[nodiscard]] result<std::span<const change>> look() {
+        auto captured = snapshot::capture(*from_, options_);
+        if (!captured) return captured.error();
+        changes_ = difference(now_, *captured);  // whose records go with what they borrow from
+        before_ = std::move(now_);
+        now_ = std::move(*captured);
+        return std::span<const change>{changes_};
+    }
+
+    /// The last look.
+    [[nodiscard]] const snapshot& last() const noexcept { return now_; }
+
+private:
+    const maps* from_;
+    capture_options options_;
+    snapshot before_{};
+    snapshot now_{};
+    std::vector<change> changes_{};  // borrow from both
+};
+
+}  // namespace procmap::inline PROCMAP_ABI

@@ -1,0 +1,186 @@
+// Recorded text, read one mapping at a time: maps, smaps, and what a snapshot was written to.
+#pragma once
+
+#include <procmap/version.hpp>
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include <procmap/build_id.hpp>
+#include <procmap/text.hpp>
+
+namespace procmap::inline PROCMAP_ABI {
+
+namespace detail {
+
+/// A word of smaps, or ours, behind a mapping's line: its value where `line` is "key: value".
+[[nodiscard]] constexpr bool keyed(std::string_view line, std::string_view key, std::string_view& value) noexcept {
+    if (!line.starts_with(key) || line.substr(key.size(), 1) != ":") return false;
+    value = line.substr(key.size() + 1);
+    while (value.starts_with(' ')) value.remove_prefix(1);
+    return true;
+}
+
+/// Whether a line is "Key: ..." as in smaps.
+[[nodiscard]] constexpr bool is_keyed(std::string_view line) noexcept {
+    const std::size_t colon = line.find(':');
+    if (colon == std::string_view::npos || line.empty() || line[0] < 'A' || line[0] > 'Z') return false;
+    return line.substr(0, colon).find(' ') == std::string_view::npos;
+}
+
+inline constexpr std::string_view name_states[] = {"not_asked", "exact", "escaped", "ambiguous", "too_long", "no_memory"};
+
+/// log2 of a page size; 0 where it is not known, or none: not a power of two, or less than 1 KiB.
+[[nodiscard]] constexpr std::uint8_t page_shift(std::uint64_t page_size) noexcept {
+    const bool right = std::has_single_bit(page_size) && page_size >= 1024;
+    return right ? static_cast<std::uint8_t>(std::countr_zero(page_size)) : std::uint8_t{0};
+}
+
+/// Appends a name of maps text as the kernel has it: each `\012` as a newline.
+inline void append_decoded(std::string& to, std::string_view name) {
+    for (std::size_t at; (at = name.find(escaped_newline)) != std::string_view::npos; name.remove_prefix(at + escaped_newline.size()))
+        to.append(name.substr(0, at)) += '\n';
+    to += name;
+}
+
+/// Whether snapshot::parse would leave a mapping's printed line out, as the kernel's own gate VMA.
+[[nodiscard]] constexpr bool prints_like_gate(const mapping& m) noexcept { return !m.file_backed() && m.name == "[vsyscall]"; }
+
+}  // namespace detail
+
+/// Reads recorded text one mapping at a time: maps text, smaps text, or what a snapshot was written to. It takes a mapping's line
+/// together with the keyed lines ("Key: value") that follow it. Of those it reads KernelPageSize, BuildID, NameBytes, NameState and
+/// Mapping (see print()); it skips the other lines of smaps. snapshot::parse() keeps what this reads.
+///
+/// Linear in the text. Allocates only for names that are not in the text as they are (`\012`, NameBytes). No system call.
+class recorded_reader {
+public:
+    explicit recorded_reader(std::string_view text) noexcept : text_(text) {}  ///< borrows `text`, and has read nothing
+    template <detail::temporary_text Text>
+    explicit recorded_reader(const Text&&) = delete;  // the names would borrow from a temporary
+    recorded_reader(const recorded_reader&) = delete;             // the mapping borrows from this
+    recorded_reader& operator=(const recorded_reader&) = delete;
+
+    /// Reads the next mapping. Returns false at the end of the text. For each malformed line it calls `wrong` with the error, which
+    /// has the line's number and the byte's offset; `wrong` returns whether to go on. If it returns false, a mapping whose line
+    /// precedes the malformed one is still returned, as read so far; the next call returns false. Keyed lines that follow a malformed
+    /// mapping's line are skipped. errc::malformed; errc::not_maps for the line of smaps_rollup (see parse_line).
+    template <class Wrong>
+    [[nodiscard]] bool next(Wrong&& wrong) {
+        while (!stopped_ && next_ < text_.size()) {
+            const std::string_view text = take_line();
+            if (detail::is_keyed(text)) {
+                if (!after_mapping_) refuse(wrong, errc::malformed);
+                after_mapping_ = true;
+                continue;
+            }
+            after_mapping_ = true;
+            const auto read = parse_line(text);
+            if (!read) {
+                refuse(wrong, read.error().code, read.error().offset);
+                continue;
+            }
+            at_ = line_offset_;
+            line_ = text;
+            current_ = *read;
+            is_mapping_ = current_.start != current_.end && !detail::is_gate(text, current_);
+            if (current_.name_status == name_state::escaped) {
+                name_.clear();
+                detail::append_decoded(name_, current_.name);
+                current_.name = name_;
+                current_.name_status = name_state::ambiguous;
+            }
+            while (!stopped_ && next_ < text_.size() && detail::is_keyed(text_.substr(next_, text_.find('\n', next_) - next_)))
+                if (!annotate(take_line())) refuse(wrong, errc::malformed);
+            return true;
+        }
+        return false;
+    }
+
+    /// The mapping that next() read. Its name is decoded: name_state::ambiguous where `\012` stood in it and no NameBytes says what
+    /// it is. The name and the build ID are valid until the next call of next().
+    [[nodiscard]] const mapping& current() const noexcept { return current_; }
+    [[nodiscard]] std::string_view line() const noexcept { return line_; }  ///< its line in the text, without the newline
+    [[nodiscard]] std::uint64_t offset() const noexcept { return at_; }     ///< of its line in the text, in bytes
+    /// False for a line that lists no mapping: `[vsyscall]` and the like (but see print()), and a range of zero length, which old
+    /// 32-bit kernels and Android list.
+    [[nodiscard]] bool is_mapping() const noexcept { return is_mapping_; }
+
+private:
+    std::string_view take_line() noexcept {
+        const std::string_view taken = text_.substr(next_, text_.find('\n', next_) - next_);
+        line_offset_ = next_;
+        next_ += taken.size() + 1;
+        ++number_;
+        return taken;
+    }
+    template <class Wrong>
+    void refuse(Wrong& wrong, errc code, std::uint64_t byte = 0) {
+        if (!wrong(error{.code = code, .at = step::parse, .line = number_, .offset = line_offset_ + byte})) stopped_ = true;
+    }
+
+    /// Takes what a keyed line says of the mapping. False: its key is known, and its value is not valid; then nothing is taken.
+    bool annotate(std::string_view line) {
+        std::string_view value;
+        if (detail::keyed(line, "KernelPageSize", value)) {
+            detail::line_scanner s{value.data(), value.data() + value.size()};
+            std::uint64_t kib = 0;
+            const bool read = s.decimal(kib) && s.literal(' ') && s.literal('k') && s.literal('B') && s.at == s.end;
+            if (!read || kib > UINT64_MAX / 1024 || detail::page_shift(kib * 1024) == 0) return false;
+            current_.page_size = kib * 1024;
+            return true;
+        }
+        if (detail::keyed(line, "BuildID", value)) {
+            const auto id = build_id::parse(value);
+            if (!id && !value.empty()) return false;
+            id_ = *id;
+            current_.build_id = build_id_view{id_.bytes()};
+            current_.build_id_known = true;
+            return true;
+        }
+        if (detail::keyed(line, "NameBytes", value)) {  // as the kernel has them, where the line above cannot tell
+            const auto digit = [](char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; };
+            if (value.size() % 2 != 0) return false;
+            for (const char c : value)
+                if (digit(c) < 0) return false;
+            name_.clear();
+            for (std::size_t i = 0; i < value.size(); i += 2) name_ += static_cast<char>(digit(value[i]) * 16 + digit(value[i + 1]));
+            current_.name = name_;
+            current_.name_status = name_state::exact;
+            return true;
+        }
+        if (detail::keyed(line, "NameState", value)) {
+            for (std::size_t i = 0; i < std::size(detail::name_states); ++i) {
+                const auto status = static_cast<name_state>(i);
+                if (value != detail::name_states[i] || status == name_state::escaped) continue;
+                current_.name_status = status;
+                return true;
+            }
+            return false;
+        }
+        if (detail::keyed(line, "Mapping", value)) {
+            if (value != "yes") return false;
+            is_mapping_ = current_.start != current_.end;
+            return true;
+        }
+        return true;  // any other line of smaps
+    }
+
+    std::string_view text_;
+    std::string_view line_{};
+    std::size_t at_ = 0;           // offset of line_
+    std::size_t line_offset_ = 0;  // of the line that is being read
+    std::size_t next_ = 0;         // and of the one after it
+    std::uint64_t number_ = 0;
+    bool is_mapping_ = false;
+    bool after_mapping_ = false;  // a mapping's line was read, or refused
+    bool stopped_ = false;
+    mapping current_{};
+    build_id id_{};
+    std::string name_{};
+};
+
+}  // namespace procmap::inline PROCMAP_ABI
