@@ -2,7 +2,7 @@
 set(procmap_headers
   include/procmap/version.hpp
   include/procmap/flags.hpp
-  include/procmap/detail/print.hpp
+  include/procmap/detail/digits.hpp
   include/procmap/result.hpp
   include/procmap/mapping.hpp
   include/procmap/build_id.hpp
@@ -16,22 +16,30 @@ set(procmap_headers
   include/procmap/options.hpp
   include/procmap/location.hpp
   include/procmap/query.hpp
-  include/procmap/detail/open.hpp
+  include/procmap/detail/procfs.hpp
   include/procmap/detail/text_reader.hpp
   include/procmap/probe.hpp
   include/procmap/detail/lookup.hpp
+  include/procmap/detail/open.hpp
   include/procmap/walk.hpp
   include/procmap/maps.hpp
   include/procmap/detail/file_system.hpp
+  include/procmap/detail/task_directory.hpp
   include/procmap/detail/task.hpp
   include/procmap/detail/mapped_file.hpp
   include/procmap/detail/image_facts.hpp
   include/procmap/detail/file_cache.hpp
-  include/procmap/detail/file_memory.hpp
+  include/procmap/detail/memory_image.hpp
+  include/procmap/detail/file_finder.hpp
+  include/procmap/detail/address_order.hpp
+  include/procmap/detail/file_table.hpp
+  include/procmap/detail/resolver.hpp
   include/procmap/normalizer.hpp
   include/procmap/cached_maps.hpp
   include/procmap/bpf.hpp
   include/procmap/recorded.hpp
+  include/procmap/detail/record_table.hpp
+  include/procmap/detail/capture.hpp
   include/procmap/snapshot.hpp
   include/procmap/difference.hpp
   include/procmap/handover.hpp

@@ -126,14 +126,27 @@ inline constexpr filters file_backed = filter::file_backed;
 
 }  // namespace procmap::inline PROCMAP_ABI
 
-// ==== procmap/detail/print.hpp ====
-// Digits out, for a sink: any callable that takes a std::string_view. No allocation, no locale, signal-safe.
+// ==== procmap/detail/digits.hpp ====
+// Numbers and text to and from characters. A sink is any callable that takes a std::string_view. No allocation, no locale,
+// async-signal-safe.
 
 #include <cstddef>
 #include <cstdint>
+#include <iosfwd>
 #include <string_view>
 
 namespace procmap::inline PROCMAP_ABI::detail {
+
+/// The value of each byte as a hexadecimal digit, lower case as the kernel writes them; 16: it is none.
+struct digit_table {
+    constexpr digit_table() noexcept {
+        for (unsigned char& v : value) v = 16;
+        for (unsigned char i = 0; i < 16; ++i) value[static_cast<unsigned char>("0123456789abcdef"[i])] = i;
+    }
+    [[nodiscard]] constexpr unsigned operator[](char c) const noexcept { return value[static_cast<unsigned char>(c)]; }
+    unsigned char value[256] = {};
+};
+inline constexpr digit_table digit_values;
 
 /// A line that is put together in place before it is handed to the sink in one piece.
 template <std::size_t Capacity>
@@ -170,14 +183,28 @@ struct stream_sink {
     }
 };
 
+template <class T>
+concept printable = requires(void (*sink)(std::string_view), const T& value) { print(sink, value); };
+
 }  // namespace procmap::inline PROCMAP_ABI::detail
+
+namespace procmap::inline PROCMAP_ABI {
+
+/// Writes to a stream what print() writes to a sink. The program includes `<ostream>`.
+template <class Traits, class T>
+    requires detail::printable<T>
+std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, const T& value) {
+    print(detail::stream_sink<std::basic_ostream<char, Traits>>{out}, value);
+    return out;
+}
+
+}  // namespace procmap::inline PROCMAP_ABI
 
 // ==== procmap/result.hpp ====
 // How an answer or a failure comes back: a value, or an error that says what failed, where, and what to do about it.
 
 #include <cerrno>
 #include <cstdint>
-#include <iosfwd>
 #include <string_view>
 #include <utility>
 
@@ -317,13 +344,6 @@ constexpr void print(Sink&& sink, const error& e) {
     sink(tail.view());
 }
 
-/// Writes the sentence to a stream; the program includes `<ostream>`.
-template <class Traits>
-std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, const error& e) {
-    print(detail::stream_sink<std::basic_ostream<char, Traits>>{out}, e);
-    return out;
-}
-
 /// What value() throws when there is none.
 struct bad_result_access {
     procmap::error error;  ///< why there is none
@@ -411,7 +431,6 @@ private:
 #include <compare>
 #include <cstddef>
 #include <cstdint>
-#include <iosfwd>
 #include <span>
 #include <string_view>
 
@@ -435,13 +454,6 @@ constexpr void print(Sink&& sink, device_number device) {
     sink(text.view());
 }
 
-/// Writes the device to a stream; the program includes `<ostream>`.
-template <class Traits>
-std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, device_number device) {
-    print(detail::stream_sink<std::basic_ostream<char, Traits>>{out}, device);
-    return out;
-}
-
 /// Writes permissions as maps does: "r-xp".
 template <class Sink>
 constexpr void print(Sink&& sink, permission_set permissions) {
@@ -451,13 +463,6 @@ constexpr void print(Sink&& sink, permission_set permissions) {
     text.put(permissions.has(perm::execute) ? 'x' : '-');
     text.put(permissions.has(perm::shared) ? 's' : 'p');
     sink(text.view());
-}
-
-/// Writes the permissions to a stream; the program includes `<ostream>`.
-template <class Traits>
-std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, permission_set permissions) {
-    print(detail::stream_sink<std::basic_ostream<char, Traits>>{out}, permissions);
-    return out;
 }
 
 /// The bytes of a build ID, borrowed. Empty: none, or not known (see mapping::build_id_known).
@@ -491,13 +496,6 @@ constexpr void print(Sink&& sink, build_id_view id) {
         digits.put(std::to_integer<std::uint64_t>(b), 16, 2);
         sink(digits.view());
     }
-}
-
-/// Writes it to a stream; the program includes `<ostream>`.
-template <class Traits>
-std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, build_id_view id) {
-    print(detail::stream_sink<std::basic_ostream<char, Traits>>{out}, id);
-    return out;
 }
 
 /// What is known about mapping::name.
@@ -573,13 +571,6 @@ constexpr void print(Sink&& sink, const mapping& m, std::size_t name_column = na
     }
 }
 
-/// Writes the line to a stream; the program includes `<ostream>`.
-template <class Traits>
-std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, const mapping& m) {
-    print(detail::stream_sink<std::basic_ostream<char, Traits>>{out}, m);
-    return out;
-}
-
 }  // namespace procmap::inline PROCMAP_ABI
 
 // ==== procmap/build_id.hpp ====
@@ -587,7 +578,6 @@ std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& o
 
 #include <cstddef>
 #include <cstdint>
-#include <iosfwd>
 #include <span>
 #include <string_view>
 
@@ -629,8 +619,8 @@ public:
         error wrong{.code = errc::malformed, .at = step::parse};
         build_id id;
         for (std::size_t i = 0; i < hex.size(); ++i) {
-            const unsigned c = static_cast<unsigned char>(hex[i]) | ('A' <= hex[i] && hex[i] <= 'F' ? 0x20u : 0u);
-            const unsigned digit = c - '0' < 10 ? c - '0' : c - 'a' < 6 ? c - 'a' + 10 : 16;
+            const bool upper = 'A' <= hex[i] && hex[i] <= 'F';
+            const unsigned digit = detail::digit_values[static_cast<char>(upper ? hex[i] - 'A' + 'a' : hex[i])];
             wrong.offset = i;
             if (digit == 16 || i / 2 >= capacity) return wrong;
             id.bytes_[i / 2] = static_cast<std::byte>(std::to_integer<unsigned>(id.bytes_[i / 2]) << 4 | digit);
@@ -671,12 +661,6 @@ private:
 template <class Sink>
 constexpr void print(Sink&& sink, const build_id& id) {
     print(sink, build_id_view{id.bytes()});
-}
-
-/// Writes it to a stream; the program includes `<ostream>`.
-template <class Traits>
-std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, const build_id& id) {
-    return out << build_id_view{id.bytes()};
 }
 
 }  // namespace procmap::inline PROCMAP_ABI
@@ -994,17 +978,6 @@ template <class Text>
 concept temporary_text = std::is_class_v<Text> && !std::is_same_v<std::remove_cv_t<Text>, std::string_view> &&
                          std::is_convertible_v<Text, std::string_view>;
 
-/// The value of each byte as a hexadecimal digit, lower case as the kernel writes them; 16: it is none.
-struct digit_table {
-    constexpr digit_table() noexcept {
-        for (unsigned char& v : value) v = 16;
-        for (unsigned char i = 0; i < 16; ++i) value[static_cast<unsigned char>("0123456789abcdef"[i])] = i;
-    }
-    [[nodiscard]] constexpr unsigned operator[](char c) const noexcept { return value[static_cast<unsigned char>(c)]; }
-    unsigned char value[256] = {};
-};
-inline constexpr digit_table digit_values;
-
 /// Reads fields from the left. Every step says whether it could; after one that could not, `at` is the byte that is wrong.
 struct line_scanner {
     const char* at;
@@ -1053,6 +1026,20 @@ struct line_scanner {
         return true;
     }
 };
+
+/// Takes the next character of a name in maps text, in which `\012` is a newline. `name` must not be empty.
+constexpr char take_decoded(std::string_view& name) noexcept {
+    const bool newline = name.starts_with(escaped_newline);
+    const char c = newline ? '\n' : name.front();
+    name.remove_prefix(newline ? escaped_newline.size() : 1);
+    return c;
+}
+
+/// Calls `put` with each character of a name in maps text, decoded.
+template <class Put>
+constexpr void decode(std::string_view name, Put put) {
+    while (!name.empty()) put(take_decoded(name));
+}
 
 /// What stands before the name in nearly every line; compared at once.
 inline constexpr std::string_view blanks = "                                                                         ";
@@ -2000,6 +1987,23 @@ struct capture_options {
     build_id_choice build_ids_from = build_id_choice::automatic;  ///< all but `kernel` can open the mapped files
 };
 
+/// What a normalizer finds out of each file.
+struct normalizer_options {
+    bool build_ids = false;      ///< fill mapped_file::build_id
+    bool elf_addresses = false;  ///< fill location::elf_address: opens each file
+    build_id_choice build_ids_from = build_id_choice::automatic;  ///< who is asked for build IDs
+    std::size_t most_files = 128;  ///< that are remembered, one at the least; each costs a descriptor
+    bool file_states = false;      ///< fill mapped_file::state: looks up each file's path in each call, which can block (FUSE, NFS)
+};
+
+/// What a cache keeps, and how much of it.
+struct cached_maps_options {
+    bool build_ids = false;            ///< find build IDs too
+    build_id_choice build_ids_from = build_id_choice::automatic;  ///< who is asked for build IDs
+    std::size_t most_mappings = 1024;  ///< that are kept
+    std::size_t most_files = 128;      ///< that are held by a descriptor each, so that their build IDs can be kept
+};
+
 }  // namespace procmap::inline PROCMAP_ABI
 
 // ==== procmap/location.hpp ====
@@ -2187,8 +2191,8 @@ template <layout L>
 }  // namespace uapi
 }  // namespace procmap::inline PROCMAP_ABI
 
-// ==== procmap/detail/open.hpp ====
-// Where a maps file is opened, and what is known of it from then on.
+// ==== procmap/detail/procfs.hpp ====
+// Files of procfs: their paths, how they are opened, what it means if they cannot be; and the open maps file of a handle.
 
 #include <fcntl.h>
 #include <sys/syscall.h>
@@ -2200,9 +2204,7 @@ template <layout L>
 #include <span>
 #include <string_view>
 
-namespace procmap::inline PROCMAP_ABI {
-
-namespace detail {
+namespace procmap::inline PROCMAP_ABI::detail {
 
 /// Which maps file: of this process (pid 0), of a process, or of one thread of it.
 struct target {
@@ -2211,58 +2213,49 @@ struct target {
     std::int32_t tid = 0;
 };
 
-/// A path of procfs, put together without allocation; empty where it would be longer than PATH_MAX.
-class proc_path {
+/// A path that is put together in place, NUL-terminated; empty if it does not fit.
+template <std::size_t Room>
+class path_text {
 public:
-    proc_path(const target& t, std::string_view file, std::string_view name = {}) noexcept {
-        put(t.proc);
-        put("/");
-        t.pid == error::this_process ? put("self") : put(t.pid);
-        if (t.tid != 0) {
-            put("/task/");
-            put(t.tid);
-        }
-        put(file);
-        put(name);
+    constexpr path_text& put(std::string_view part) noexcept {
+        if (part.size() >= Room - size_ || part.find('\0') != std::string_view::npos) fits_ = false;
+        if (fits_)
+            for (const char c : part) text_[size_++] = c;
+        text_[size_] = '\0';
+        return *this;
     }
-    [[nodiscard]] bool fits() const noexcept { return fits_; }
-    [[nodiscard]] const char* c_str() const noexcept { return fits_ ? text_ : ""; }
+    constexpr path_text& put(std::uint64_t number, unsigned base = 10) noexcept {
+        char_line<20> digits;
+        digits.put(number, base);
+        return put(digits.view());
+    }
+    [[nodiscard]] constexpr bool fits() const noexcept { return fits_; }
+    [[nodiscard]] constexpr const char* c_str() const noexcept { return fits_ ? text_ : ""; }
+    [[nodiscard]] constexpr std::string_view view() const noexcept { return {c_str(), fits_ ? size_ : 0}; }
 
 private:
-    void put(std::string_view part) noexcept {
-        for (const char c : part) {
-            fits_ = fits_ && size_ + 1 < sizeof text_;
-            if (!fits_) return;
-            text_[size_++] = c;
-        }
-        text_[size_] = '\0';
-    }
-    void put(std::int32_t number) noexcept {
-        char_line<20> digits;
-        digits.put(static_cast<std::uint64_t>(number), 10);
-        put(digits.view());
-    }
-
-    char text_[4096];  // PATH_MAX
     std::size_t size_ = 0;
     bool fits_ = true;
+    char text_[Room];
 };
+using path_buffer = path_text<4096>;  // PATH_MAX
+
+/// The path of a file in a task's directory.
+[[nodiscard]] inline path_buffer proc_path(const target& t, std::string_view file, std::string_view name = {}) noexcept {
+    path_buffer text;
+    text.put(t.proc).put("/");
+    t.pid == error::this_process ? text.put("self") : text.put(static_cast<std::uint64_t>(t.pid));
+    if (t.tid != 0) text.put("/task/").put(static_cast<std::uint64_t>(t.tid));
+    text.put(file).put(name);
+    return text;
+}
 
 /// Where procfs shows an open descriptor of this process, in the directory `fd` or `fdinfo`.
-class own_fd_path {
-public:
-    own_fd_path(borrowed_fd fd, std::string_view directory) noexcept {
-        text_.put("/proc/thread-self/");
-        text_.put(directory);
-        text_.put('/');
-        text_.put(static_cast<std::uint64_t>(fd.get() < 0 ? 0 : fd.get()), 10);
-        text_.put('\0');
-    }
-    [[nodiscard]] const char* c_str() const noexcept { return text_.view().data(); }
-
-private:
-    char_line<48> text_;
-};
+[[nodiscard]] inline path_text<48> own_fd_path(borrowed_fd fd, std::string_view directory) noexcept {
+    path_text<48> text;
+    text.put("/proc/thread-self/").put(directory).put("/").put(static_cast<std::uint64_t>(fd.get() < 0 ? 0 : fd.get()));
+    return text;
+}
 
 /// The target of a link; empty where it cannot be had. `room` is not NUL-terminated.
 [[nodiscard]] inline std::string_view read_link(int at, const char* path, std::span<char> room) noexcept {
@@ -2298,7 +2291,7 @@ inline errc open_failure(const target& t, int code) noexcept {
 /// failed. It does not block, whatever is there instead of a procfs. errno is left as it was.
 [[nodiscard]] inline result<unique_fd> open_maps(const target& t) noexcept {
     error failure{.code = errc::invalid, .at = step::open, .pid = t.pid, .tid = t.tid};
-    const proc_path path{t, "/maps"};
+    const auto path = proc_path(t, "/maps");
     if ((t.pid <= 0 && t.pid != error::this_process) || t.tid < 0) return failure;
     if (!path.fits()) {
         failure.errno_value = ENAMETOOLONG;
@@ -2319,6 +2312,17 @@ inline errc open_failure(const target& t, int code) noexcept {
     return failure;
 }
 
+/// Reads a small file from its beginning, as far as there is room. 0, or the errno of a read that failed.
+inline int read_fields(borrowed_fd file, std::span<char> room, std::string_view& fields) noexcept {
+    std::size_t done = 0;
+    for (ssize_t n = 1; n > 0 && done != room.size(); done += static_cast<std::size_t>(n)) {
+        n = ::pread(file.get(), room.data() + done, room.size() - done, static_cast<off_t>(done));
+        if (n < 0) return errno;
+    }
+    fields = {room.data(), done};
+    return 0;
+}
+
 /// How far it is to the next of fields with blanks between them.
 [[nodiscard]] constexpr std::size_t next_field(std::string_view fields) noexcept {
     const std::size_t blank = fields.find(' ');
@@ -2328,10 +2332,10 @@ inline errc open_failure(const target& t, int code) noexcept {
 /// What a task without an address space is, by /proc/PID/stat (proc_pid_stat(5)).
 [[nodiscard]] inline errc why_empty(const target& t) noexcept {
     const uncancelled whole;
-    const unique_fd stat{::openat(AT_FDCWD, proc_path{t, "/stat"}.c_str(), O_RDONLY | O_CLOEXEC)};
+    const unique_fd stat{::openat(AT_FDCWD, proc_path(t, "/stat").c_str(), O_RDONLY | O_CLOEXEC)};
     char text[1024];
-    const ssize_t n = ::pread(stat.get(), text, sizeof text, 0);
-    std::string_view fields{text, n < 0 ? 0 : static_cast<std::size_t>(n)};
+    std::string_view fields;
+    if (read_fields(stat.borrow(), text, fields) != 0) return errc::gone;
     const std::size_t name_end = fields.rfind(')');
     if (name_end == std::string_view::npos || fields.size() < name_end + 3) return errc::gone;
     fields.remove_prefix(name_end + 2);  // to the state; the flags are six fields on
@@ -2383,8 +2387,7 @@ struct handle {
     }
 };
 
-}  // namespace detail
-}  // namespace procmap::inline PROCMAP_ABI
+}  // namespace procmap::inline PROCMAP_ABI::detail
 
 // ==== procmap/detail/text_reader.hpp ====
 // Reading the text of an open maps file, line by line, in a buffer of the caller's.
@@ -2499,11 +2502,7 @@ private:
         if (whole && m.name_status == name_state::escaped) {
             char* const first = buffer.data() + (m.name.data() - buffer.data());
             char* to = first;
-            for (std::string_view rest = m.name; !rest.empty();) {
-                const bool newline = rest.starts_with(escaped_newline);
-                *to++ = newline ? '\n' : rest.front();
-                rest.remove_prefix(newline ? escaped_newline.size() : 1);
-            }
+            decode(m.name, [&to](char c) { *to++ = c; });
             m.name = {first, static_cast<std::size_t>(to - first)};
             m.name_status = name_state::ambiguous;
         }
@@ -2829,9 +2828,7 @@ inline constexpr int procfs_block_size = 1024;  // proc_fill_super(). FUSE has P
 #include <span>
 #include <string_view>
 
-namespace procmap::inline PROCMAP_ABI {
-
-namespace detail {
+namespace procmap::inline PROCMAP_ABI::detail {
 
 inline constexpr find_options nothing_asked{};
 
@@ -3048,8 +3045,232 @@ inline void hand_over_name(std::span<char> to, mapping& m) noexcept {
     return copy_of(lookup_rare_cancellably(from, address, asked, next));
 }
 
-}  // namespace detail
-}  // namespace procmap::inline PROCMAP_ABI
+}  // namespace procmap::inline PROCMAP_ABI::detail
+
+// ==== procmap/detail/open.hpp ====
+// Opening a handle: the file of a task, of a pidfd, or one that was opened elsewhere; and which back-end it uses.
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <utility>
+
+namespace procmap::inline PROCMAP_ABI::detail {
+
+/// What the link in /proc/self/fd says about an open file of procfs.
+enum class file_name : unsigned char { maps, other, unknown };
+
+[[nodiscard]] inline file_name name_of_file(borrowed_fd fd) noexcept {
+    char target[4096];
+    const int saved = errno;
+    std::string_view name = read_link(AT_FDCWD, own_fd_path(fd, "fd").c_str(), target);
+    errno = saved;
+    constexpr std::string_view gone = " (deleted)";  // the task was reaped
+    if (name.ends_with(gone)) name.remove_suffix(gone.size());
+    return name.empty() ? file_name::unknown : name.ends_with("/maps") ? file_name::maps : file_name::other;
+}
+
+/// The error for a caller who insists on the ioctl, by the errno that it failed with.
+[[nodiscard]] constexpr errc refusal(int code) noexcept {
+    return code == EINTR ? errc::interrupted : code == EBADF ? errc::invalid : code == ENOMEM ? errc::failed : errc::unsupported;
+}
+
+/// Whether this process's own maps file answers the ioctl. If it does, a file that does not is no maps file.
+[[nodiscard]] inline bool own_maps_answer() noexcept {
+    const auto own = open_maps({});
+    return own && !says_absent(any_query(own->borrow()));
+}
+
+/// What choose() found out about a file.
+struct first_answer {
+    int absent = 0;           // the errno that says that there is no such ioctl
+    bool other_file = false;  // no text file (a FIFO, a device, ...); or it was adopted and is not called maps
+    bool unsure = false;      // it was adopted, and its name is not known
+    bool empty = false;       // there is no address space
+    int failure = 0;          // the errno of a read that failed
+};
+
+/// Chooses the back-end: by one ioctl unless text was asked for, and by a read of one byte for text.
+[[nodiscard]] inline first_answer choose(handle& h, const open_options& how, bool adopted = false) noexcept {
+    first_answer first;
+    if (how.use != backend::text) {
+        const int answer = any_query(h.fd.borrow());
+        if (!says_absent(answer)) {
+            h.backend = backend::ioctl;
+            h.kernel_build_ids = how.trust_kernel_build_ids || safe_to_ask(known_hazards(running_kernel()));
+            first.empty = answer == ESRCH;
+            return first;
+        }
+        first.absent = answer;
+    }
+    struct stat file;
+    const int saved = errno;
+    first.other_file = ::fstat(h.fd.get(), &file) == 0 && !S_ISREG(file.st_mode);
+    errno = saved;
+    if (adopted && !first.other_file) {  // before it is read: that could take data out of it, or block; and text can be forged
+        const auto name = name_of_file(h.fd.borrow());
+        first.unsure = name == file_name::unknown;
+        first.other_file = name == file_name::other || (first.absent == ENOTTY && own_maps_answer());
+    }
+    if (first.other_file || first.unsure) return first;
+    char byte = 0;
+    const ssize_t n = text_reader::read(h, {&byte, 1}, 0);
+    first.empty = n == 0;
+    first.failure = n < 0 ? static_cast<int>(-n) : 0;
+    return first;
+}
+
+/// Opens the maps of one task. errc::gone without an errno: it has no address space.
+[[nodiscard]] inline result<handle> open_task(const target& t, const open_options& how) noexcept {
+    auto file = open_maps(t);
+    if (!file) return file.error();
+    handle h{.fd = std::move(*file), .pid = t.pid, .tid = t.tid};
+    const first_answer first = choose(h, how);
+    if (first.other_file) return h.failure(errc::not_maps, step::open);
+    if (first.absent != 0 && how.use == backend::ioctl) return h.failure(refusal(first.absent), step::open, first.absent);
+    if (first.empty) return h.failure(errc::gone, step::open);
+    if (first.failure == 0) return h;
+    return h.failure(text_reader::meaning(h, first.failure), step::read, first.failure);
+}
+
+/// Opens the maps of a process, or of one thread of it. If the main thread has exited, its maps are empty: then those of another
+/// thread are opened.
+[[nodiscard]] inline result<handle> open_target(const target& t, const open_options& how) noexcept {
+    auto opened = open_task(t, how);
+    if (opened || opened.error() != errc::gone || opened.error().errno_value != 0) return opened;
+    error empty = opened.error();
+    const int saved = errno;
+    const auto through = [&](std::int32_t tid) {
+        auto one = open_task({.proc = t.proc, .pid = t.pid, .tid = tid}, how);
+        if (one || one.error() != errc::gone) opened = std::move(one);
+        return opened.has_value();
+    };
+    empty.errno_value = t.tid == 0 ? any_thread(AT_FDCWD, proc_path(t, "/task").c_str(), through) : 0;
+    empty.code = empty.errno_value == 0 ? why_empty(t) : open_failure(t, empty.errno_value);
+    errno = saved;
+    if (!opened && opened.error() == errc::gone) return empty;
+    return opened;
+}
+
+/// See maps::adopt.
+[[nodiscard]] inline result<handle> adopt(unique_fd fd, const open_options& how) noexcept {
+    handle h{.fd = std::move(fd)};
+    const int saved = errno;
+    const int mode = ::fcntl(h.fd.get(), F_GETFL);
+    if (mode < 0) {
+        const int failure = errno;
+        errno = saved;
+        return h.failure(errc::invalid, step::adopt, failure);
+    }
+    if ((mode & O_PATH) != 0) return h.failure(errc::not_maps, step::adopt);
+    // The size of a block is known without asking the file system, whose server may not answer: no FUSE file has procfs's.
+    int block = 0;
+    const bool knows = ::ioctl(h.fd.get(), block_size_request, &block) == 0;
+    errno = saved;
+    int unclear = 0;
+    if ((knows && block != procfs_block_size) || !on_procfs(h.fd.borrow(), unclear)) {
+        const int other[] = {h.fd.release()};
+        close_elsewhere(other);
+        return h.failure(unclear == 0 ? errc::not_maps : failure_of(unclear), step::adopt, unclear);
+    }
+    if ((mode & O_ACCMODE) == O_WRONLY) return h.failure(errc::not_maps, step::adopt);
+    // What answers the ioctl is a maps file: no other file of procfs does. What does not may be smaps, or an older kernel's
+    // maps: in smaps and its like the second line is none of maps.
+    const auto first = choose(h, how, true);
+    if (first.other_file) return h.failure(errc::not_maps, step::adopt);
+    if (first.unsure) return h.failure(errc::unsupported, step::adopt);
+    if (h.backend == backend::ioctl) {
+        const auto any = lookup_ioctl(h, 0, {}, true);
+        if (any || any.error() == errc::not_mapped) return h;
+        return h.failure(any.error().code, step::adopt, any.error().errno_value);
+    }
+    char buffer[text_buffer_size];
+    text_reader reader;
+    mapping m;
+    for (int line = 0; line < 2 && reader.next(h, buffer, 0, 0, m); ++line) {}
+    const error& failure = reader.error();
+    if (failure == errc::gone || failure == errc::task_gone || failure == errc::denied || failure == errc::interrupted)
+        return h.failure(failure.code, step::adopt, failure.errno_value);
+    if (failure.code != errc::none) return h.failure(errc::not_maps, step::adopt, failure.errno_value);
+    if (how.use == backend::ioctl) return h.failure(refusal(first.absent), step::adopt, first.absent);
+    return h;
+}
+
+/// The pid in the fdinfo of a pidfd (pidfd_open(2)). errc::invalid: it is of no pidfd; errc::gone: the process was reaped;
+/// errc::unsupported: its pid is not visible in the pid namespace of this procfs.
+[[nodiscard]] constexpr result<std::int32_t> pid_in(std::string_view fdinfo) noexcept {
+    constexpr std::string_view key = "Pid:\t";
+    const std::size_t at = fdinfo.find(key);
+    if (at == std::string_view::npos) return error{.code = errc::invalid, .at = step::open};
+    line_scanner scanner{fdinfo.data() + at + key.size(), fdinfo.data() + fdinfo.size()};
+    std::uint64_t pid = 0;
+    if (scanner.at != scanner.end && *scanner.at == '-') return error{.code = errc::gone, .at = step::open};
+    if (!scanner.decimal(pid) || pid == 0 || pid > INT32_MAX) return error{.code = errc::unsupported, .at = step::open};
+    return static_cast<std::int32_t>(pid);
+}
+
+/// Polls a pidfd, which is readable once its process has exited. The number of descriptors that are, or minus the errno.
+[[nodiscard]] inline int poll_exited(borrowed_fd pidfd) noexcept {
+    pollfd exited{.fd = pidfd.get(), .events = POLLIN, .revents = 0};
+    for (int tries = 0;; ++tries) {
+        const int answer = ::poll(&exited, 1, 0);
+        if (answer >= 0) return answer;
+        if (errno != EINTR || tries == interrupted_tries) return -errno;
+    }
+}
+
+/// See maps::open.
+[[nodiscard]] inline result<handle> open_pidfd(borrowed_fd pidfd, const open_options& how) noexcept {
+    const uncancelled whole;
+    const int saved = errno;
+    const target self{.proc = how.proc};
+    char_line<20> number;
+    number.put(static_cast<std::uint64_t>(pidfd.get() < 0 ? 0 : pidfd.get()), 10);
+    const auto path = proc_path(self, "/fdinfo/", number.view());
+    if (!path.fits()) return error{.code = errc::invalid, .at = step::open, .errno_value = ENAMETOOLONG};
+    const unique_fd info{::openat(AT_FDCWD, path.c_str(), O_RDONLY | O_CLOEXEC)};
+    if (!info) {
+        const int why = errno;
+        const errc code = open_failure(self, why);
+        errno = saved;
+        if (why == ENOENT && code == errc::gone) return error{.code = errc::invalid, .at = step::open};  // no such descriptor
+        return error{.code = code, .at = step::open, .errno_value = why};
+    }
+    char text[512];
+    std::string_view fields;
+    int why = read_fields(info.borrow(), text, fields);
+    errno = saved;
+    if (why != 0) return error{.code = failure_of(why), .at = step::open, .errno_value = why};
+    const auto pid = pid_in(fields);
+    if (!pid) return pid.error();
+    auto opened = open_target({.proc = how.proc, .pid = *pid}, how);
+    // Until its process has exited, the number is that process's. Nothing in between could refuse to say so: a sandbox that forbids
+    // signals answers as a process of another user does.
+    const int exited = poll_exited(pidfd);
+    errno = saved;
+    if (exited == 0) return opened;
+    error failure{.code = errc::gone, .at = step::open, .pid = *pid};
+    if (exited < 0) {
+        failure.errno_value = -exited;
+        failure.code = failure.errno_value == EINTR ? errc::interrupted : errc::denied;
+        return failure;
+    }
+    char again[512];  // a process that is not yet reaped still has its number
+    std::string_view same;
+    why = opened || opened.error() != errc::zombie ? ESRCH : read_fields(info.borrow(), again, same);
+    errno = saved;
+    if (why == 0 && same == fields) return opened;
+    return failure;
+}
+
+}  // namespace procmap::inline PROCMAP_ABI::detail
 
 // ==== procmap/walk.hpp ====
 // All mappings of an address space, in ascending order, as a range.
@@ -3062,6 +3283,12 @@ inline void hand_over_name(std::span<char> to, mapping& m) noexcept {
 #include <span>
 
 namespace procmap::inline PROCMAP_ABI {
+
+class mapping_walk;
+
+namespace detail {
+mapping_walk walk_over(const handle& from, const walk_options& options, backend use, std::uint64_t above = 0) noexcept;
+}
 
 /// A walk over the mappings of an address space: a single-pass input range, made by maps::walk, which borrows the handle.
 ///
@@ -3100,9 +3327,6 @@ public:
         mapping_walk* walk_;
     };
 
-    /// `use` is the handle's back-end, or text; `above` is where it begins, what reaches over it being clipped.
-    mapping_walk(const detail::handle& from, const walk_options& options, backend use, std::uint64_t above = 0) noexcept
-        : from_(&from), options_(options), use_(use), above_(above) {}
     /// A walk that was moved has not begun.
     ///@{
     mapping_walk(mapping_walk&& other) noexcept : mapping_walk(*other.from_, other.options_, other.use_, other.above_) {}
@@ -3137,6 +3361,12 @@ public:
     [[nodiscard]] bool complete() const noexcept { return state_ == state::at_end; }
 
 private:
+    friend mapping_walk detail::walk_over(const detail::handle&, const walk_options&, backend, std::uint64_t) noexcept;
+
+    /// `use` is the handle's back-end, or text; `above` is where the walk begins; a mapping that reaches over it is clipped.
+    mapping_walk(const detail::handle& from, const walk_options& options, backend use, std::uint64_t above) noexcept
+        : from_(&from), options_(options), use_(use), above_(above) {}
+
     enum class state : unsigned char { not_begun, at_mapping, at_end, failed };
 
     void reset() noexcept {
@@ -3227,32 +3457,30 @@ private:
     char own_[detail::text_buffer_size];
 };
 
+namespace detail {
+
+/// A walk over the mappings that a handle shows, by that back-end, from `above` on.
+[[nodiscard]] inline mapping_walk walk_over(const handle& from, const walk_options& options, backend use, std::uint64_t above) noexcept {
+    return {from, options, use, above};
+}
+
+}  // namespace detail
+
 }  // namespace procmap::inline PROCMAP_ABI
 
 // ==== procmap/maps.hpp ====
 // An open /proc/PID/maps: which mapping holds an address, and what is mapped at all.
 
-#include <fcntl.h>
-#include <poll.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <sys/types.h>
 
-#include <cerrno>
 #include <cstdint>
-#include <span>
-#include <string_view>
 #include <utility>
 
 namespace procmap::inline PROCMAP_ABI {
 
-template <class Allocator>
-class basic_snapshot;
-
 namespace detail {
 struct handle_of;
-enum class file_name : unsigned char { maps, other, unknown };
-[[nodiscard]] inline file_name name_of_file(borrowed_fd fd) noexcept;
-}  // namespace detail
+}
 
 /// A handle on one address space. It is bound to that, not to the pid: once the address space has no user left (exit, exec) it
 /// answers errc::gone, and never for somebody else, whatever became of the pid. Permission is checked when it is opened
@@ -3274,23 +3502,25 @@ public:
     /// in place of uname. The first handle of a process takes three more, and a page of memory that stays (detail::page_of_process).
     /// Up to 14 kB of stack. Async-signal-safe, and so are the others.
     [[nodiscard]] static result<maps> open_self(const open_options& how = {}) noexcept {
-        return open_target({.proc = how.proc}, how);
+        return made(detail::open_target({.proc = how.proc}, how));
     }
     /// Opens the maps of a process, or of a thread by its thread ID. Where its main thread has exited
     /// and others live, it is opened through one of those. errc::gone: no such process, or it just exited; errc::zombie,
     /// errc::kernel_thread: it has no address space; errc::denied: see maps; errc::unsupported: the back-end that `how` insists on, or
     /// procfs, is not there; errc::failed: no descriptor left, say. Cost as for open_self; more system calls where it cannot be opened.
     [[nodiscard]] static result<maps> open(pid_t pid, const open_options& how = {}) noexcept {
-        return open_target({.proc = how.proc, .pid = pid < 0 ? 0 : pid}, how);
+        return made(detail::open_target({.proc = how.proc, .pid = pid < 0 ? 0 : pid}, how));
     }
     /// Opens them through one thread, /proc/PID/task/TID/maps. Errors and cost as for open(pid).
     [[nodiscard]] static result<maps> open(pid_t pid, pid_t tid, const open_options& how = {}) noexcept {
-        return open_target({.proc = how.proc, .pid = pid < 0 ? 0 : pid, .tid = tid == 0 ? -1 : tid}, how);
+        return made(detail::open_target({.proc = how.proc, .pid = pid < 0 ? 0 : pid, .tid = tid == 0 ? -1 : tid}, how));
     }
     /// Opens the maps of the process that a pidfd names, and of no other: the pid could be another's by the time it is used, so the
     /// pidfd is polled afterwards; it is readable once its process has exited (pidfd_open(2)). Errors as for open(pid);
     /// errc::denied where it cannot be polled (a sandbox). Five more system calls; up to 16.5 kB of stack.
-    [[nodiscard]] static result<maps> open(borrowed_fd pidfd, const open_options& how = {}) noexcept;
+    [[nodiscard]] static result<maps> open(borrowed_fd pidfd, const open_options& how = {}) noexcept {
+        return made(detail::open_pidfd(pidfd, how));
+    }
     /// Takes ownership of a descriptor that was opened elsewhere, after making sure that it is a readable maps file of procfs:
     /// errc::not_maps where it is not (smaps, pagemap, a regular file, a directory, O_PATH, …), errc::gone where its address space is
     /// gone, errc::invalid where it is not open. `how.proc` is not used. Six system calls, by text some twenty; up to 10 kB of stack.
@@ -3300,7 +3530,9 @@ public:
     /// by short-lived child processes, since close(2) can wait for a FUSE server or for a socket that lingers: see
     /// detail::close_elsewhere. What does not answer PROCMAP_QUERY is read only if it is called maps, by its link in /proc/self/fd
     /// (errc::unsupported where that cannot be read), and if this process's own maps do not answer either.
-    [[nodiscard]] static result<maps> adopt(unique_fd fd, const open_options& how = {}) noexcept;
+    [[nodiscard]] static result<maps> adopt(unique_fd fd, const open_options& how = {}) noexcept {
+        return made(detail::adopt(std::move(fd), how));
+    }
 
     /// The mapping that holds `address`; errc::not_mapped where none does, or where that one has not all of `options.only`.
     ///
@@ -3335,7 +3567,9 @@ public:
         return detail::lookup_cancellably(handle_, address, detail::nothing_asked, true);
     }
     /// All mappings that have all of `options.only`, ascending: see mapping_walk. It borrows this handle.
-    [[nodiscard]] mapping_walk walk(const walk_options& options = {}) const& noexcept { return {handle_, options, handle_.backend}; }
+    [[nodiscard]] mapping_walk walk(const walk_options& options = {}) const& noexcept {
+        return detail::walk_over(handle_, options, handle_.backend);
+    }
     mapping_walk walk(const walk_options& options = {}) const&& = delete;  // it would borrow from a temporary
 
     /// The back-end in use: ioctl or text, never automatic.
@@ -3343,222 +3577,18 @@ public:
     [[nodiscard]] borrowed_fd fd() const noexcept { return handle_.fd.borrow(); }  ///< -1: no handle
 
 private:
-    template <class Allocator>
-    friend class basic_snapshot;  // captures by either back-end
     friend struct detail::handle_of;
 
     explicit maps(detail::handle&& handle) noexcept : handle_(std::move(handle)) {}
 
-    static result<maps> open_target(const detail::target& t, const open_options& how) noexcept {
-        auto opened = open_task(t, how);
-        // The main thread may have exited while others live: its maps are empty then, theirs are not.
-        if (!opened && opened.error() == errc::gone && opened.error().errno_value == 0) {
-            error empty = opened.error();
-            const int saved = errno;
-            const auto through = [&](std::int32_t tid) {
-                auto one = open_task({.proc = t.proc, .pid = t.pid, .tid = tid}, how);
-                if (one || one.error() != errc::gone) opened = std::move(one);
-                return opened.has_value();
-            };
-            empty.errno_value = t.tid == 0 ? detail::any_thread(AT_FDCWD, detail::proc_path{t, "/task"}.c_str(), through) : 0;
-            empty.code = empty.errno_value == 0 ? detail::why_empty(t) : detail::open_failure(t, empty.errno_value);
-            errno = saved;
-            if (!opened && opened.error() == errc::gone) return empty;
-        }
-        return opened;
-    }
-
-    /// Opens the file of one task; errc::gone without an errno where it has no address space.
-    static result<maps> open_task(const detail::target& t, const open_options& how) noexcept {
-        auto file = detail::open_maps(t);
-        if (!file) return file.error();
-        detail::handle h{.fd = std::move(*file), .pid = t.pid, .tid = t.tid};
-        const first_answer first = choose(h, how);
-        if (first.other_file) return h.failure(errc::not_maps, step::open);
-        if (first.absent != 0 && how.use == procmap::backend::ioctl) return h.failure(refusal(first.absent), step::open, first.absent);
-        if (first.empty) return h.failure(errc::gone, step::open);
-        if (first.failure == 0) return maps{std::move(h)};
-        return h.failure(detail::text_reader::meaning(h, first.failure), step::read, first.failure);
-    }
-
-    /// What it means for a caller who insists on the ioctl that it gave no answer.
-    [[nodiscard]] static constexpr errc refusal(int code) noexcept {
-        return code == EINTR ? errc::interrupted : code == EBADF ? errc::invalid : code == ENOMEM ? errc::failed : errc::unsupported;
-    }
-
-    struct first_answer {
-        int absent = 0;      // the errno that says that there is no such ioctl
-        bool other_file = false;  // it is a FIFO, a device, ...: no file of text; of those that were adopted, none that is called maps
-        bool unsure = false;      // whether one that was adopted is
-        bool empty = false;  // there is no address space
-        int failure = 0;     // the errno of a read that failed
-    };
-
-    /// Settles the back-end, by one ioctl unless text was asked for, and by a read of one byte for text.
-    static first_answer choose(detail::handle& h, const open_options& how, bool adopted = false) noexcept {
-        first_answer first;
-        if (how.use != procmap::backend::text) {
-            const int answer = detail::any_query(h.fd.borrow());
-            if (!detail::says_absent(answer)) {
-                h.backend = procmap::backend::ioctl;
-                h.kernel_build_ids = how.trust_kernel_build_ids || safe_to_ask(known_hazards(running_kernel()));
-                first.empty = answer == ESRCH;
-                return first;
-            }
-            first.absent = answer;
-        }
-        struct stat file;
-        const int saved = errno;
-        first.other_file = ::fstat(h.fd.get(), &file) == 0 && !S_ISREG(file.st_mode);
-        errno = saved;
-        if (adopted && !first.other_file) {  // before it is read: that could take data out of it, or block; and text can be forged
-            const auto name = detail::name_of_file(h.fd.borrow());
-            first.unsure = name == detail::file_name::unknown;
-            first.other_file = name == detail::file_name::other || (first.absent == ENOTTY && answers_ioctl());
-        }
-        if (first.other_file || first.unsure) return first;
-        char byte = 0;
-        const ssize_t n = detail::text_reader::read(h, {&byte, 1}, 0);
-        first.empty = n == 0;
-        first.failure = n < 0 ? static_cast<int>(-n) : 0;
-        return first;
-    }
-
-    /// Whether maps files here answer the ioctl: then what does not is none.
-    static bool answers_ioctl() noexcept {
-        const auto own = detail::open_maps({});
-        return own && !detail::says_absent(detail::any_query(own->borrow()));
+    /// The handle that was opened, or the error.
+    static result<maps> made(result<detail::handle> opened) noexcept {
+        if (!opened) return opened.error();
+        return maps{*std::move(opened)};
     }
 
     detail::handle handle_{};
 };
-
-namespace detail {
-
-/// Whether an open file of procfs is called maps, by its link.
-[[nodiscard]] inline file_name name_of_file(borrowed_fd fd) noexcept {
-    char target[4096];
-    const int saved = errno;
-    std::string_view name = read_link(AT_FDCWD, own_fd_path{fd, "fd"}.c_str(), target);
-    errno = saved;
-    constexpr std::string_view gone = " (deleted)";  // the task was reaped
-    if (name.ends_with(gone)) name.remove_suffix(gone.size());
-    return name.empty() ? file_name::unknown : name.ends_with("/maps") ? file_name::maps : file_name::other;
-}
-
-}  // namespace detail
-
-inline result<maps> maps::adopt(unique_fd fd, const open_options& how) noexcept {
-    detail::handle h{.fd = std::move(fd)};
-    const int saved = errno;
-    const int mode = ::fcntl(h.fd.get(), F_GETFL);
-    if (mode < 0) {
-        const int failure = errno;
-        errno = saved;
-        return h.failure(errc::invalid, step::adopt, failure);
-    }
-    if ((mode & O_PATH) != 0) return h.failure(errc::not_maps, step::adopt);
-    // The size of a block is known without asking the file system, whose server may not answer: no FUSE file has procfs's.
-    int block = 0;
-    const bool knows = ::ioctl(h.fd.get(), detail::block_size_request, &block) == 0;
-    errno = saved;
-    int unclear = 0;
-    if ((knows && block != detail::procfs_block_size) || !detail::on_procfs(h.fd.borrow(), unclear)) {
-        const int other[] = {h.fd.release()};
-        detail::close_elsewhere(other);
-        return h.failure(unclear == 0 ? errc::not_maps : detail::failure_of(unclear), step::adopt, unclear);
-    }
-    if ((mode & O_ACCMODE) == O_WRONLY) return h.failure(errc::not_maps, step::adopt);
-    // What answers the ioctl is a maps file: no other file of procfs does. What does not may be smaps, or an older kernel's
-    // maps: in smaps and its like the second line is none of maps.
-    const auto first = choose(h, how, true);
-    if (first.other_file) return h.failure(errc::not_maps, step::adopt);
-    if (first.unsure) return h.failure(errc::unsupported, step::adopt);
-    if (h.backend == procmap::backend::ioctl) {
-        const auto any = detail::lookup_ioctl(h, 0, {}, true);
-        if (any || any.error() == errc::not_mapped) return maps{std::move(h)};
-        return h.failure(any.error().code, step::adopt, any.error().errno_value);
-    }
-    char buffer[detail::text_buffer_size];
-    detail::text_reader reader;
-    mapping m;
-    for (int line = 0; line < 2 && reader.next(h, buffer, 0, 0, m); ++line) {}
-    const procmap::error& failure = reader.error();
-    if (failure == errc::gone || failure == errc::task_gone || failure == errc::denied || failure == errc::interrupted)
-        return h.failure(failure.code, step::adopt, failure.errno_value);
-    if (failure.code != errc::none) return h.failure(errc::not_maps, step::adopt, failure.errno_value);
-    if (how.use == procmap::backend::ioctl) return h.failure(refusal(first.absent), step::adopt, first.absent);
-    return maps{std::move(h)};
-}
-
-inline result<maps> maps::open(borrowed_fd pidfd, const open_options& how) noexcept {
-    const detail::uncancelled whole;
-    error failure{.code = errc::invalid, .at = step::open};
-    detail::char_line<20> number;
-    number.put(static_cast<std::uint64_t>(pidfd.get() < 0 ? 0 : pidfd.get()), 10);
-    const int saved = errno;
-    const detail::target self{.proc = how.proc};
-    const detail::proc_path path{self, std::string_view{"/fdinfo/"}, number.view()};
-    if (!path.fits()) {
-        failure.errno_value = ENAMETOOLONG;
-        return failure;
-    }
-    const unique_fd info{::openat(AT_FDCWD, path.c_str(), O_RDONLY | O_CLOEXEC)};
-    if (!info) {
-        const int why = errno;
-        const errc code = detail::open_failure(self, why);
-        errno = saved;
-        if (why == ENOENT && code == errc::gone) return failure;  // no such descriptor
-        failure.code = code;
-        failure.errno_value = why;
-        return failure;
-    }
-    // True for the text; false, and `failure` set, where it cannot be read.
-    const auto read = [&](std::span<char> to, std::string_view& fields) {
-        ssize_t n = 1;
-        for (std::size_t done = 0; n > 0 && done != to.size(); fields = {to.data(), done}) {
-            n = ::pread(info.get(), to.data() + done, to.size() - done, static_cast<off_t>(done));
-            if (n > 0) done += static_cast<std::size_t>(n);
-        }
-        if (n < 0) {
-            failure.code = detail::failure_of(errno);
-            failure.errno_value = errno;
-        }
-        errno = saved;
-        return n >= 0;
-    };
-    char text[512];
-    std::string_view fields;
-    if (!read(text, fields)) return failure;
-    constexpr std::string_view key = "Pid:\t";
-    const std::size_t at = fields.find(key);
-    if (at == std::string_view::npos) return failure;  // not a pidfd
-    detail::line_scanner scanner{fields.data() + at + key.size(), fields.data() + fields.size()};
-    std::uint64_t pid = 0;
-    failure.code = scanner.at != scanner.end && *scanner.at == '-' ? errc::gone : errc::unsupported;  // -1: reaped; 0: of another namespace
-    if (!scanner.decimal(pid) || pid == 0 || pid > INT32_MAX) return failure;
-    auto opened = open(static_cast<pid_t>(pid), how);
-    // A pidfd is readable once its process has exited, and until then the number is its own. Nothing in between could refuse to say so:
-    // a sandbox that forbids signals answers as a process of another user does.
-    pollfd exited{.fd = pidfd.get(), .events = POLLIN, .revents = 0};
-    int answer = -1;
-    for (int tries = 0; tries <= detail::interrupted_tries && answer < 0; ++tries) {
-        answer = ::poll(&exited, 1, 0);
-        if (answer < 0 && errno != EINTR) break;
-    }
-    const int why = answer < 0 ? errno : 0;
-    errno = saved;
-    if (answer == 0) return opened;
-    failure.pid = static_cast<std::int32_t>(pid);
-    failure.code = why == 0 ? errc::gone : why == EINTR ? errc::interrupted : errc::denied;
-    failure.errno_value = why;
-    if (why != 0) return failure;
-    char again[512];  // not yet reaped, it still has its number
-    std::string_view same;
-    if (!opened && opened.error() == errc::zombie && read(again, same) && same == fields) return opened;
-    failure = {.code = errc::gone, .at = step::open, .pid = static_cast<std::int32_t>(pid)};
-    return failure;
-}
 
 namespace detail {
 
@@ -3640,8 +3670,8 @@ enum class trust : unsigned char {
 
 }  // namespace procmap::inline PROCMAP_ABI::detail
 
-// ==== procmap/detail/task.hpp ====
-// The procfs directory of the task that a handle was opened through, found and proven; and what is below it.
+// ==== procmap/detail/task_directory.hpp ====
+// The procfs directory of the task that a handle was opened through, found and proven.
 //
 // A pid, and the path that the descriptor's link shows, are numbers: they may be another process's in another pid namespace, another
 // procfs, or by now. The directory is taken only where its `maps` is the very file of the handle. That proves the task, not its address
@@ -3656,35 +3686,9 @@ enum class trust : unsigned char {
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
-#include <span>
 #include <string_view>
-#include <utility>
 
 namespace procmap::inline PROCMAP_ABI::detail {
-
-/// A path in place, NUL-terminated; empty where it does not fit.
-class path_buffer {
-public:
-    path_buffer& put(std::string_view part) noexcept {
-        if (part.size() >= sizeof text_ - size_ || part.find('\0') != std::string_view::npos) broken_ = true;
-        if (!broken_)
-            for (const char c : part) text_[size_++] = c;
-        text_[size_] = '\0';
-        return *this;
-    }
-    path_buffer& put(std::uint64_t number, unsigned base = 10) noexcept {
-        char_line<20> digits;
-        digits.put(number, base);
-        return put(digits.view());
-    }
-    [[nodiscard]] const char* c_str() const noexcept { return broken_ ? "" : text_; }
-    [[nodiscard]] std::string_view view() const noexcept { return broken_ ? std::string_view{} : std::string_view{text_, size_}; }
-
-private:
-    std::size_t size_ = 0;
-    bool broken_ = false;
-    char text_[4096 + 128];
-};
 
 /// openat2(2), Linux 5.6+, O_PATH and close-on-exec.
 [[nodiscard]] inline unique_fd open_path(borrowed_fd at, const char* path, std::uint64_t resolve, std::uint64_t flags = 0) noexcept {
@@ -3750,10 +3754,10 @@ struct proc_file {
 
 /// The number of the mount that a descriptor was opened through (proc_pid_fdinfo(5), Linux 3.15+); 0 where it cannot be had.
 [[nodiscard]] inline std::uint64_t mount_of(borrowed_fd fd) noexcept {
-    const unique_fd info{::openat(AT_FDCWD, own_fd_path{fd, "fdinfo"}.c_str(), O_RDONLY | O_CLOEXEC)};
+    const unique_fd info{::openat(AT_FDCWD, own_fd_path(fd, "fdinfo").c_str(), O_RDONLY | O_CLOEXEC)};
     char text[256];
-    const ssize_t n = ::pread(info.get(), text, sizeof text, 0);
-    const std::string_view fields{text, n < 0 ? 0 : static_cast<std::size_t>(n)};
+    std::string_view fields;
+    if (read_fields(info.borrow(), text, fields) != 0) return 0;
     constexpr std::string_view key = "mnt_id:\t";
     const std::size_t at = fields.find(key);
     if (at == std::string_view::npos) return 0;
@@ -3782,7 +3786,7 @@ struct proc_file {
 /// The directory of the task that a handle was opened through, O_PATH; none where that cannot be proven. Seven system calls.
 [[nodiscard]] inline unique_fd find_task(const handle& h) noexcept {
     char target[4096];
-    std::string_view path = read_link(AT_FDCWD, own_fd_path{h.fd.borrow(), "fd"}.c_str(), target);
+    std::string_view path = read_link(AT_FDCWD, own_fd_path(h.fd.borrow(), "fd").c_str(), target);
     constexpr std::string_view file = "/maps";
     if (!path.ends_with(file)) return {};
     path.remove_suffix(file.size());
@@ -3796,6 +3800,22 @@ struct proc_file {
     if (!found || !holds_maps(found.borrow(), h.fd.borrow())) return {};
     return found;
 }
+
+}  // namespace procmap::inline PROCMAP_ABI::detail
+
+// ==== procmap/detail/task.hpp ====
+// The files in the directory of a handle's task: its root, its memory, the entries of map_files.
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace procmap::inline PROCMAP_ABI::detail {
 
 /// The files below a handle's task, for the time of one call. Nothing is opened before it is asked for.
 class task_files {
@@ -3889,7 +3909,7 @@ private:
         const auto there = lookup(b, m.start, {.name = m.name_status == name_state::not_asked ? std::span<char>{} : std::span<char>{name}}, false);
         if (!there || !same_mapping(*there, m) || there->permissions != m.permissions) return false;
         for (int tries = 0; tries < 3; ++tries) {  // what changes meanwhile is looked at again
-            mapping_walk one{a, {}, a.backend}, other{b, {}, b.backend};
+            auto one = walk_over(a, {}, a.backend), other = walk_over(b, {}, b.backend);
             auto i = one.begin();
             auto j = other.begin();
             int same = 0;
@@ -3932,9 +3952,7 @@ private:
 #include <string_view>
 #include <utility>
 
-namespace procmap::inline PROCMAP_ABI {
-
-namespace detail {
+namespace procmap::inline PROCMAP_ABI::detail {
 
 /// What tells whether a file changed: its inode is the same as long as somebody holds it.
 struct file_version {
@@ -3980,7 +3998,7 @@ inline bool read_version(borrowed_fd fd, file_version& v) noexcept {
 
 /// Opens for reading what an O_PATH descriptor stands for.
 [[nodiscard]] inline unique_fd reopen(borrowed_fd fd) noexcept {
-    return unique_fd{::openat(AT_FDCWD, own_fd_path{fd, "fd"}.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | O_LARGEFILE)};
+    return unique_fd{::openat(AT_FDCWD, own_fd_path(fd, "fd").c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | O_LARGEFILE)};
 }
 
 /// What proves that a file is the mapped one.
@@ -4117,8 +4135,7 @@ private:
     found_file found_{};
 };
 
-}  // namespace detail
-}  // namespace procmap::inline PROCMAP_ABI
+}  // namespace procmap::inline PROCMAP_ABI::detail
 
 // ==== procmap/detail/image_facts.hpp ====
 // The ELF headers and the build ID of an image, read from its file or from a process's memory.
@@ -4178,25 +4195,6 @@ private:
     std::size_t size_ = 0;
 };
 
-/// The bytes of another process's memory from an address on, up to the end of the mapping.
-class memory_source {
-public:
-    /// `mem`: see task_files::memory.
-    memory_source(borrowed_fd mem, const mapping& m) noexcept : mem_(mem), base_(m.start), size_(m.end - m.start) {}
-    bool operator()(std::uint64_t offset, std::span<std::byte> to) const noexcept {
-        const bool inside = offset <= size_ && to.size() <= size_ - offset;  // nothing ends before what it says of itself
-        failed_ |= !inside || read_at(mem_, to, base_ + offset, failed_) != to.size();
-        return !failed_;
-    }
-    [[nodiscard]] bool failed() const noexcept { return failed_; }
-
-private:
-    borrowed_fd mem_;
-    std::uint64_t base_;
-    std::uint64_t size_;
-    mutable bool failed_ = false;
-};
-
 /// The ELF headers and the build ID of an image, by file or memory.
 struct image_facts {
     build_id id{};
@@ -4234,7 +4232,9 @@ bool read_image(const Source& source, build_id_source way, image_facts& facts) {
 }  // namespace procmap::inline PROCMAP_ABI::detail
 
 // ==== procmap/detail/file_cache.hpp ====
-// Cached data of mapped files.
+// Cached data of mapped files, revalidated before each use by change time and size. Every write changes these, but one through a shared
+// writable mapping (mmap(2): its time may come as late as msync). A change time is not relied on right after the change, nor once the wall
+// clock was set.
 
 #include <time.h>
 
@@ -4242,6 +4242,7 @@ bool read_image(const Source& source, build_id_source way, image_facts& facts) {
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace procmap::inline PROCMAP_ABI::detail {
@@ -4306,91 +4307,53 @@ struct known_file {
     std::uint64_t since = 0;  // the memory's time when it was remembered
 };
 
-}  // namespace procmap::inline PROCMAP_ABI::detail
-
-// ==== procmap/detail/file_memory.hpp ====
-// Cached data of mapped files, revalidated before each use by change time and size. Every write changes these, but one through a shared
-// writable mapping (mmap(2): its time may come as late as msync). A change time is not relied on right after the change, nor once the wall
-// clock was set.
-
-#include <time.h>
-
-#include <cerrno>
-#include <cstddef>
-#include <cstdint>
-#include <span>
-#include <string>
-#include <string_view>
-#include <utility>
-#include <vector>
-
-namespace procmap::inline PROCMAP_ABI {
-
-namespace detail {
-
-/// What was found out about the file of one mapping.
-struct file_answer {
-    build_id id{};
-    bool id_known = false;
-    file_state state = file_state::unknown;
-    bool by_number = false;  // all mappings of this device and inode are of this file, if they are seen from now on
-    bool if_agreed = false;  // `loads` count only where all of them are mapped so: their file is known by its build ID alone
-    std::vector<elf::segment> loads{};
-
-    void clear() noexcept {
-        id = {};
-        id_known = by_number = if_agreed = false;
-        state = file_state::unknown;
-        loads.clear();
-    }
-};
-
-/// What is to be found out.
-struct file_question {
-    bool id = false;
-    bool loads = false;
-    bool state = false;
-    build_id_choice ids_from = build_id_choice::automatic;
-    std::uint64_t seen_at = UINT64_MAX;  // the memory's time when the mapping was seen, if that was not just now
-    [[nodiscard]] bool opens_files() const noexcept { return loads || (id && ids_from != build_id_choice::kernel); }
-};
-
-/// Finds out about mapped files, and remembers at most `capacity` of them (and one at the least), each with at most one descriptor.
-class file_memory {
+/// The cached files: at most `capacity` of them, and one at the least, each with at most one descriptor.
+class file_cache {
 public:
-    explicit file_memory(std::size_t capacity) noexcept : capacity_(capacity) {}
+    explicit file_cache(std::size_t capacity) noexcept : capacity_(capacity) {}
 
-    /// Finds out about the file of `m`, whose name is known. False: something else is mapped there by now, and nothing is known.
-    [[nodiscard]] bool ask(const maps& from, task_files& task, const mapping& m, const file_question& q, file_answer& a) {
-        const uncancelled whole;
-        const int saved = errno;
-        a.clear();
-        const id_rule rule = id_rule_of(m);
-        known_file* const held = q.opens_files() && rule != id_rule::none ? recall(m) : nullptr;
-        if (rule == id_rule::none) a.id_known = q.id;
-        bool still = rule == id_rule::none || (!q.opens_files() ? ask_by_name(from, m, q, rule, a)
-                                               : held != nullptr ? ask_held(from, m, q, *held, a)
-                                                                 : ask_found(from, task, m, q, rule, a));
-        if (still && q.state) still = ask_state(from, task, m, a);
-        if (!still) a.clear();
-        errno = saved;
-        return still;
+    /// The file of a mapping, if its device and inode are enough to tell that it is cached. If the file was cached after the mapping was
+    /// seen, the caller must look at the mapping again.
+    [[nodiscard]] known_file* find_number(const mapping& m) noexcept {
+        return find([&m](const known_file& f) { return f.by == key::number && f.inode == m.inode && f.device == m.device; });
+    }
+    /// The file of an open descriptor.
+    [[nodiscard]] known_file* find_descriptor(const file_version& v) noexcept {
+        return find([&v](const known_file& f) { return f.by == key::descriptor && f.inode == v.inode && f.device == v.device; });
+    }
+    /// The image of a mapping whose build ID is known.
+    [[nodiscard]] known_file* find_id(const mapping& m, const build_id& id) noexcept {
+        return find([&](const known_file& f) {
+            return f.by == key::build_id && f.inode == m.inode && f.device == m.device && f.name == m.name && f.facts.id == id;
+        });
     }
 
-    /// The same of an image that is only in memory: the vDSO.
-    void ask_memory(task_files& task, const mapping& m, const file_question& q, file_answer& a) {
-        const uncancelled whole;
-        const int saved = errno;
-        a.clear();
-        image_facts facts;
-        if ((q.id || q.loads) && from_memory(task, m, facts)) {
-            if (q.id) {
-                a.id = facts.id;
-                a.id_known = facts.id_known;
-            }
-            a.loads.swap(facts.loads);
+    /// Adds a file. The one that was not used for longest makes room for it.
+    known_file& remember(known_file&& file) {
+        if (files_.size() >= capacity_ && !files_.empty()) {
+            known_file* oldest = &files_.front();
+            for (known_file& f : files_)
+                if (f.used < oldest->used) oldest = &f;
+            if (oldest != &files_.back()) std::swap(*oldest, files_.back());
+            files_.pop_back();
+            ++forgotten_;
         }
-        errno = saved;
+        files_.push_back(std::move(file));
+        files_.back().used = files_.back().since = ++clock_;
+        files_.back().used_at = seconds_;
+        return files_.back();
+    }
+    /// Adds the file that was found for a mapping.
+    known_file& remember(found_file&& found, key by, const mapping& m) {
+        const moment now = moment::now();
+        return remember({.by = by,
+                         .device = by == key::number ? m.device : found.version.device,
+                         .inode = by == key::number ? m.inode : found.version.inode,
+                         .pin = std::move(found.path_fd),
+                         .version = found.version,
+                         .way = found.way,
+                         .checked = now,
+                         .settled = now.settles(found.version)});
     }
 
     /// Drops all cached files and closes their descriptors.
@@ -4422,19 +4385,17 @@ public:
     }
     [[nodiscard]] std::uint64_t forgotten() const noexcept { return forgotten_; }  ///< files that made room
     [[nodiscard]] std::uint64_t time() const noexcept { return clock_; }           ///< later than all that is remembered
-    [[nodiscard]] std::uint64_t reads() const noexcept { return reads_; }          ///< files that were read
 
 private:
-    /// The file of a mapping, if its number is enough to tell that it is remembered. Where the descriptor is younger than the mapping was
-    /// seen, the mapping must be looked at again.
-    known_file* recall(const mapping& m) {
+    template <class Property>
+    known_file* find(Property property) noexcept {
         for (known_file& f : files_)
-            if (f.by == key::number && f.inode == m.inode && f.device == m.device) return refreshed(f);
+            if (property(f)) return refreshed(f);
         return nullptr;
     }
 
     /// Brings it up to date, by one system call.
-    known_file* refreshed(known_file& f) {
+    known_file* refreshed(known_file& f) noexcept {
         f.used = ++clock_;
         f.used_at = seconds_;
         if (f.by == key::build_id) return &f;
@@ -4454,34 +4415,175 @@ private:
         return &f;
     }
 
-    /// Makes room for one file.
-    known_file& remember(known_file&& file) {
-        if (files_.size() >= capacity_ && !files_.empty()) {  // the one that was not used for longest makes room
-            known_file* oldest = &files_.front();
-            for (known_file& f : files_)
-                if (f.used < oldest->used) oldest = &f;
-            if (oldest != &files_.back()) std::swap(*oldest, files_.back());
-            files_.pop_back();
-            ++forgotten_;
+    std::vector<known_file> files_{};
+    std::size_t capacity_;
+    std::uint64_t clock_ = 0;
+    std::int64_t seconds_ = 0;  // at the beginning of this call
+    std::int64_t swept_ = 0;    // when files were last dropped that are not used
+    std::uint64_t forgotten_ = 0;
+};
+
+}  // namespace procmap::inline PROCMAP_ABI::detail
+
+// ==== procmap/detail/memory_image.hpp ====
+// The ELF image that a mapping is part of, found and read in the memory of its process.
+
+#include <unistd.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace procmap::inline PROCMAP_ABI::detail {
+
+/// The bytes of another process's memory from an address on, up to the end of the mapping.
+class memory_source {
+public:
+    /// `mem`: see task_files::memory.
+    memory_source(borrowed_fd mem, const mapping& m) noexcept : mem_(mem), base_(m.start), size_(m.end - m.start) {}
+    bool operator()(std::uint64_t offset, std::span<std::byte> to) const noexcept {
+        const bool inside = offset <= size_ && to.size() <= size_ - offset;  // nothing ends before what it says of itself
+        failed_ |= !inside || read_at(mem_, to, base_ + offset, failed_) != to.size();
+        return !failed_;
+    }
+    [[nodiscard]] bool failed() const noexcept { return failed_; }
+
+private:
+    borrowed_fd mem_;
+    std::uint64_t base_;
+    std::uint64_t size_;
+    mutable bool failed_ = false;
+};
+
+/// The mapping of the first page of the image that `m` may be part of (see belongs()): `m`, one that leads down to it without a gap,
+/// or the nearest of that file and name below it.
+[[nodiscard]] inline bool find_header(const maps& from, task_files& task, const mapping& m, name_buffer& name, mapping& header) {
+    constexpr int most_steps = 8;
+    const auto same_file = [&m](const mapping& other) { return other.inode == m.inode && other.device == m.device && other.name == m.name; };
+    header = m;
+    bool gap = false;
+    for (int steps = 0; header.offset != 0 && steps < most_steps && !gap; ++steps) {
+        const auto below = header.start == 0 ? result<mapping>{mapping{}} : handle_of::find(from, header.start - 1, {.name = name});
+        gap = !below || !same_file(*below);
+        if (!gap) header = *below;
+    }
+    if (!gap) return header.offset == 0;
+    if (!task.may_walk()) return false;
+    for (const mapping& below : from.walk({.only = file_backed, .names = true})) {
+        if (below.start >= m.start) break;
+        if (below.offset == 0 && same_file(below)) header = below;
+    }
+    header.name = m.name;  // the walk's own is gone
+    return header.offset == 0;
+}
+
+/// Reads the image whose first page `header` maps out of the process's memory.
+[[nodiscard]] inline bool read_from_memory(task_files& task, const mapping& header, image_facts& facts) {
+    if (!header.permissions.has(perm::read)) return false;
+    const borrowed_fd mem = task.memory(header);
+    if (mem.get() < 0) return false;
+    const memory_source source{mem, header};
+    return read_image(source, build_id_source::memory, facts) && !facts.loads.empty();
+}
+
+/// Whether a mapping lies in the image that begins with `header`: where one of its segments puts it.
+[[nodiscard]] inline bool belongs(const mapping& header, const mapping& m, std::span<const elf::segment> loads) noexcept {
+    const auto page_size = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+    if (!elf::loadable(loads, page_size) || loads.front().offset >= page_size) return false;
+    const std::uint64_t bias = header.start - (loads.front().address - loads.front().offset);
+    for (const elf::segment& s : loads) {
+        const std::uint64_t first = s.offset - s.offset % page_size;
+        if (m.offset >= first && m.offset < s.offset + s.file_size && m.start - m.offset == bias + (s.address - s.offset)) return true;
+    }
+    return false;
+}
+
+}  // namespace procmap::inline PROCMAP_ABI::detail
+
+// ==== procmap/detail/file_finder.hpp ====
+// What is asked about the file of a mapping: its build ID, its segments, the state of its path. Found by the evidence that there is, and
+// cached.
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace procmap::inline PROCMAP_ABI::detail {
+
+/// What was found out about the file of one mapping.
+struct file_answer {
+    build_id id{};
+    bool id_known = false;
+    file_state state = file_state::unknown;
+    bool by_number = false;  // all mappings of this device and inode are of this file, if they are seen from now on
+    bool if_agreed = false;  // `loads` count only where all of them are mapped so: their file is known by its build ID alone
+    std::vector<elf::segment> loads{};
+
+    void clear() noexcept {
+        id = {};
+        id_known = by_number = if_agreed = false;
+        state = file_state::unknown;
+        loads.clear();
+    }
+};
+
+/// What is to be found out.
+struct file_question {
+    bool id = false;
+    bool loads = false;
+    bool state = false;
+    build_id_choice ids_from = build_id_choice::automatic;
+    std::uint64_t seen_at = UINT64_MAX;  // the memory's time when the mapping was seen, if that was not just now
+    [[nodiscard]] bool opens_files() const noexcept { return loads || (id && ids_from != build_id_choice::kernel); }
+};
+
+/// Finds out about the files of mappings. It caches at most `capacity` files, and one at the least; each costs at most one descriptor.
+class file_finder {
+public:
+    explicit file_finder(std::size_t capacity) noexcept : cache_(capacity) {}
+
+    /// Finds out about the file of `m`, whose name is known. False: something else is mapped there by now, and nothing is known.
+    [[nodiscard]] bool ask(const maps& from, task_files& task, const mapping& m, const file_question& q, file_answer& a) {
+        const uncancelled whole;
+        const int saved = errno;
+        a.clear();
+        const id_rule rule = id_rule_of(m);
+        known_file* const held = q.opens_files() && rule != id_rule::none ? cache_.find_number(m) : nullptr;
+        if (rule == id_rule::none) a.id_known = q.id;
+        bool still = rule == id_rule::none || (!q.opens_files() ? ask_by_name(from, m, q, rule, a)
+                                               : held != nullptr ? ask_held(from, m, q, *held, a)
+                                                                 : ask_found(from, task, m, q, rule, a));
+        if (still && q.state) still = ask_state(from, task, m, a);
+        if (!still) a.clear();
+        errno = saved;
+        return still;
+    }
+
+    /// The same of an image that is only in memory: the vDSO.
+    void ask_memory(task_files& task, const mapping& m, const file_question& q, file_answer& a) {
+        const uncancelled whole;
+        const int saved = errno;
+        a.clear();
+        image_facts facts;
+        if ((q.id || q.loads) && read_from_memory(task, m, facts)) {
+            if (q.id) {
+                a.id = facts.id;
+                a.id_known = facts.id_known;
+            }
+            a.loads.swap(facts.loads);
         }
-        files_.push_back(std::move(file));
-        files_.back().used = files_.back().since = ++clock_;
-        files_.back().used_at = seconds_;
-        return files_.back();
+        errno = saved;
     }
 
-    known_file& remember(found_file&& found, key by, const mapping& m) {
-        const moment now = moment::now();
-        return remember({.by = by,
-                         .device = by == key::number ? m.device : found.version.device,
-                         .inode = by == key::number ? m.inode : found.version.inode,
-                         .pin = std::move(found.path_fd),
-                         .version = found.version,
-                         .way = found.way,
-                         .checked = now,
-                         .settled = now.settles(found.version)});
-    }
+    [[nodiscard]] file_cache& cache() noexcept { return cache_; }
+    [[nodiscard]] const file_cache& cache() const noexcept { return cache_; }
+    [[nodiscard]] std::uint64_t reads() const noexcept { return reads_; }          ///< files that were read
 
+private:
     /// Reads the file's ELF headers and note, once for each version of it. The kernel's own word on the ID stands.
     void read(known_file& f) {
         if (f.read) return;
@@ -4563,7 +4665,7 @@ private:
         found_file found = file_search{task, m}.run();
         if (found.by == proof::number) {
             // It was not held when `m` was asked for, and may not be the mapped one any more: now that it is, look again.
-            known_file& f = remember(std::move(found), key::number, m);
+            known_file& f = cache_.remember(std::move(found), key::number, m);
             if (!ask_again(from, m, may_ask(from, q, true), a)) return false;
             if (a.id_known && q.ids_from != build_id_choice::kernel) {
                 f.facts.id = a.id;
@@ -4576,11 +4678,11 @@ private:
         if (found.by == proof::descriptor && task.address_space(m)) {
             if (!ask_again(from, m, may_ask(from, q, true), a)) return false;
             known_file unkept;
-            known_file* known = found.remembered ? recall_descriptor(found.version) : &unkept;
+            known_file* known = found.remembered ? cache_.find_descriptor(found.version) : &unkept;
             if (known == &unkept)
                 unkept = {.pin = std::move(found.path_fd), .version = found.version, .way = found.way};
             else if (known == nullptr)
-                known = &remember(std::move(found), key::descriptor, m);
+                known = &cache_.remember(std::move(found), key::descriptor, m);
             if (a.id_known && q.ids_from != build_id_choice::kernel) {
                 known->facts.id = a.id;
                 known->facts.id_known = true;
@@ -4591,18 +4693,12 @@ private:
         return ask_candidate(from, task, m, q, rule, found, a);
     }
 
-    known_file* recall_descriptor(const file_version& v) {
-        for (known_file& f : files_)
-            if (f.by == key::descriptor && f.inode == v.inode && f.device == v.device) return refreshed(f);
-        return nullptr;
-    }
-
     /// Nothing proves a file to be the mapped one: its build ID may, or the mapping's own memory says what is in it.
     bool ask_candidate(const maps& from, task_files& task, const mapping& m, const file_question& q, id_rule rule, found_file& found, file_answer& a) {
         if (found.by != proof::none) found = {};  // of another address space
         const bool file_by_name = rule == id_rule::ask && !found.never_read;
         if (!ask_again(from, m, may_ask(from, {.id = q.id || q.loads, .ids_from = q.ids_from}, file_by_name), a)) return false;
-        if (const known_file* known = q.loads && a.id_known ? recall_id(m, a.id) : nullptr; known != nullptr)
+        if (const known_file* known = q.loads && a.id_known ? cache_.find_id(m, a.id) : nullptr; known != nullptr)
             a.loads.assign(known->facts.loads.begin(), known->facts.loads.end());
         const auto missing = [&] { return (q.id && !a.id_known && q.ids_from != build_id_choice::kernel) || (q.loads && a.loads.empty()); };
         if (missing() && file_by_name) {
@@ -4610,7 +4706,7 @@ private:
             name_buffer header_name;
             image_facts facts;
             // The kernel's word is of `m` itself; the header below it can be that of other contents.
-            if (find_header(from, task, m, header_name, header) && from_memory(task, header, facts) && belongs(header, m, facts.loads) &&
+            if (find_header(from, task, m, header_name, header) && read_from_memory(task, header, facts) && belongs(header, m, facts.loads) &&
                 (!a.id_known || facts.id == a.id))
                 take(q, facts, m, a);
         }
@@ -4635,97 +4731,428 @@ private:
         if (!q.loads || !a.loads.empty()) return;
         a.loads.assign(facts.loads.begin(), facts.loads.end());
         if (a.id_known && !a.id.empty() && facts.id == a.id)
-            (void)remember({.by = key::build_id, .device = m.device, .inode = m.inode, .name = std::string{m.name}, .facts = std::move(facts), .read = true});
+            (void)cache_.remember({.by = key::build_id, .device = m.device, .inode = m.inode, .name = std::string{m.name}, .facts = std::move(facts), .read = true});
     }
 
-    known_file* recall_id(const mapping& m, const build_id& id) {
-        for (known_file& f : files_)
-            if (f.by == key::build_id && f.inode == m.inode && f.device == m.device && f.name == m.name && f.facts.id == id) return refreshed(f);
-        return nullptr;
-    }
-
-    /// The mapping of the first page of the image that `m` may be part of (see belongs()): `m`, one that leads down to it without a gap,
-    /// or the nearest of that file and name below it.
-    static bool find_header(const maps& from, task_files& task, const mapping& m, name_buffer& name, mapping& header) {
-        constexpr int most_steps = 8;
-        const auto same_file = [&m](const mapping& other) { return other.inode == m.inode && other.device == m.device && other.name == m.name; };
-        header = m;
-        bool gap = false;
-        for (int steps = 0; header.offset != 0 && steps < most_steps && !gap; ++steps) {
-            const auto below = header.start == 0 ? result<mapping>{mapping{}} : handle_of::find(from, header.start - 1, {.name = name});
-            gap = !below || !same_file(*below);
-            if (!gap) header = *below;
-        }
-        if (!gap) return header.offset == 0;
-        if (!task.may_walk()) return false;
-        for (const mapping& below : from.walk({.only = file_backed, .names = true})) {
-            if (below.start >= m.start) break;
-            if (below.offset == 0 && same_file(below)) header = below;
-        }
-        header.name = m.name;  // the walk's own is gone
-        return header.offset == 0;
-    }
-
-    /// Reads the image whose first page `header` maps out of the process's memory.
-    bool from_memory(task_files& task, const mapping& header, image_facts& facts) {
-        if (!header.permissions.has(perm::read)) return false;
-        const borrowed_fd mem = task.memory(header);
-        if (mem.get() < 0) return false;
-        const memory_source source{mem, header};
-        return read_image(source, build_id_source::memory, facts) && !facts.loads.empty();
-    }
-
-    /// Whether a mapping lies in the image that begins with `header`: where one of its segments puts it.
-    static bool belongs(const mapping& header, const mapping& m, std::span<const elf::segment> loads) noexcept {
-        const auto page_size = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-        if (!elf::loadable(loads, page_size) || loads.front().offset >= page_size) return false;
-        const std::uint64_t bias = header.start - (loads.front().address - loads.front().offset);
-        for (const elf::segment& s : loads) {
-            const std::uint64_t first = s.offset - s.offset % page_size;
-            if (m.offset >= first && m.offset < s.offset + s.file_size && m.start - m.offset == bias + (s.address - s.offset)) return true;
-        }
-        return false;
-    }
-
-    std::vector<known_file> files_{};
-    std::size_t capacity_;
-    std::uint64_t clock_ = 0;
-    std::int64_t seconds_ = 0;  // at the beginning of this call
-    std::int64_t swept_ = 0;    // when files were last dropped that are not used
-    std::uint64_t forgotten_ = 0;
+    file_cache cache_;
     std::uint64_t reads_ = 0;
     name_buffer name_;  // of the mapping that is asked about again
     build_id_buffer id_;
 };
 
-}  // namespace detail
-}  // namespace procmap::inline PROCMAP_ABI
+}  // namespace procmap::inline PROCMAP_ABI::detail
 
-// ==== procmap/normalizer.hpp ====
-// Addresses in; file, file offset, ELF address and build ID out: what a profiler or a crash reporter ships to where symbols are.
+// ==== procmap/detail/address_order.hpp ====
+// The addresses of one call, sorted.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace procmap::inline PROCMAP_ABI::detail {
+
+/// Addresses in ascending order. Each knows its place in the caller's order.
+class address_order {
+public:
+    struct address {
+        std::uint64_t value;
+        std::size_t index;  // in the caller's order
+    };
+
+    void assign(std::span<const std::uint64_t> addresses) {
+        all_.resize(addresses.size());
+        for (std::size_t i = 0; i < all_.size(); ++i) all_[i] = {addresses[i], i};
+        if (!std::is_sorted(addresses.begin(), addresses.end())) sort();
+    }
+    [[nodiscard]] std::size_t size() const noexcept { return all_.size(); }
+    [[nodiscard]] const address& operator[](std::size_t i) const noexcept { return all_[i]; }
+
+private:
+    /// Many addresses are sorted byte by byte: comparing them would take a third of the time of a call.
+    void sort() {
+        constexpr std::size_t many = 128;
+        if (all_.size() < many) return std::sort(all_.begin(), all_.end(), [](const address& a, const address& b) { return a.value < b.value; });
+        std::uint64_t differ = 0;
+        for (const address& a : all_) differ |= a.value ^ all_.front().value;
+        scratch_.resize(all_.size());
+        for (unsigned shift = 0; shift < 64; shift += 8) {
+            const auto byte = [shift](const address& a) { return static_cast<unsigned char>(a.value >> shift); };
+            if (static_cast<unsigned char>(differ >> shift) == 0) continue;
+            std::size_t slots[256] = {};  // of the next address with that byte
+            for (const address& a : all_) ++slots[byte(a)];
+            std::size_t sum = 0;
+            for (std::size_t& s : slots) sum += std::exchange(s, sum);
+            for (const address& a : all_) scratch_[slots[byte(a)]++] = a;
+            all_.swap(scratch_);
+        }
+    }
+
+    std::vector<address> all_{};
+    std::vector<address> scratch_{};
+};
+
+}  // namespace procmap::inline PROCMAP_ABI::detail
+
+// ==== procmap/detail/file_table.hpp ====
+// The files that the addresses of one call lie in.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace procmap::inline PROCMAP_ABI::detail {
+
+/// A file of one call, and what is known about it.
+struct file_entry {
+    device_number device{};
+    std::uint64_t inode = 0;
+    std::string path{};
+    bool path_known = false;
+    file_answer known{};
+    std::uint64_t forgotten = 0;  // file_cache::forgotten() when this was made
+    std::uint64_t since = 0;      // file_cache::time() then
+    std::vector<std::pair<std::uint64_t, bool>> images{};  // load biases, and whether an image was found there
+};
+
+/// The files of one call, each once: two mappings share an entry only if they are proven to be of one file.
+class file_table {
+public:
+    explicit file_table(std::size_t most_files) noexcept : finder_(most_files) {}
+
+    /// Begins a call: there are no files yet. The memory of the entries is kept.
+    void clear() noexcept {
+        count_ = 0;
+        by_number_.clear();
+    }
+    [[nodiscard]] std::size_t size() const noexcept { return count_; }
+    [[nodiscard]] const file_entry& operator[](std::size_t i) const noexcept { return entries_[i]; }
+    [[nodiscard]] std::uint32_t index_of(const file_entry& e) const noexcept { return static_cast<std::uint32_t>(&e - entries_.data()); }
+    [[nodiscard]] file_finder& finder() noexcept { return finder_; }
+    [[nodiscard]] const file_finder& finder() const noexcept { return finder_; }
+
+    /// The entry of a file that is held by a descriptor, so that a mapping's device and inode identify it. Null if there is none, or if its
+    /// descriptor was opened after `seen_at`, when the mapping was seen: then the mapping must be looked at again.
+    [[nodiscard]] file_entry* find_by_number(const mapping& m, std::uint64_t seen_at) noexcept {
+        file_entry* const held = find_held(m);
+        return held != nullptr && held->since <= seen_at ? held : nullptr;
+    }
+
+    /// The entry of a mapping's file, whose name is known: that of another mapping which is proven to be of the same file, or a new one.
+    file_entry& entry_of(const maps& from, task_files& task, const mapping& m, const file_question& q) {
+        if (!q.id && !q.loads && m.file_backed())  // nothing but the path is said of it
+            if (file_entry* const same = find(m, [&](const file_entry& e) { return e.path == m.name && !m.name.empty(); }); same != nullptr) return *same;
+        if (count_ == entries_.size()) entries_.emplace_back();
+        file_entry& e = entries_[count_];
+        e.device = m.device;
+        e.inode = m.inode;
+        e.path.assign(m.name);
+        e.path_known = !m.name.empty();
+        e.images.clear();
+        if (!m.file_backed())
+            finder_.ask_memory(task, m, q, e.known);
+        else
+            (void)finder_.ask(from, task, m, q, e.known);
+        e.forgotten = finder_.cache().forgotten();
+        e.since = finder_.cache().time();
+        if (file_entry* const held = e.known.by_number ? find_held(m) : nullptr; held != nullptr) return *held;
+        if (!e.known.by_number && !e.known.id.empty()) {
+            file_entry* const same = find(m, [&](const file_entry& other) {
+                return !other.known.by_number && other.path == e.path && other.known.id == e.known.id && other.known.loads.empty() == e.known.loads.empty();
+            });
+            if (same != nullptr) return *same;
+        }
+        auto before = place_of(m);
+        if (!e.known.by_number && before != by_number_.end() && entries_[*before].inode == m.inode && entries_[*before].device == m.device) ++before;
+        by_number_.insert(before, count_);
+        return entries_[count_++];
+    }
+
+private:
+    /// Where the entries of a mapping's device and inode begin in by_number_, or belong.
+    [[nodiscard]] std::vector<std::size_t>::const_iterator place_of(const mapping& m) const noexcept {
+        return std::lower_bound(by_number_.begin(), by_number_.end(), m, [this](std::size_t i, const mapping& file) {
+            const file_entry& e = entries_[i];
+            return e.inode != file.inode ? e.inode < file.inode : e.device < file.device;
+        });
+    }
+
+    /// The entry of a mapping's device and inode that has a property.
+    template <class Property>
+    [[nodiscard]] file_entry* find(const mapping& m, Property property) noexcept {
+        for (auto at = place_of(m); at != by_number_.end(); ++at) {
+            file_entry& e = entries_[*at];
+            if (e.inode != m.inode || e.device != m.device) break;
+            if (property(e)) return &e;
+        }
+        return nullptr;
+    }
+
+    /// The entry of a file that is held by a descriptor, whenever that was opened. It is the first of its device and inode.
+    [[nodiscard]] file_entry* find_held(const mapping& m) noexcept {
+        const auto at = place_of(m);
+        if (at == by_number_.end()) return nullptr;
+        file_entry& e = entries_[*at];
+        return e.inode == m.inode && e.device == m.device && e.known.by_number && finder_.cache().still_holds(m, e.forgotten, e.since) ? &e : nullptr;
+    }
+
+    file_finder finder_;
+    std::vector<file_entry> entries_{};  // the first count_ are this call's; the rest keep their memory
+    std::size_t count_ = 0;
+    std::vector<std::size_t> by_number_{};  // the numbers of those, by inode and device
+};
+
+}  // namespace procmap::inline PROCMAP_ABI::detail
+
+// ==== procmap/detail/resolver.hpp ====
+// Addresses to locations, for a normalizer: one query for each mapping, or one walk through the text.
 
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
-#include <string_view>
-#include <utility>
 #include <vector>
 
-namespace procmap::inline PROCMAP_ABI {
+namespace procmap::inline PROCMAP_ABI::detail {
 
-/// What a normalizer finds out of each file.
-struct normalizer_options {
-    bool build_ids = false;      ///< fill mapped_file::build_id
-    bool elf_addresses = false;  ///< fill location::elf_address: opens each file
-    build_id_choice build_ids_from = build_id_choice::automatic;  ///< who is asked for build IDs
-    std::size_t most_files = 128;  ///< that are remembered, one at the least; each costs a descriptor
-    bool file_states = false;      ///< fill mapped_file::state: looks up each file's path in each call, which can block (FUSE, NFS)
+/// See normalizer.
+class resolver {
+public:
+    explicit resolver(const normalizer_options& options) noexcept : options_(options), table_(options.most_files) {}
+
+    [[nodiscard]] file_finder& finder() noexcept { return table_.finder(); }
+    [[nodiscard]] const file_finder& finder() const noexcept { return table_.finder(); }
+
+    result<normalized> run(const maps& from, std::span<const std::uint64_t> addresses) {
+        order_.assign(addresses);
+        locations_.assign(addresses.size(), location{});
+        table_.clear();
+        finder().cache().release_unused();
+        task_files task{handle_of::get(from)};
+        task_ = &task;
+        const error broke = from.backend() == backend::ioctl ? by_queries(from) : by_walk(from);
+        task_ = nullptr;
+        return finish(broke);
+    }
+
+private:
+    /// A mapping that a walk saw, with the number of its name.
+    struct walked {
+        mapping m;
+        std::size_t name;
+        std::size_t first;  // address in it; the number of addresses: none
+    };
+
+    /// One query for each mapping, in ascending order.
+    error by_queries(const maps& from) {
+        std::size_t hint = 0;
+        next_hints_.clear();
+        for (std::size_t i = 0; i < order_.size();) {
+            const std::uint64_t address = order_[i].value;
+            const auto m = ask(from, address, hint);
+            if (!m && m.error() != errc::not_mapped) return mark_rest(i, m.error());
+            i = mark_unmapped(i, m ? &*m : nullptr);
+            if (!m || i == order_.size() || order_[i].value != address) continue;
+            if (m->file_backed()) next_hints_.push_back({.start = m->start, .end = m->end, .inode = m->inode, .device = m->device});
+            i = locate(from, *m, i);
+        }
+        hints_.swap(next_hints_);
+        return {};
+    }
+
+    /// The mapping that holds `address`, or the next above it. Its name is asked for where it is needed: to find its file, and of memory
+    /// without a file to tell the kernel's own mappings, none of which can be written to. `hint`: where to go on in hints_.
+    result<mapping> ask(const maps& from, std::uint64_t address, std::size_t& hint) {
+        seen_at_ = finder().cache().time();
+        while (hint < hints_.size() && hints_[hint].end <= address) ++hint;
+        const bool expected = hint < hints_.size() && hints_[hint].start <= address;
+        auto m = expected && table_.find_by_number(hints_[hint], seen_at_) == nullptr ? handle_of::find_from(from, address, {.name = name_})
+                                                                                      : handle_of::find_from(from, address, {});
+        if (m && m->start <= address && m->name_status == name_state::not_asked &&
+            (m->file_backed() ? table_.find_by_number(*m, seen_at_) == nullptr : !m->permissions.has(perm::write)))
+            m = handle_of::find_from(from, address, {.name = name_});
+        return m;
+    }
+
+    /// One walk; what it saw is looked at afterwards, when the neighbours of each mapping are known.
+    error by_walk(const maps& from) {
+        seen_.clear();
+        name_count_ = 0;
+        seen_at_ = finder().cache().time();
+        std::size_t i = 0;
+        auto walk = from.walk({.names = true});
+        for (const mapping& m : walk) {
+            i = mark_unmapped(i, &m);
+            const std::size_t first = i;
+            while (i < order_.size() && order_[i].value < m.end) ++i;
+            if (i != first || (options_.elf_addresses && m.file_backed())) keep(m, i != first ? first : order_.size());
+            if (i == order_.size() && !options_.elf_addresses) break;
+        }
+        const bool broke = walk.error().code != errc::none;
+        for (const walked& w : seen_) {
+            if (w.first == order_.size()) continue;
+            mapping m = w.m;
+            m.name = names_[w.name];
+            (void)locate(from, m, w.first);
+        }
+        if (broke) return mark_rest(i, walk.error());
+        (void)mark_unmapped(i, nullptr);
+        return {};
+    }
+
+    void keep(const mapping& m, std::size_t first) {
+        if (name_count_ == 0 || names_[name_count_ - 1] != m.name) {  // a file's mappings follow one another
+            if (name_count_ == names_.size()) names_.emplace_back();
+            names_[name_count_++].assign(m.name);
+        }
+        seen_.push_back({.m = m, .name = name_count_ - 1, .first = first});
+    }
+
+    /// The addresses from the i-th on that lie below the next mapping, or all if there is none, are not mapped. The number of the first that
+    /// does not.
+    std::size_t mark_unmapped(std::size_t i, const mapping* next) noexcept {
+        for (; i < order_.size() && (next == nullptr || order_[i].value < next->start); ++i) locations_[order_[i].index].reason = reason::not_mapped;
+        return i;
+    }
+
+    error mark_rest(std::size_t i, const error& broke) noexcept {
+        const reason why = broke == errc::gone || broke == errc::task_gone ? reason::gone
+                           : broke == errc::denied                         ? reason::denied
+                                                                           : reason::failed;
+        for (; i < order_.size(); ++i) locations_[order_[i].index].reason = why;
+        return broke;
+    }
+
+    /// Gives the addresses from the i-th on that lie in `m` their location. The number of the first that does not.
+    std::size_t locate(const maps& from, const mapping& m, std::size_t i) {
+        const mapping_kind kind = kind_of(m);
+        location base;
+        file_entry* file = nullptr;
+        elf::placement at;
+        bool confirmed = false;
+        if (m.file_backed() || kind == mapping_kind::vdso) {
+            file = table_.find_by_number(m, seen_at_);
+            if (file == nullptr) file = &table_.entry_of(from, *task_, m, question());
+            base.file = table_.index_of(*file);
+            if (!file->path_known) base.reason = reason::name_unknown;
+            if (options_.elf_addresses) at = place(from, m, *file);
+        } else {
+            const bool kernels_own = kind == mapping_kind::vvar || kind == mapping_kind::other;
+            const bool unnamed = m.name_status == name_state::too_long || m.name_status == name_state::no_memory;
+            base.reason = unnamed ? reason::name_unknown : kernels_own ? reason::special : reason::not_file_backed;
+        }
+        for (; i < order_.size() && order_[i].value < m.end; ++i) {
+            location& l = locations_[order_[i].index];
+            l = base;
+            if (file == nullptr) continue;
+            l.offset = order_[i].value - m.start + m.offset;
+            if (at.how == elf::placing::unknown) continue;
+            const auto know = [&] { return elf::address_of(file->known.loads, at, order_[i].value, l.offset, page_size_, l.elf_address); };
+            l.elf_address_known = know();
+            if (l.elf_address_known || at.how != elf::placing::possible || confirmed) continue;
+            // In the padding of the segment's last page, such as .bss.
+            const elf::placement more = place(from, m, *file, true);
+            confirmed = true;
+            if (more.how == elf::placing::loaded) {
+                at = more;
+                l.elf_address_known = know();
+            }
+        }
+        return i;
+    }
+
+    [[nodiscard]] file_question question() const noexcept {
+        return {.id = options_.build_ids, .loads = options_.elf_addresses, .state = options_.file_states, .ids_from = options_.build_ids_from, .seen_at = seen_at_};
+    }
+
+    /// Where `m` belongs in the image of its file.
+    [[nodiscard]] elf::placement place(const maps& from, const mapping& m, file_entry& file, bool confirm = false) {
+        if (file.known.loads.empty()) return {};
+        const auto next = [&](std::uint64_t address, elf::neighbour& n) {
+            mapping found;
+            if (!next_mapping(from, m, file, address, found)) return false;
+            const bool same = found.inode == file.inode && found.device == file.device && (file.known.by_number || found.name == file.path);
+            n = {.start = found.start, .end = found.end, .offset = found.offset, .same_file = !m.file_backed() || same};
+            return true;
+        };
+        const auto image_at = [&](std::uint64_t bias) {
+            for (const auto& [known, there] : file.images)
+                if (known == bias) return there;
+            const bool there = elf::agrees(file.known.loads, bias, page_size_, next);
+            file.images.emplace_back(bias, there);
+            return there;
+        };
+        const elf::placement at = elf::choose_bias(file.known.loads, m.start, m.end, m.offset, page_size_, image_at, confirm || file.known.if_agreed);
+        return file.known.if_agreed && at.how != elf::placing::loaded ? elf::placement{} : at;
+    }
+
+    /// The mapping of a file that holds `address`, or the next above it. Of an image in memory only, the vDSO, that is `m` itself.
+    bool next_mapping(const maps& from, const mapping& m, const file_entry& file, std::uint64_t address, mapping& found) {
+        if (!m.file_backed()) {
+            found = m;
+            return address < m.end;
+        }
+        if (from.backend() == backend::ioctl) {
+            const std::span<char> name = file.known.by_number ? std::span<char>{} : std::span<char>{neighbour_name_};
+            const auto other = handle_of::find_from(from, address, {.only = file_backed, .name = name});
+            if (other) found = *other;
+            return other.has_value();
+        }
+        const auto other = std::upper_bound(seen_.begin(), seen_.end(), address, [](std::uint64_t a, const walked& w) { return a < w.m.end; });
+        if (other == seen_.end()) return false;
+        found = other->m;
+        found.name = names_[other->name];
+        return true;
+    }
+
+    result<normalized> finish(const error& broke) {
+        files_.clear();
+        for (std::size_t i = 0; i < table_.size(); ++i) {
+            const file_entry& e = table_[i];
+            files_.push_back({.path = e.path, .build_id = e.known.id, .device = e.device, .inode = e.inode, .state = e.known.state,
+                              .build_id_known = e.known.id_known});
+        }
+        const bool any = std::any_of(locations_.begin(), locations_.end(), [](const location& l) {
+            return l || l.reason == reason::not_mapped || l.reason == reason::not_file_backed || l.reason == reason::special;
+        });
+        if (broke.code != errc::none && !any) return broke;
+        return normalized{.locations = locations_, .files = files_, .error = broke};
+    }
+
+    normalizer_options options_;
+    file_table table_;
+    address_order order_{};
+    std::vector<location> locations_{};
+    std::vector<mapped_file> files_{};
+    std::vector<mapping> hints_{};  // the file mappings that the last call saw, without names: a guess, never an answer
+    std::vector<mapping> next_hints_{};
+    std::vector<walked> seen_{};        // by text: the mappings that addresses lie in, and for ELF addresses all of files
+    std::vector<std::string> names_{};  // of those; the first name_count_ are this call's
+    std::size_t name_count_ = 0;
+    task_files* task_ = nullptr;  // of this call
+    std::uint64_t seen_at_ = 0;   // file_cache::time() when the mapping that is looked at was seen
+    std::uint64_t page_size_ = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+    name_buffer name_;
+    name_buffer neighbour_name_;
 };
+
+}  // namespace procmap::inline PROCMAP_ABI::detail
+
+// ==== procmap/normalizer.hpp ====
+// Addresses in; file, file offset, ELF address and build ID out: what a profiler or a crash reporter ships to where symbols are.
+
+#include <cstdint>
+#include <span>
+
+namespace procmap::inline PROCMAP_ABI {
 
 /// Turns addresses into locations. It remembers files between calls, of any number of processes. What it remembers is used only while a
 /// descriptor holds the inode and the file's change time and size are unchanged; mappings are never remembered.
@@ -4748,320 +5175,22 @@ struct normalizer_options {
 class normalizer {
 public:
     /// Opens nothing yet.
-    explicit normalizer(const normalizer_options& options = {}) noexcept : options_(options), memory_(options.most_files) {}
+    explicit normalizer(const normalizer_options& options = {}) noexcept : resolver_(options) {}
 
     /// Looks up every address, in any order. One bad mapping never fails the others. An error only where nothing could be
     /// resolved at all; what breaks off later is in normalized::error, and the reason of each address that it concerns.
     [[nodiscard]] result<normalized> normalize(const maps& from, std::span<const std::uint64_t> addresses) {
-        order_.resize(addresses.size());
-        for (std::size_t i = 0; i < order_.size(); ++i) order_[i] = {addresses[i], i};
-        if (!std::is_sorted(addresses.begin(), addresses.end())) sort();
-        locations_.assign(addresses.size(), location{});
-        count_ = 0;
-        by_number_.clear();
-        memory_.release_unused();
-        detail::task_files task{detail::handle_of::get(from)};
-        task_ = &task;
-        const error broke = from.backend() == backend::ioctl ? by_queries(from) : by_walk(from);
-        task_ = nullptr;
-        return finish(broke);
+        return resolver_.run(from, addresses);
     }
 
     /// Drops all cached file data and closes the descriptors that it holds; the next call reads the files again.
-    void release_files() noexcept { memory_.release(); }
+    void release_files() noexcept { resolver_.finder().cache().release(); }
 
     /// How many files were read for their build ID or ELF headers so far.
-    [[nodiscard]] std::uint64_t file_reads() const noexcept { return memory_.reads(); }
+    [[nodiscard]] std::uint64_t file_reads() const noexcept { return resolver_.finder().reads(); }
 
 private:
-    /// A file of this call.
-    struct entry {
-        device_number device{};
-        std::uint64_t inode = 0;
-        std::string path{};
-        bool path_known = false;
-        detail::file_answer known{};
-        std::uint64_t forgotten = 0;  // by the memory, when this was made
-        std::uint64_t since = 0;      // the memory's time then
-        std::vector<std::pair<std::uint64_t, bool>> images{};  // load biases, and whether an image was found there
-    };
-
-    /// A mapping that a walk saw, with the number of its name.
-    struct walked {
-        mapping m;
-        std::size_t name;
-        std::size_t first;  // address in it; the number of addresses: none
-    };
-
-    /// An address, and which one it is in the caller's order.
-    struct sought {
-        std::uint64_t address;
-        std::size_t index;
-    };
-
-    /// Sorts order_ by address. Many are sorted by one byte after the other: to compare them would take a third of the whole time.
-    void sort() {
-        constexpr std::size_t many = 128;
-        if (order_.size() < many)
-            return std::sort(order_.begin(), order_.end(), [](const sought& a, const sought& b) { return a.address < b.address; });
-        std::uint64_t differ = 0;
-        for (const sought& s : order_) differ |= s.address ^ order_.front().address;
-        scratch_.resize(order_.size());
-        for (unsigned shift = 0; shift < 64; shift += 8) {
-            const auto byte = [shift](const sought& s) { return static_cast<unsigned char>(s.address >> shift); };
-            if (static_cast<unsigned char>(differ >> shift) == 0) continue;
-            std::size_t slots[256] = {};  // of the next one with that byte
-            for (const sought& s : order_) ++slots[byte(s)];
-            std::size_t sum = 0;
-            for (std::size_t& p : slots) sum += std::exchange(p, sum);
-            for (const sought& s : order_) scratch_[slots[byte(s)]++] = s;
-            order_.swap(scratch_);
-        }
-    }
-
-    /// One query for each mapping, in ascending order; what is asked with it depends on whether its file has been seen.
-    error by_queries(const maps& from) {
-        std::size_t guess = 0;  // into hints_
-        next_hints_.clear();
-        for (std::size_t i = 0; i < order_.size();) {
-            const std::uint64_t address = order_[i].address;
-            seen_at_ = memory_.time();
-            while (guess < hints_.size() && hints_[guess].end <= address) ++guess;
-            const bool expected = guess < hints_.size() && hints_[guess].start <= address;
-            using detail::handle_of;
-            auto m = expected && find_by_number(hints_[guess]) == nullptr ? handle_of::find_from(from, address, {.name = name_})
-                                                                          : handle_of::find_from(from, address, {});
-            // The name tells the kernel's own mappings from other memory without a file; none of those can be written to.
-            if (m && m->start <= address && m->name_status == name_state::not_asked &&
-                (m->file_backed() ? find_by_number(*m) == nullptr : !m->permissions.has(perm::write)))
-                m = handle_of::find_from(from, address, {.name = name_});
-            if (!m && m.error() != errc::not_mapped) return mark_rest(i, m.error());
-            for (; i < order_.size() && (!m || order_[i].address < m->start); ++i) locations_[order_[i].index].reason = reason::not_mapped;
-            if (!m || i == order_.size() || order_[i].address != address) continue;
-            if (m->file_backed()) next_hints_.push_back({.start = m->start, .end = m->end, .inode = m->inode, .device = m->device});
-            i = locate(from, *m, i);
-        }
-        hints_.swap(next_hints_);
-        return {};
-    }
-
-    [[nodiscard]] detail::file_question question() const noexcept {
-        return {.id = options_.build_ids, .loads = options_.elf_addresses, .state = options_.file_states, .ids_from = options_.build_ids_from, .seen_at = seen_at_};
-    }
-
-    /// One walk; what it saw is looked at afterwards, when the neighbours of each mapping are known.
-    error by_walk(const maps& from) {
-        seen_.clear();
-        name_count_ = 0;
-        seen_at_ = memory_.time();
-        std::size_t i = 0;
-        auto walk = from.walk({.names = true});
-        for (const mapping& m : walk) {
-            for (; i < order_.size() && order_[i].address < m.start; ++i) locations_[order_[i].index].reason = reason::not_mapped;
-            const std::size_t first = i;
-            while (i < order_.size() && order_[i].address < m.end) ++i;
-            if (i != first || (options_.elf_addresses && m.file_backed())) keep(m, i != first ? first : order_.size());
-            if (i == order_.size() && !options_.elf_addresses) break;
-        }
-        const bool broke = walk.error().code != errc::none;
-        for (const walked& w : seen_) {
-            if (w.first == order_.size()) continue;
-            mapping m = w.m;
-            m.name = names_[w.name];
-            (void)locate(from, m, w.first);
-        }
-        if (broke) return mark_rest(i, walk.error());
-        for (; i < order_.size(); ++i) locations_[order_[i].index].reason = reason::not_mapped;
-        return {};
-    }
-
-    void keep(const mapping& m, std::size_t first) {
-        if (name_count_ == 0 || names_[name_count_ - 1] != m.name) {  // a file's mappings follow one another
-            if (name_count_ == names_.size()) names_.emplace_back();
-            names_[name_count_++].assign(m.name);
-        }
-        seen_.push_back({.m = m, .name = name_count_ - 1, .first = first});
-    }
-
-    /// Gives the addresses from the i-th on that lie in `m` their location; the number of the first that does not.
-    std::size_t locate(const maps& from, const mapping& m, std::size_t i) {
-        const mapping_kind kind = kind_of(m);
-        location base;
-        entry* file = nullptr;
-        elf::placement at;
-        bool confirmed = false;
-        if (m.file_backed() || kind == mapping_kind::vdso) {
-            file = find_by_number(m);
-            if (file == nullptr) file = &entry_of(from, m);
-            base.file = static_cast<std::uint32_t>(file - entries_.data());
-            if (!file->path_known) base.reason = reason::name_unknown;
-            if (options_.elf_addresses) at = place(from, m, *file);
-        } else {
-            const bool kernels_own = kind == mapping_kind::vvar || kind == mapping_kind::other;
-            const bool unnamed = m.name_status == name_state::too_long || m.name_status == name_state::no_memory;
-            base.reason = unnamed ? reason::name_unknown : kernels_own ? reason::special : reason::not_file_backed;
-        }
-        for (; i < order_.size() && order_[i].address < m.end; ++i) {
-            location& l = locations_[order_[i].index];
-            l = base;
-            if (file == nullptr) continue;
-            l.offset = order_[i].address - m.start + m.offset;
-            if (at.how == elf::placing::unknown) continue;
-            const auto know = [&] { return elf::address_of(file->known.loads, at, order_[i].address, l.offset, page_size_, l.elf_address); };
-            l.elf_address_known = know();
-            if (l.elf_address_known || at.how != elf::placing::possible || confirmed) continue;
-            // In the padding of the segment's last page, such as .bss.
-            const elf::placement more = place(from, m, *file, true);
-            confirmed = true;
-            if (more.how == elf::placing::loaded) {
-                at = more;
-                l.elf_address_known = know();
-            }
-        }
-        return i;
-    }
-
-    /// Where `m` belongs in the image of its file.
-    [[nodiscard]] elf::placement place(const maps& from, const mapping& m, entry& file, bool confirm = false) {
-        if (file.known.loads.empty()) return {};
-        const auto same_file = [&](const mapping& other) {
-            return other.inode == file.inode && other.device == file.device && (file.known.by_number || other.name == file.path);
-        };
-        const auto next = [&](std::uint64_t address, elf::neighbour& n) {
-            mapping found;
-            if (!m.file_backed()) {  // the vDSO is one mapping
-                if (address >= m.end) return false;
-                found = m;
-            } else if (from.backend() == backend::ioctl) {
-                const std::span<char> name = file.known.by_number ? std::span<char>{} : std::span<char>{neighbour_name_};
-                const auto other = detail::handle_of::find_from(from, address, {.only = file_backed, .name = name});
-                if (!other) return false;
-                found = *other;
-            } else {
-                const auto other = std::upper_bound(seen_.begin(), seen_.end(), address, [](std::uint64_t a, const walked& w) { return a < w.m.end; });
-                if (other == seen_.end()) return false;
-                found = other->m;
-                found.name = names_[other->name];
-            }
-            n = {.start = found.start, .end = found.end, .offset = found.offset, .same_file = !m.file_backed() || same_file(found)};
-            return true;
-        };
-        const auto image_at = [&](std::uint64_t bias) {
-            for (const auto& [known, there] : file.images)
-                if (known == bias) return there;
-            const bool there = elf::agrees(file.known.loads, bias, page_size_, next);
-            file.images.emplace_back(bias, there);
-            return there;
-        };
-        const elf::placement at = elf::choose_bias(file.known.loads, m.start, m.end, m.offset, page_size_, image_at, confirm || file.known.if_agreed);
-        return file.known.if_agreed && at.how != elf::placing::loaded ? elf::placement{} : at;
-    }
-
-    /// Where the numbers of the entries of a mapping's device and inode begin in by_number_, or belong.
-    [[nodiscard]] auto place_of(const mapping& m) const noexcept {
-        return std::lower_bound(by_number_.begin(), by_number_.end(), m, [this](std::size_t i, const mapping& file) {
-            const entry& e = entries_[i];
-            return e.inode != file.inode ? e.inode < file.inode : e.device < file.device;
-        });
-    }
-
-    /// The entry that has a property, of those of a mapping's device and inode.
-    template <class Property>
-    [[nodiscard]] entry* find_entry(const mapping& m, Property property) noexcept {
-        for (auto at = place_of(m); at != by_number_.end(); ++at) {
-            entry& e = entries_[*at];
-            if (e.inode != m.inode || e.device != m.device) break;
-            if (property(e)) return &e;
-        }
-        return nullptr;
-    }
-
-    /// The entry of a file that is held by a descriptor, so that its number is enough.
-    [[nodiscard]] entry* find_by_number(const mapping& m) noexcept {
-        entry* const held = find_held(m);
-        return held != nullptr && held->since <= seen_at_ ? held : nullptr;  // a mapping that was seen before must be looked at again
-    }
-
-    /// The same, whenever the descriptor was opened. Of its number it is the first.
-    [[nodiscard]] entry* find_held(const mapping& m) noexcept {
-        const auto at = place_of(m);
-        if (at == by_number_.end()) return nullptr;
-        entry& e = entries_[*at];
-        return e.inode == m.inode && e.device == m.device && e.known.by_number && memory_.still_holds(m, e.forgotten, e.since) ? &e : nullptr;
-    }
-
-    /// The entry of a mapping's file, whose name is known: a new one, or that of another mapping which is proven to be of the same file.
-    entry& entry_of(const maps& from, const mapping& m) {
-        const detail::file_question q = question();
-        if (!q.id && !q.loads && m.file_backed())  // nothing but the path is said of it
-            if (entry* const same = find_entry(m, [&](const entry& e) { return e.path == m.name && !m.name.empty(); }); same != nullptr) return *same;
-        if (count_ == entries_.size()) entries_.emplace_back();
-        entry& e = entries_[count_];
-        e.device = m.device;
-        e.inode = m.inode;
-        e.path.assign(m.name);
-        e.path_known = !m.name.empty();
-        e.images.clear();
-        if (!m.file_backed())
-            memory_.ask_memory(*task_, m, q, e.known);
-        else
-            (void)memory_.ask(from, *task_, m, q, e.known);
-        e.forgotten = memory_.forgotten();
-        e.since = memory_.time();
-        if (entry* const held = e.known.by_number ? find_held(m) : nullptr; held != nullptr) return *held;
-        if (!e.known.by_number && !e.known.id.empty()) {
-            entry* const same = find_entry(m, [&](const entry& other) {
-                return !other.known.by_number && other.path == e.path && other.known.id == e.known.id && other.known.loads.empty() == e.known.loads.empty();
-            });
-            if (same != nullptr) return *same;
-        }
-        auto before = place_of(m);
-        if (!e.known.by_number && before != by_number_.end() && entries_[*before].inode == m.inode && entries_[*before].device == m.device) ++before;
-        by_number_.insert(before, count_);
-        return entries_[count_++];
-    }
-
-    error mark_rest(std::size_t i, const error& broke) {
-        const reason why = broke == errc::gone || broke == errc::task_gone ? reason::gone
-                           : broke == errc::denied                         ? reason::denied
-                                                                           : reason::failed;
-        for (; i < order_.size(); ++i) locations_[order_[i].index].reason = why;
-        return broke;
-    }
-
-    result<normalized> finish(const error& broke) {
-        files_.clear();
-        for (std::size_t i = 0; i < count_; ++i) {
-            const entry& e = entries_[i];
-            files_.push_back({.path = e.path, .build_id = e.known.id, .device = e.device, .inode = e.inode, .state = e.known.state,
-                              .build_id_known = e.known.id_known});
-        }
-        const bool any = std::any_of(locations_.begin(), locations_.end(), [](const location& l) {
-            return l || l.reason == reason::not_mapped || l.reason == reason::not_file_backed || l.reason == reason::special;
-        });
-        if (broke.code != errc::none && !any) return broke;
-        return normalized{.locations = locations_, .files = files_, .error = broke};
-    }
-
-    normalizer_options options_;
-    detail::file_memory memory_;
-    std::uint64_t page_size_ = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-    std::vector<sought> order_{};     // the addresses, ascending
-    std::vector<sought> scratch_{};
-    std::vector<mapping> hints_{};    // the file mappings that the last call saw, without names: a guess, never an answer
-    std::vector<mapping> next_hints_{};
-    std::vector<location> locations_{};
-    std::vector<entry> entries_{};  // the first count_ are this call's; the rest keep their memory
-    std::size_t count_ = 0;
-    std::vector<std::size_t> by_number_{};  // the numbers of those, by inode and device
-    std::vector<mapped_file> files_{};
-    std::vector<walked> seen_{};         // by text: the mappings that addresses lie in, and for ELF addresses all of files
-    std::vector<std::string> names_{};   // of those; the first name_count_ are this call's
-    std::size_t name_count_ = 0;
-    detail::task_files* task_ = nullptr;  // of this call
-    std::uint64_t seen_at_ = 0;           // the memory's time when the mapping that is looked at was seen
-    name_buffer name_;
-    name_buffer neighbour_name_;
+    detail::resolver resolver_;
 };
 
 }  // namespace procmap::inline PROCMAP_ABI
@@ -5076,14 +5205,6 @@ private:
 #include <utility>
 
 namespace procmap::inline PROCMAP_ABI {
-
-/// What a cache keeps, and how much of it.
-struct cached_maps_options {
-    bool build_ids = false;            ///< find build IDs too
-    build_id_choice build_ids_from = build_id_choice::automatic;  ///< who is asked for build IDs
-    std::size_t most_mappings = 1024;  ///< that are kept
-    std::size_t most_files = 128;      ///< that are held by a descriptor each, so that their build IDs can be kept
-};
 
 /// Finds mappings with their names and build IDs, and keeps them. Each find asks the kernel about the mapping, its name
 /// included; only where the answer equals what is kept does it count as a hit and is the kept record given. A build ID is
@@ -5109,7 +5230,7 @@ public:
 
     /// Borrows the handle.
     explicit cached_maps(const maps& from, const cached_maps_options& options = {})
-        : from_(&from), options_(options), memory_(options.most_files) {}
+        : from_(&from), options_(options), finder_(options.most_files) {}
     explicit cached_maps(const maps&& from, const cached_maps_options& options = {}) = delete;  // it would borrow from a temporary
 
     /// As maps::find, with the name, and the build ID where the options ask for it. What it gives is valid until the next call.
@@ -5124,14 +5245,14 @@ public:
     bool release_files() noexcept {
         if (__atomic_exchange_n(&busy_, true, __ATOMIC_ACQUIRE)) return false;
         const inside leave{busy_};
-        memory_.release();
+        finder_.cache().release();
         return true;
     }
 
     /// Since it was made.
     [[nodiscard]] counts statistics() const noexcept {
         counts c = counts_;
-        c.file_reads = memory_.reads();
+        c.file_reads = finder_.reads();
         return c;
     }
 
@@ -5156,7 +5277,7 @@ private:
             return m;
         }
         detail::file_answer file;
-        memory_.release_unused();
+        finder_.cache().release_unused();
         detail::task_files task{detail::handle_of::get(*from_)};
         for (int tries = 0; options_.build_ids; ++tries) {
             if (ask(task, *m, file)) break;
@@ -5198,8 +5319,8 @@ private:
     /// The build ID of what is mapped. False: it is another mapping by now.
     bool ask(detail::task_files& task, const mapping& m, detail::file_answer& file) {
         const detail::file_question q{.id = true, .ids_from = options_.build_ids_from};
-        if (kind_of(m) != mapping_kind::vdso) return memory_.ask(*from_, task, m, q, file);
-        memory_.ask_memory(task, m, q, file);
+        if (kind_of(m) != mapping_kind::vdso) return finder_.ask(*from_, task, m, q, file);
+        finder_.ask_memory(task, m, q, file);
         return true;
     }
 
@@ -5220,7 +5341,7 @@ private:
 
     const maps* from_;
     cached_maps_options options_;
-    detail::file_memory memory_;
+    detail::file_finder finder_;
     std::unordered_map<std::uint64_t, record> records_{};  // by the mapping's start
     counts counts_{};
     std::uint64_t clock_ = 0;
@@ -5296,6 +5417,7 @@ static_assert(sizeof(stack_build_id) == 32);
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace procmap::inline PROCMAP_ABI {
 
@@ -5324,15 +5446,46 @@ inline constexpr std::string_view name_states[] = {"not_asked", "exact", "escape
     return right ? static_cast<std::uint8_t>(std::countr_zero(page_size)) : std::uint8_t{0};
 }
 
-/// Appends a name of maps text as the kernel has it: each `\012` as a newline.
-inline void append_decoded(std::string& to, std::string_view name) {
-    for (std::size_t at; (at = name.find(escaped_newline)) != std::string_view::npos; name.remove_prefix(at + escaped_newline.size()))
-        to.append(name.substr(0, at)) += '\n';
-    to += name;
-}
-
 /// Whether snapshot::parse would leave a mapping's printed line out, as the kernel's own gate VMA.
 [[nodiscard]] constexpr bool prints_like_gate(const mapping& m) noexcept { return !m.file_backed() && m.name == "[vsyscall]"; }
+
+/// Writes a mapping as maps text, with its newline, and after it what a maps line cannot hold: see print() of a snapshot.
+template <class Sink>
+void print_recorded(Sink& sink, mapping m) {
+    const auto number = [&sink](std::uint64_t value, unsigned base, std::size_t width = 1) {
+        char_line<20> digits;
+        digits.put(value, base, width);
+        sink(digits.view());
+    };
+    const std::string_view name = m.name;
+    // A line is not read with the blanks before its name, and one of such a name is refused. It goes without the name.
+    const bool unnamed = name.starts_with(' ') || is_rollup(m) || ends_with_cr(m);
+    if (unnamed) m.name = {};
+    print(sink, m);
+    m.name = name;
+    sink("\n");
+    if (prints_like_gate(m)) sink("Mapping:           yes\n");
+    if (m.page_size != 0) sink("KernelPageSize:    "), number(m.page_size / 1024, 10), sink(" kB\n");
+    if (m.build_id_known || !m.build_id.empty()) {
+        sink("BuildID:           ");
+        print(sink, m.build_id);
+        sink("\n");
+    }
+    const bool literal = m.name.find(escaped_newline) != std::string_view::npos;
+    const bool newline = m.name.find('\n') != std::string_view::npos;
+    name_state read = literal || newline ? name_state::ambiguous : name_state::exact;  // what the line alone says
+    if (literal || (newline && m.name_status != name_state::ambiguous) || unnamed) {
+        sink("NameBytes:         ");
+        for (const char c : m.name) number(static_cast<unsigned char>(c), 16, 2);
+        sink("\n");
+        read = name_state::exact;
+    }
+    if (m.name_status != read) {
+        sink("NameState:         ");
+        sink(name_states[static_cast<std::size_t>(m.name_status)]);
+        sink("\n");
+    }
+}
 
 }  // namespace detail
 
@@ -5374,7 +5527,7 @@ public:
             is_mapping_ = current_.start != current_.end && !detail::is_gate(text, current_);
             if (current_.name_status == name_state::escaped) {
                 name_.clear();
-                detail::append_decoded(name_, current_.name);
+                detail::decode(current_.name, [this](char c) { name_ += c; });
                 current_.name = name_;
                 current_.name_status = name_state::ambiguous;
             }
@@ -5427,13 +5580,14 @@ private:
             return true;
         }
         if (detail::keyed(line, "NameBytes", value)) {  // as the kernel has them, where the line above cannot tell
-            const auto digit = [](char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; };
-            if (value.size() % 2 != 0) return false;
-            for (const char c : value)
-                if (digit(c) < 0) return false;
-            name_.clear();
-            for (std::size_t i = 0; i < value.size(); i += 2) name_ += static_cast<char>(digit(value[i]) * 16 + digit(value[i + 1]));
-            current_.name = name_;
+            std::string name;
+            for (std::size_t i = 0; i < value.size(); i += 2) {
+                const unsigned high = detail::digit_values[value[i]];
+                const unsigned low = i + 1 < value.size() ? detail::digit_values[value[i + 1]] : 16;
+                if (high == 16 || low == 16) return false;
+                name += static_cast<char>(high << 4 | low);
+            }
+            current_.name = name_ = std::move(name);
             current_.name_status = name_state::exact;
             return true;
         }
@@ -5470,18 +5624,280 @@ private:
 
 }  // namespace procmap::inline PROCMAP_ABI
 
-// ==== procmap/snapshot.hpp ====
-// A copy of an address space that outlives it, and what changed between two.
-
-#include <unistd.h>
+// ==== procmap/detail/record_table.hpp ====
+// The storage of a snapshot: a record for each mapping, and each distinct name and build ID once.
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <iosfwd>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace procmap::inline PROCMAP_ABI::detail {
+
+/// A mapping, without its name and build ID.
+struct record {
+    std::uint64_t start;
+    std::uint64_t end;
+    std::uint64_t offset;
+    std::uint64_t inode;
+    device_number device;
+    std::uint32_t name;  // number of the name; 0: none
+    std::uint32_t id;    // number of the build ID; 0: none
+    std::uint8_t permissions;
+    std::uint8_t page_shift;  // log2 of the page size; 0: not known
+    name_state name_status;
+    bool build_id_known;
+
+    [[nodiscard]] bool file_backed() const noexcept { return inode != 0 || device != device_number{}; }
+};
+static_assert(sizeof(record) <= 64);
+
+/// Records with their names and build IDs. `Allocator` allocates all of them.
+template <class Allocator>
+struct record_table {
+    explicit record_table(const Allocator& allocator) : records(allocator), names(allocator), name_ends(allocator), ids(allocator) {}
+
+    [[nodiscard]] mapping operator[](std::size_t i) const noexcept {
+        const record& r = records[i];
+        return {.start = r.start,
+                .end = r.end,
+                .permissions = permission_set::from_bits(r.permissions),
+                .name_status = r.name_status,
+                .build_id_known = r.build_id_known,
+                .offset = r.offset,
+                .page_size = r.page_shift == 0 ? 0 : std::uint64_t{1} << r.page_shift,
+                .inode = r.inode,
+                .device = r.device,
+                .name = name(r.name),
+                .build_id = r.id == 0 ? build_id_view{} : build_id_view{ids[r.id - 1].bytes()}};
+    }
+    [[nodiscard]] std::string_view name(std::uint32_t number) const noexcept {
+        if (number == 0) return {};
+        const std::size_t first = number == 1 ? 0 : name_ends[number - 2];
+        return {names.data() + first, name_ends[number - 1] - first};
+    }
+    /// The number of the first record that ends above `address`.
+    [[nodiscard]] std::size_t first_above(std::uint64_t address) const noexcept {
+        const auto above = [](std::uint64_t a, const record& r) { return a < r.end; };
+        return static_cast<std::size_t>(std::upper_bound(records.begin(), records.end(), address, above) - records.begin());
+    }
+    /// In bytes.
+    [[nodiscard]] std::size_t memory() const noexcept {
+        return records.capacity() * sizeof(record) + names.capacity() + name_ends.capacity() * sizeof(std::size_t) + ids.capacity() * sizeof(build_id);
+    }
+
+    template <class T>
+    using vector = std::vector<T, typename std::allocator_traits<Allocator>::template rebind_alloc<T>>;
+
+    vector<record> records;
+    vector<char> names;  // one after the other
+    vector<std::size_t> name_ends;
+    vector<build_id> ids;
+};
+
+/// Fills a record_table. See snapshot::builder.
+template <class Allocator>
+class record_builder {
+public:
+    explicit record_builder(const Allocator& allocator) : made_(allocator) {}
+
+    result<void> add(const mapping& m) {
+        if (m.start >= m.end) return error{.code = errc::invalid, .at = step::parse};
+        record r{.start = m.start,
+                 .end = m.end,
+                 .offset = m.offset,
+                 .inode = m.inode,
+                 .device = m.device,
+                 .name = 0,
+                 .id = 0,
+                 .permissions = static_cast<std::uint8_t>(m.permissions.bits() & 0x0f),
+                 .page_shift = page_shift(m.page_size),
+                 .name_status = m.name_status,
+                 .build_id_known = m.build_id_known};
+        if (m.name_status == name_state::escaped) {
+            decoded_.clear();
+            decode(m.name, [this](char c) { decoded_ += c; });
+            r.name = number_of_name(decoded_);
+            r.name_status = name_state::ambiguous;
+        } else {
+            r.name = number_of_name(m.name);
+        }
+        r.id = number_of_id(build_id{m.build_id.bytes()});
+        if (!m.build_id.empty()) r.build_id_known = r.id != 0;  // one too long to be kept is not known
+        made_.records.push_back(r);
+        return {};
+    }
+
+    [[nodiscard]] record_table<Allocator> build() {
+        sort_and_clip();
+        made_.records.shrink_to_fit();
+        made_.names.shrink_to_fit();
+        made_.name_ends.shrink_to_fit();
+        made_.ids.shrink_to_fit();
+        numbers_.clear();
+        ids_.clear();
+        last_name_ = last_id_ = 0;
+        return std::move(made_);
+    }
+
+    [[nodiscard]] record_table<Allocator>& made() noexcept { return made_; }
+
+    std::uint32_t number_of_id(const build_id& id) {
+        if (id.empty()) return 0;
+        if (last_id_ != 0 && made_.ids[last_id_ - 1] == id) return last_id_;  // a file's mappings follow one another
+        const auto place = ids_.try_emplace(id, 0u).first;
+        if (place->second == 0) {  // new, or memory ran out here when it was
+            made_.ids.push_back(id);
+            place->second = static_cast<std::uint32_t>(made_.ids.size());
+        }
+        return last_id_ = place->second;
+    }
+
+private:
+    std::uint32_t number_of_name(std::string_view name) {
+        if (name.empty()) return 0;
+        if (last_name_ != 0 && made_.name(last_name_) == name) return last_name_;  // a file's mappings follow one another
+        auto place = numbers_.find(name);
+        if (place == numbers_.end()) place = numbers_.emplace(std::string{name}, 0u).first;
+        if (place->second == 0) {  // new, or memory ran out here when it was
+            made_.names.resize(made_.name_ends.empty() ? 0 : made_.name_ends.back());
+            made_.names.insert(made_.names.end(), name.begin(), name.end());
+            made_.name_ends.push_back(made_.names.size());
+            place->second = static_cast<std::uint32_t>(made_.name_ends.size());
+        }
+        return last_name_ = place->second;
+    }
+
+    void sort_and_clip() {
+        auto& records = made_.records;
+        const auto below = [](const record& a, const record& b) { return a.start != b.start ? a.start < b.start : a.end < b.end; };
+        if (!std::is_sorted(records.begin(), records.end(), below)) std::sort(records.begin(), records.end(), below);
+        std::uint64_t last_end = 0;
+        std::size_t kept = 0;
+        for (record r : records) {
+            if (r.end <= last_end) continue;
+            if (r.start < last_end) {
+                if (r.file_backed()) r.offset += last_end - r.start;
+                r.start = last_end;
+            }
+            last_end = r.end;
+            records[kept++] = r;
+        }
+        records.resize(kept);
+    }
+
+    struct bytes_below {
+        bool operator()(const build_id& a, const build_id& b) const noexcept {
+            return std::ranges::lexicographical_compare(a.bytes(), b.bytes());
+        }
+    };
+
+    record_table<Allocator> made_;
+    // Ordered: no text can make a search in them slow, as it could fill one bucket of a hash table.
+    std::map<std::string, std::uint32_t, std::less<>> numbers_{};  // of names
+    std::map<build_id, std::uint32_t, bytes_below> ids_{};         // of build IDs
+    std::string decoded_{};
+    std::uint32_t last_name_ = 0;
+    std::uint32_t last_id_ = 0;
+};
+
+}  // namespace procmap::inline PROCMAP_ABI::detail
+
+// ==== procmap/detail/capture.hpp ====
+// Capturing the mappings of a process for a snapshot, and the build IDs of their files.
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace procmap::inline PROCMAP_ABI::detail {
+
+/// Copies the mappings of a process. The error that broke it off, if any did.
+template <class Allocator>
+[[nodiscard]] error capture_mappings(const maps& from, const capture_options& options, record_builder<Allocator>& to) {
+    const handle& h = handle_of::get(from);
+    std::uint64_t above = 0;
+    const auto keep = [&](mapping m) {
+        above = m.end;
+        if (!options.page_sizes) m.page_size = 0;
+        name_buffer name;
+        // Where the text does not give a name as the kernel has it, the ioctl does, if the mapping is still there.
+        if (h.backend == backend::ioctl && (m.name_status == name_state::ambiguous || m.name_status == name_state::too_long)) {
+            const auto exact = handle_of::find(from, m.start, {.name = name});
+            if (exact && exact->end == m.end && exact->inode == m.inode && exact->device == m.device) {
+                m.name = exact->name;
+                m.name_status = exact->name_status;
+            }
+        }
+        (void)to.add(m);
+    };
+    // Goes on from `above` to the end. False: it broke off; see `broke`.
+    error broke;
+    const auto go_on = [&](backend use) {
+        auto walk = walk_over(h, {.names = options.names}, use, above);
+        for (const mapping& m : walk) keep(m);
+        broke = walk.error();
+        return walk.complete();
+    };
+    // For all mappings at once the text is the faster way, if it has what is asked for (docs/performance.md). But an open description
+    // has one position in its text: of those that may share it by now (fork, SCM_RIGHTS) only the process that opened it reads the
+    // text, so that no two do; the others are left to the ioctl.
+    const bool own = h.pid != error::unknown && is_this_process(h.opener);
+    const bool by_text = own && !options.page_sizes;
+    // What text cannot give (it ends with the task that it was opened through), the ioctl goes on with, or says why.
+    if (!by_text || !go_on(backend::text)) {
+        if (!by_text || h.backend == backend::ioctl) go_on(h.backend);
+    }
+    return broke;
+}
+
+/// Gives the mappings the build ID of their file, where it is still the one that is mapped. As a normalizer does it, which knows of a file
+/// whether it may be read: a walk knows its name only. The error that broke it off, if any did.
+template <class Allocator>
+[[nodiscard]] error capture_build_ids(const maps& from, const capture_options& options, record_builder<Allocator>& to) {
+    record_table<Allocator>& made = to.made();
+    std::vector<record*> unknown;
+    std::vector<std::uint64_t> addresses;
+    for (record& r : made.records) {
+        if (r.build_id_known || (!r.file_backed() && made.name(r.name) != "[vdso]")) continue;
+        unknown.push_back(&r);
+        addresses.push_back(r.start);
+    }
+    if (unknown.empty()) return {};
+    normalizer files{{.build_ids = true, .build_ids_from = options.build_ids_from}};
+    const auto found = files.normalize(from, addresses);
+    if (!found) return found.error();
+    for (std::size_t i = 0; i < unknown.size(); ++i) {
+        const location& at = found->locations[i];
+        if (!at) continue;
+        const mapped_file& file = found->files[at.file];
+        record& r = *unknown[i];
+        // Something else may have been mapped there since.
+        if (!file.build_id_known || file.inode != r.inode || file.device != r.device || at.offset != r.offset) continue;
+        if (r.name_status == name_state::exact && file.path != made.name(r.name)) {  // or it is of one file with a mapping by another path
+            name_buffer name;
+            const auto now = handle_of::find(from, r.start, {.name = name});
+            if (!now || now->name != made.name(r.name) || now->inode != r.inode || now->device != r.device || now->offset != r.offset) continue;
+        }
+        r.id = to.number_of_id(file.build_id);
+        r.build_id_known = true;
+    }
+    return found->error;
+}
+
+}  // namespace procmap::inline PROCMAP_ABI::detail
+
+// ==== procmap/snapshot.hpp ====
+// A copy of the mappings of an address space, which outlives it.
+
+#include <cstddef>
+#include <cstdint>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -5493,8 +5909,6 @@ namespace procmap::inline PROCMAP_ABI {
 /// each distinct name and build ID once. Reading is lock-free: any number of threads. Records that are read borrow from the snapshot.
 template <class Allocator = std::allocator<std::byte>>
 class basic_snapshot {
-    struct record;
-
 public:
     class builder;
     class iterator;
@@ -5502,7 +5916,7 @@ public:
 
     basic_snapshot() : basic_snapshot(Allocator{}) {}  ///< empty
     /// Empty.
-    explicit basic_snapshot(const Allocator& allocator) : records_(allocator), names_(allocator), name_ends_(allocator), ids_(allocator) {}
+    explicit basic_snapshot(const Allocator& allocator) : table_(allocator) {}
 
     /// Copies the mappings of a process. Whole, or an error: then `*` of the result is what was read before it broke off.
     /// While the process remaps, it has the guarantees of a walk.
@@ -5531,64 +5945,31 @@ public:
         return b.build();
     }
 
-    [[nodiscard]] std::size_t size() const noexcept { return records_.size(); }  ///< in mappings
-    [[nodiscard]] bool empty() const noexcept { return records_.empty(); }       ///< has none
+    [[nodiscard]] std::size_t size() const noexcept { return table_.records.size(); }  ///< in mappings
+    [[nodiscard]] bool empty() const noexcept { return table_.records.empty(); }       ///< has none
     /// The mapping of that number, which must be below size(), by address; its name and build ID borrow from this.
-    [[nodiscard]] mapping operator[](std::size_t i) const noexcept;
-    [[nodiscard]] iterator begin() const noexcept { return {*this, 0}; }               ///< the lowest
-    [[nodiscard]] iterator end() const noexcept { return {*this, records_.size()}; }  ///< behind the highest
+    [[nodiscard]] mapping operator[](std::size_t i) const noexcept { return table_[i]; }
+    [[nodiscard]] iterator begin() const noexcept { return {*this, 0}; }      ///< the lowest
+    [[nodiscard]] iterator end() const noexcept { return {*this, size()}; }  ///< past the highest
     /// Bytes that it holds, for the records, names and build IDs.
-    [[nodiscard]] std::size_t memory() const noexcept {
-        return records_.capacity() * sizeof(record) + names_.capacity() + name_ends_.capacity() * sizeof(std::size_t) + ids_.capacity() * sizeof(build_id);
-    }
+    [[nodiscard]] std::size_t memory() const noexcept { return table_.memory(); }
 
     /// The mapping that holds `address`, or errc::not_mapped. Binary search; no allocation.
     [[nodiscard]] result<mapping> find(std::uint64_t address) const noexcept {
-        const std::size_t i = first_above(address);
-        if (i < size() && records_[i].start <= address) return (*this)[i];
-        return error{.code = errc::not_mapped, .at = step::query};
+        const auto m = find_from(address);
+        return !m || m->start <= address ? m : error{.code = errc::not_mapped, .at = step::query};
     }
     /// The mapping that holds `address`, or else the next above it.
     [[nodiscard]] result<mapping> find_from(std::uint64_t address) const noexcept {
-        const std::size_t i = first_above(address);
-        if (i < size()) return (*this)[i];
+        const std::size_t i = table_.first_above(address);
+        if (i < size()) return table_[i];
         return error{.code = errc::not_mapped, .at = step::query};
     }
 
 private:
-    struct record {
-        std::uint64_t start;
-        std::uint64_t end;
-        std::uint64_t offset;
-        std::uint64_t inode;
-        device_number device;
-        std::uint32_t name;          // number of the name; 0: none
-        std::uint32_t id;            // number of the build ID; 0: none
-        std::uint8_t permissions;
-        std::uint8_t page_shift;     // log2 of the page size; 0: not known
-        name_state name_status;
-        bool build_id_known;
-    };
-    static_assert(sizeof(record) <= 64);
+    explicit basic_snapshot(detail::record_table<Allocator>&& table) noexcept : table_(std::move(table)) {}
 
-    template <class T>
-    using vector = std::vector<T, typename std::allocator_traits<Allocator>::template rebind_alloc<T>>;
-
-    /// The number of the first mapping that ends above `address`.
-    [[nodiscard]] std::size_t first_above(std::uint64_t address) const noexcept {
-        const auto above = [](std::uint64_t a, const record& r) { return a < r.end; };
-        return static_cast<std::size_t>(std::upper_bound(records_.begin(), records_.end(), address, above) - records_.begin());
-    }
-    [[nodiscard]] std::string_view name(std::uint32_t number) const noexcept {
-        if (number == 0) return {};
-        const std::size_t first = number == 1 ? 0 : name_ends_[number - 2];
-        return {names_.data() + first, name_ends_[number - 1] - first};
-    }
-
-    vector<record> records_;
-    vector<char> names_;              // one behind the other
-    vector<std::size_t> name_ends_;
-    vector<build_id> ids_;
+    detail::record_table<Allocator> table_;
 };
 
 /// A snapshot in memory of the standard allocator.
@@ -5599,137 +5980,20 @@ template <class Allocator>
 class basic_snapshot<Allocator>::builder {
 public:
     /// Holds none yet.
-    explicit builder(const Allocator& allocator = {}) : made_(allocator) {}
+    explicit builder(const Allocator& allocator = {}) : records_(allocator) {}
 
     /// Copies a mapping, its name and build ID. Order does not matter. A name with name_state::escaped is decoded. A mapping that
     /// is empty or ends before it starts is refused: errc::invalid.
-    result<void> add(const mapping& m) {
-        if (m.start >= m.end) return error{.code = errc::invalid, .at = step::parse};
-        record r{.start = m.start,
-                 .end = m.end,
-                 .offset = m.offset,
-                 .inode = m.inode,
-                 .device = m.device,
-                 .name = 0,
-                 .id = 0,
-                 .permissions = static_cast<std::uint8_t>(m.permissions.bits() & 0x0f),
-                 .page_shift = detail::page_shift(m.page_size),
-                 .name_status = m.name_status,
-                 .build_id_known = m.build_id_known};
-        if (m.name_status == name_state::escaped) {
-            decoded_.clear();
-            detail::append_decoded(decoded_, m.name);
-            r.name = number_of_name(decoded_);
-            r.name_status = name_state::ambiguous;
-        } else {
-            r.name = number_of_name(m.name);
-        }
-        r.id = number_of_id(m.build_id.bytes());
-        if (!m.build_id.empty()) r.build_id_known = r.id != 0;  // one too long to be kept is not known
-        made_.records_.push_back(r);
-        return {};
-    }
+    result<void> add(const mapping& m) { return records_.add(m); }
 
     /// The snapshot, ascending. Where mappings overlap (text can list one twice, grown), the one that starts later is clipped, its
     /// offset too; of two that start at one address, the longer one.
-    [[nodiscard]] basic_snapshot build() {
-        auto& records = made_.records_;
-        const auto below = [](const record& a, const record& b) { return a.start != b.start ? a.start < b.start : a.end < b.end; };
-        if (!std::is_sorted(records.begin(), records.end(), below)) std::sort(records.begin(), records.end(), below);
-        std::uint64_t last_end = 0;
-        std::size_t kept = 0;
-        for (record r : records) {
-            if (r.end <= last_end) continue;
-            if (r.start < last_end) {
-                if (r.inode != 0 || r.device != device_number{}) r.offset += last_end - r.start;
-                r.start = last_end;
-            }
-            last_end = r.end;
-            records[kept++] = r;
-        }
-        records.resize(kept);
-        records.shrink_to_fit();
-        made_.names_.shrink_to_fit();
-        made_.name_ends_.shrink_to_fit();
-        made_.ids_.shrink_to_fit();
-        numbers_.clear();
-        ids_.clear();
-        last_name_ = last_id_ = 0;
-        return std::move(made_);
-    }
+    [[nodiscard]] basic_snapshot build() { return basic_snapshot{records_.build()}; }
 
 private:
     friend class basic_snapshot;
 
-    std::uint32_t number_of_name(std::string_view name) {
-        if (name.empty()) return 0;
-        if (last_name_ != 0 && made_.name(last_name_) == name) return last_name_;  // a file's mappings follow one another
-        auto place = numbers_.find(name);
-        if (place == numbers_.end()) place = numbers_.emplace(std::string{name}, 0u).first;
-        if (place->second == 0) {  // new, or memory ran out here when it was
-            made_.names_.resize(made_.name_ends_.empty() ? 0 : made_.name_ends_.back());
-            made_.names_.insert(made_.names_.end(), name.begin(), name.end());
-            made_.name_ends_.push_back(made_.names_.size());
-            place->second = static_cast<std::uint32_t>(made_.name_ends_.size());
-        }
-        return last_name_ = place->second;
-    }
-    std::uint32_t number_of_id(std::span<const std::byte> bytes) {
-        const build_id value{bytes};
-        if (value.empty()) return 0;
-        if (last_id_ != 0 && made_.ids_[last_id_ - 1] == value) return last_id_;  // a file's mappings follow one another
-        const auto place = ids_.try_emplace(value, 0u).first;
-        if (place->second == 0) {  // new, or memory ran out here when it was
-            made_.ids_.push_back(value);
-            place->second = static_cast<std::uint32_t>(made_.ids_.size());
-        }
-        return last_id_ = place->second;
-    }
-
-    /// Gives the mappings the build ID of their file, where it is still the one that is mapped. What broke it off, if anything did.
-    error identify(const maps& from, build_id_choice choice) {
-        std::vector<record*> unknown;
-        std::vector<std::uint64_t> addresses;
-        for (record& r : made_.records_) {
-            const bool file = r.inode != 0 || r.device != device_number{};
-            if (r.build_id_known || (!file && made_.name(r.name) != "[vdso]")) continue;
-            unknown.push_back(&r);
-            addresses.push_back(r.start);
-        }
-        if (unknown.empty()) return {};
-        normalizer files{{.build_ids = true, .build_ids_from = choice}};
-        const auto found = files.normalize(from, addresses);
-        if (!found) return found.error();
-        for (std::size_t i = 0; i < unknown.size(); ++i) {
-            const location& at = found->locations[i];
-            if (!at) continue;
-            const mapped_file& file = found->files[at.file];
-            // Something else may have been mapped there since.
-            const record& r = *unknown[i];
-            if (!file.build_id_known || file.inode != r.inode || file.device != r.device || at.offset != r.offset) continue;
-            if (r.name_status == name_state::exact && file.path != made_.name(r.name)) {  // or it is of one file with a mapping by another path
-                name_buffer name;
-                const auto now = detail::handle_of::find(from, r.start, {.name = name});
-                if (!now || now->name != made_.name(r.name) || now->inode != r.inode || now->device != r.device || now->offset != r.offset) continue;
-            }
-            unknown[i]->id = number_of_id(file.build_id.bytes());
-            unknown[i]->build_id_known = true;
-        }
-        return found->error;
-    }
-
-    basic_snapshot made_;
-    // Ordered: no text can make a search in them slow, as it could fill one bucket of a hash table.
-    struct bytes_below {
-        bool operator()(const build_id& a, const build_id& b) const noexcept {
-            return std::ranges::lexicographical_compare(a.bytes(), b.bytes());
-        }
-    };
-    std::map<std::string, std::uint32_t, std::less<>> numbers_{};  // of names
-    std::map<build_id, std::uint32_t, bytes_below> ids_{};         // of build IDs
-    std::string decoded_{};
-    std::uint32_t last_name_ = 0;
-    std::uint32_t last_id_ = 0;
+    detail::record_builder<Allocator> records_;
 };
 
 /// Reads a snapshot's mappings in ascending order; what it gives is a value.
@@ -5755,61 +6019,12 @@ private:
 };
 
 template <class Allocator>
-mapping basic_snapshot<Allocator>::operator[](std::size_t i) const noexcept {
-    const record& r = records_[i];
-    return {.start = r.start,
-            .end = r.end,
-            .permissions = permission_set::from_bits(r.permissions),
-            .name_status = r.name_status,
-            .build_id_known = r.build_id_known,
-            .offset = r.offset,
-            .page_size = r.page_shift == 0 ? 0 : std::uint64_t{1} << r.page_shift,
-            .inode = r.inode,
-            .device = r.device,
-            .name = name(r.name),
-            .build_id = r.id == 0 ? build_id_view{} : build_id_view{ids_[r.id - 1].bytes()}};
-}
-
-template <class Allocator>
 auto basic_snapshot<Allocator>::capture(const maps& from, const capture_options& options, const Allocator& allocator)
     -> result<basic_snapshot> {
     builder b{allocator};
-    std::uint64_t above = 0;
-    const auto keep = [&](mapping m) {
-        above = m.end;
-        if (!options.page_sizes) m.page_size = 0;
-        name_buffer name;
-        // Where the text does not give a name as the kernel has it, the ioctl does, if the mapping is still there.
-        if (from.backend() == backend::ioctl && (m.name_status == name_state::ambiguous || m.name_status == name_state::too_long)) {
-            const auto exact = detail::handle_of::find(from, m.start, {.name = name});
-            if (exact && exact->end == m.end && exact->inode == m.inode && exact->device == m.device) {
-                m.name = exact->name;
-                m.name_status = exact->name_status;
-            }
-        }
-        (void)b.add(m);
-    };
-    // Goes on from `above` to the end. False: it broke off; see `broke`.
-    error broke;
-    const auto go_on = [&](backend use) {
-        mapping_walk walk{from.handle_, {.names = options.names}, use, above};
-        for (const mapping& m : walk) keep(m);
-        broke = walk.error();
-        return walk.complete();
-    };
-    // For all mappings at once the text is the faster way, if it has what is asked for (docs/performance.md). But an open description
-    // has one position in its text: of those that may share it by now (fork, SCM_RIGHTS) only the process that opened it reads the
-    // text, so that no two do; the others are left to the ioctl.
-    const bool own = from.handle_.pid != error::unknown && detail::is_this_process(from.handle_.opener);
-    const bool by_text = own && !options.page_sizes;
-    // What text cannot give (it ends with the task that it was opened through), the ioctl goes on with, or says why.
-    if (!by_text || !go_on(backend::text)) {
-        if (!by_text || from.backend() == backend::ioctl) go_on(from.backend());
-    }
-    if (broke.code != errc::none) return {b.build(), broke};
-    // As a normalizer does it, which knows of a file whether it may be read: a walk knows its name only.
-    if (options.build_ids) broke = b.identify(from, options.build_ids_from);
-    return broke.code == errc::none ? result<basic_snapshot>{b.build()} : result<basic_snapshot>{b.build(), broke};
+    error broke = detail::capture_mappings(from, options, b.records_);
+    if (broke.code == errc::none && options.build_ids) broke = detail::capture_build_ids(from, options, b.records_);
+    return {b.build(), broke};
 }
 
 template <class Allocator>
@@ -5823,7 +6038,7 @@ auto basic_snapshot<Allocator>::parse(std::string_view text, const Allocator& al
     };
     while (reader.next(stop))
         if (reader.is_mapping()) (void)b.add(reader.current());
-    return broke.code == errc::none ? result<basic_snapshot>{b.build()} : result<basic_snapshot>{b.build(), broke};
+    return {b.build(), broke};
 }
 
 /// Writes a snapshot as maps text, each line with its newline; what a maps line cannot hold follows it in the manner of smaps:
@@ -5832,48 +6047,7 @@ auto basic_snapshot<Allocator>::parse(std::string_view text, const Allocator& al
 /// of the address space, although its name is `[vsyscall]`). parse() reads it back without loss.
 template <class Sink, class Allocator>
 void print(Sink&& sink, const basic_snapshot<Allocator>& s) {
-    const auto number = [&sink](std::uint64_t value, unsigned base, std::size_t width = 1) {
-        detail::char_line<20> digits;
-        digits.put(value, base, width);
-        sink(digits.view());
-    };
-    for (mapping m : s) {
-        const std::string_view name = m.name;
-        // A line is not read with the blanks before its name, and one of such a name is refused. It goes without the name.
-        const bool unnamed = name.starts_with(' ') || detail::is_rollup(m) || detail::ends_with_cr(m);
-        if (unnamed) m.name = {};
-        print(sink, m);
-        m.name = name;
-        sink("\n");
-        if (detail::prints_like_gate(m)) sink("Mapping:           yes\n");
-        if (m.page_size != 0) sink("KernelPageSize:    "), number(m.page_size / 1024, 10), sink(" kB\n");
-        if (m.build_id_known || !m.build_id.empty()) {
-            sink("BuildID:           ");
-            print(sink, m.build_id);
-            sink("\n");
-        }
-        const bool literal = m.name.find(escaped_newline) != std::string_view::npos;
-        const bool newline = m.name.find('\n') != std::string_view::npos;
-        name_state read = literal || newline ? name_state::ambiguous : name_state::exact;  // what the line alone says
-        if (literal || (newline && m.name_status != name_state::ambiguous) || unnamed) {
-            sink("NameBytes:         ");
-            for (const char c : m.name) number(static_cast<unsigned char>(c), 16, 2);
-            sink("\n");
-            read = name_state::exact;
-        }
-        if (m.name_status != read) {
-            sink("NameState:         ");
-            sink(detail::name_states[static_cast<std::size_t>(m.name_status)]);
-            sink("\n");
-        }
-    }
-}
-
-/// Writes it to a stream; the program includes `<ostream>`.
-template <class Traits, class Allocator>
-std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, const basic_snapshot<Allocator>& s) {
-    print(detail::stream_sink<std::basic_ostream<char, Traits>>{out}, s);
-    return out;
+    for (const mapping& m : s) detail::print_recorded(sink, m);
 }
 
 }  // namespace procmap::inline PROCMAP_ABI
@@ -5884,7 +6058,6 @@ std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& o
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <iosfwd>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -5925,13 +6098,6 @@ constexpr void print(Sink&& sink, const change& c) {
     print(sink, c.now);
 }
 
-/// Writes the line to a stream; the program includes `<ostream>`.
-template <class Traits>
-std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, const change& c) {
-    print(detail::stream_sink<std::basic_ostream<char, Traits>>{out}, c);
-    return out;
-}
-
 namespace detail {
 
 /// A mapping cut to a range within it.
@@ -5953,14 +6119,8 @@ namespace detail {
 
 /// Whether two names are written alike in maps text, where `\012` stands for a newline or for itself.
 [[nodiscard]] constexpr bool same_text(std::string_view a, std::string_view b) noexcept {
-    const auto take = [](std::string_view& name) {
-        const bool newline = name.starts_with(escaped_newline);
-        const char c = newline ? '\n' : name.front();
-        name.remove_prefix(newline ? escaped_newline.size() : 1);
-        return c;
-    };
     while (!a.empty() && !b.empty())
-        if (take(a) != take(b)) return false;
+        if (take_decoded(a) != take_decoded(b)) return false;
     return a.empty() && b.empty();
 }
 

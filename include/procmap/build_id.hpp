@@ -5,7 +5,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <iosfwd>
 #include <span>
 #include <string_view>
 
@@ -50,8 +49,8 @@ public:
         error wrong{.code = errc::malformed, .at = step::parse};
         build_id id;
         for (std::size_t i = 0; i < hex.size(); ++i) {
-            const unsigned c = static_cast<unsigned char>(hex[i]) | ('A' <= hex[i] && hex[i] <= 'F' ? 0x20u : 0u);
-            const unsigned digit = c - '0' < 10 ? c - '0' : c - 'a' < 6 ? c - 'a' + 10 : 16;
+            const bool upper = 'A' <= hex[i] && hex[i] <= 'F';
+            const unsigned digit = detail::digit_values[static_cast<char>(upper ? hex[i] - 'A' + 'a' : hex[i])];
             wrong.offset = i;
             if (digit == 16 || i / 2 >= capacity) return wrong;
             id.bytes_[i / 2] = static_cast<std::byte>(std::to_integer<unsigned>(id.bytes_[i / 2]) << 4 | digit);
@@ -92,12 +91,6 @@ private:
 template <class Sink>
 constexpr void print(Sink&& sink, const build_id& id) {
     print(sink, build_id_view{id.bytes()});
-}
-
-/// Writes it to a stream; the program includes `<ostream>`.
-template <class Traits>
-std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, const build_id& id) {
-    return out << build_id_view{id.bytes()};
 }
 
 }  // namespace procmap::inline PROCMAP_ABI

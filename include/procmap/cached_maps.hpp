@@ -10,19 +10,11 @@
 #include <utility>
 
 #include <procmap/build_id.hpp>
-#include <procmap/detail/file_memory.hpp>
+#include <procmap/detail/file_finder.hpp>
 #include <procmap/maps.hpp>
 #include <procmap/options.hpp>
 
 namespace procmap::inline PROCMAP_ABI {
-
-/// What a cache keeps, and how much of it.
-struct cached_maps_options {
-    bool build_ids = false;            ///< find build IDs too
-    build_id_choice build_ids_from = build_id_choice::automatic;  ///< who is asked for build IDs
-    std::size_t most_mappings = 1024;  ///< that are kept
-    std::size_t most_files = 128;      ///< that are held by a descriptor each, so that their build IDs can be kept
-};
 
 /// Finds mappings with their names and build IDs, and keeps them. Each find asks the kernel about the mapping, its name
 /// included; only where the answer equals what is kept does it count as a hit and is the kept record given. A build ID is
@@ -48,7 +40,7 @@ public:
 
     /// Borrows the handle.
     explicit cached_maps(const maps& from, const cached_maps_options& options = {})
-        : from_(&from), options_(options), memory_(options.most_files) {}
+        : from_(&from), options_(options), finder_(options.most_files) {}
     explicit cached_maps(const maps&& from, const cached_maps_options& options = {}) = delete;  // it would borrow from a temporary
 
     /// As maps::find, with the name, and the build ID where the options ask for it. What it gives is valid until the next call.
@@ -63,14 +55,14 @@ public:
     bool release_files() noexcept {
         if (__atomic_exchange_n(&busy_, true, __ATOMIC_ACQUIRE)) return false;
         const inside leave{busy_};
-        memory_.release();
+        finder_.cache().release();
         return true;
     }
 
     /// Since it was made.
     [[nodiscard]] counts statistics() const noexcept {
         counts c = counts_;
-        c.file_reads = memory_.reads();
+        c.file_reads = finder_.reads();
         return c;
     }
 
@@ -95,7 +87,7 @@ private:
             return m;
         }
         detail::file_answer file;
-        memory_.release_unused();
+        finder_.cache().release_unused();
         detail::task_files task{detail::handle_of::get(*from_)};
         for (int tries = 0; options_.build_ids; ++tries) {
             if (ask(task, *m, file)) break;
@@ -137,8 +129,8 @@ private:
     /// The build ID of what is mapped. False: it is another mapping by now.
     bool ask(detail::task_files& task, const mapping& m, detail::file_answer& file) {
         const detail::file_question q{.id = true, .ids_from = options_.build_ids_from};
-        if (kind_of(m) != mapping_kind::vdso) return memory_.ask(*from_, task, m, q, file);
-        memory_.ask_memory(task, m, q, file);
+        if (kind_of(m) != mapping_kind::vdso) return finder_.ask(*from_, task, m, q, file);
+        finder_.ask_memory(task, m, q, file);
         return true;
     }
 
@@ -159,7 +151,7 @@ private:
 
     const maps* from_;
     cached_maps_options options_;
-    detail::file_memory memory_;
+    detail::file_finder finder_;
     std::unordered_map<std::uint64_t, record> records_{};  // by the mapping's start
     counts counts_{};
     std::uint64_t clock_ = 0;

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <iosfwd>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -49,13 +48,6 @@ constexpr void print(Sink&& sink, const change& c) {
     print(sink, c.now);
 }
 
-/// Writes the line to a stream; the program includes `<ostream>`.
-template <class Traits>
-std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, const change& c) {
-    print(detail::stream_sink<std::basic_ostream<char, Traits>>{out}, c);
-    return out;
-}
-
 namespace detail {
 
 /// A mapping cut to a range within it.
@@ -77,14 +69,8 @@ namespace detail {
 
 /// Whether two names are written alike in maps text, where `\012` stands for a newline or for itself.
 [[nodiscard]] constexpr bool same_text(std::string_view a, std::string_view b) noexcept {
-    const auto take = [](std::string_view& name) {
-        const bool newline = name.starts_with(escaped_newline);
-        const char c = newline ? '\n' : name.front();
-        name.remove_prefix(newline ? escaped_newline.size() : 1);
-        return c;
-    };
     while (!a.empty() && !b.empty())
-        if (take(a) != take(b)) return false;
+        if (take_decoded(a) != take_decoded(b)) return false;
     return a.empty() && b.empty();
 }
 

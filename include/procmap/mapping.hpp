@@ -6,11 +6,10 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
-#include <iosfwd>
 #include <span>
 #include <string_view>
 
-#include <procmap/detail/print.hpp>
+#include <procmap/detail/digits.hpp>
 #include <procmap/flags.hpp>
 
 namespace procmap::inline PROCMAP_ABI {
@@ -33,13 +32,6 @@ constexpr void print(Sink&& sink, device_number device) {
     sink(text.view());
 }
 
-/// Writes the device to a stream; the program includes `<ostream>`.
-template <class Traits>
-std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, device_number device) {
-    print(detail::stream_sink<std::basic_ostream<char, Traits>>{out}, device);
-    return out;
-}
-
 /// Writes permissions as maps does: "r-xp".
 template <class Sink>
 constexpr void print(Sink&& sink, permission_set permissions) {
@@ -49,13 +41,6 @@ constexpr void print(Sink&& sink, permission_set permissions) {
     text.put(permissions.has(perm::execute) ? 'x' : '-');
     text.put(permissions.has(perm::shared) ? 's' : 'p');
     sink(text.view());
-}
-
-/// Writes the permissions to a stream; the program includes `<ostream>`.
-template <class Traits>
-std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, permission_set permissions) {
-    print(detail::stream_sink<std::basic_ostream<char, Traits>>{out}, permissions);
-    return out;
 }
 
 /// The bytes of a build ID, borrowed. Empty: none, or not known (see mapping::build_id_known).
@@ -89,13 +74,6 @@ constexpr void print(Sink&& sink, build_id_view id) {
         digits.put(std::to_integer<std::uint64_t>(b), 16, 2);
         sink(digits.view());
     }
-}
-
-/// Writes it to a stream; the program includes `<ostream>`.
-template <class Traits>
-std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, build_id_view id) {
-    print(detail::stream_sink<std::basic_ostream<char, Traits>>{out}, id);
-    return out;
 }
 
 /// What is known about mapping::name.
@@ -169,13 +147,6 @@ constexpr void print(Sink&& sink, const mapping& m, std::size_t name_column = na
         sink(escaped_newline);
         rest.remove_prefix(newline + 1);
     }
-}
-
-/// Writes the line to a stream; the program includes `<ostream>`.
-template <class Traits>
-std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, const mapping& m) {
-    print(detail::stream_sink<std::basic_ostream<char, Traits>>{out}, m);
-    return out;
 }
 
 }  // namespace procmap::inline PROCMAP_ABI

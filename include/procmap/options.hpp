@@ -73,4 +73,21 @@ struct capture_options {
     build_id_choice build_ids_from = build_id_choice::automatic;  ///< all but `kernel` can open the mapped files
 };
 
+/// What a normalizer finds out of each file.
+struct normalizer_options {
+    bool build_ids = false;      ///< fill mapped_file::build_id
+    bool elf_addresses = false;  ///< fill location::elf_address: opens each file
+    build_id_choice build_ids_from = build_id_choice::automatic;  ///< who is asked for build IDs
+    std::size_t most_files = 128;  ///< that are remembered, one at the least; each costs a descriptor
+    bool file_states = false;      ///< fill mapped_file::state: looks up each file's path in each call, which can block (FUSE, NFS)
+};
+
+/// What a cache keeps, and how much of it.
+struct cached_maps_options {
+    bool build_ids = false;            ///< find build IDs too
+    build_id_choice build_ids_from = build_id_choice::automatic;  ///< who is asked for build IDs
+    std::size_t most_mappings = 1024;  ///< that are kept
+    std::size_t most_files = 128;      ///< that are held by a descriptor each, so that their build IDs can be kept
+};
+
 }  // namespace procmap::inline PROCMAP_ABI

@@ -12,7 +12,7 @@
 #include <string_view>
 #include <type_traits>
 
-#include <procmap/detail/open.hpp>
+#include <procmap/detail/procfs.hpp>
 #include <procmap/query.hpp>
 
 namespace procmap::inline PROCMAP_ABI {

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <procmap/build_id.hpp>
 #include <procmap/text.hpp>
@@ -39,15 +40,46 @@ inline constexpr std::string_view name_states[] = {"not_asked", "exact", "escape
     return right ? static_cast<std::uint8_t>(std::countr_zero(page_size)) : std::uint8_t{0};
 }
 
-/// Appends a name of maps text as the kernel has it: each `\012` as a newline.
-inline void append_decoded(std::string& to, std::string_view name) {
-    for (std::size_t at; (at = name.find(escaped_newline)) != std::string_view::npos; name.remove_prefix(at + escaped_newline.size()))
-        to.append(name.substr(0, at)) += '\n';
-    to += name;
-}
-
 /// Whether snapshot::parse would leave a mapping's printed line out, as the kernel's own gate VMA.
 [[nodiscard]] constexpr bool prints_like_gate(const mapping& m) noexcept { return !m.file_backed() && m.name == "[vsyscall]"; }
+
+/// Writes a mapping as maps text, with its newline, and after it what a maps line cannot hold: see print() of a snapshot.
+template <class Sink>
+void print_recorded(Sink& sink, mapping m) {
+    const auto number = [&sink](std::uint64_t value, unsigned base, std::size_t width = 1) {
+        char_line<20> digits;
+        digits.put(value, base, width);
+        sink(digits.view());
+    };
+    const std::string_view name = m.name;
+    // A line is not read with the blanks before its name, and one of such a name is refused. It goes without the name.
+    const bool unnamed = name.starts_with(' ') || is_rollup(m) || ends_with_cr(m);
+    if (unnamed) m.name = {};
+    print(sink, m);
+    m.name = name;
+    sink("\n");
+    if (prints_like_gate(m)) sink("Mapping:           yes\n");
+    if (m.page_size != 0) sink("KernelPageSize:    "), number(m.page_size / 1024, 10), sink(" kB\n");
+    if (m.build_id_known || !m.build_id.empty()) {
+        sink("BuildID:           ");
+        print(sink, m.build_id);
+        sink("\n");
+    }
+    const bool literal = m.name.find(escaped_newline) != std::string_view::npos;
+    const bool newline = m.name.find('\n') != std::string_view::npos;
+    name_state read = literal || newline ? name_state::ambiguous : name_state::exact;  // what the line alone says
+    if (literal || (newline && m.name_status != name_state::ambiguous) || unnamed) {
+        sink("NameBytes:         ");
+        for (const char c : m.name) number(static_cast<unsigned char>(c), 16, 2);
+        sink("\n");
+        read = name_state::exact;
+    }
+    if (m.name_status != read) {
+        sink("NameState:         ");
+        sink(name_states[static_cast<std::size_t>(m.name_status)]);
+        sink("\n");
+    }
+}
 
 }  // namespace detail
 
@@ -89,7 +121,7 @@ public:
             is_mapping_ = current_.start != current_.end && !detail::is_gate(text, current_);
             if (current_.name_status == name_state::escaped) {
                 name_.clear();
-                detail::append_decoded(name_, current_.name);
+                detail::decode(current_.name, [this](char c) { name_ += c; });
                 current_.name = name_;
                 current_.name_status = name_state::ambiguous;
             }
@@ -142,13 +174,14 @@ private:
             return true;
         }
         if (detail::keyed(line, "NameBytes", value)) {  // as the kernel has them, where the line above cannot tell
-            const auto digit = [](char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; };
-            if (value.size() % 2 != 0) return false;
-            for (const char c : value)
-                if (digit(c) < 0) return false;
-            name_.clear();
-            for (std::size_t i = 0; i < value.size(); i += 2) name_ += static_cast<char>(digit(value[i]) * 16 + digit(value[i + 1]));
-            current_.name = name_;
+            std::string name;
+            for (std::size_t i = 0; i < value.size(); i += 2) {
+                const unsigned high = detail::digit_values[value[i]];
+                const unsigned low = i + 1 < value.size() ? detail::digit_values[value[i + 1]] : 16;
+                if (high == 16 || low == 16) return false;
+                name += static_cast<char>(high << 4 | low);
+            }
+            current_.name = name_ = std::move(name);
             current_.name_status = name_state::exact;
             return true;
         }

@@ -5,11 +5,10 @@
 
 #include <cerrno>
 #include <cstdint>
-#include <iosfwd>
 #include <string_view>
 #include <utility>
 
-#include <procmap/detail/print.hpp>
+#include <procmap/detail/digits.hpp>
 
 namespace procmap::inline PROCMAP_ABI {
 
@@ -145,13 +144,6 @@ constexpr void print(Sink&& sink, const error& e) {
     }
     tail.put(']');
     sink(tail.view());
-}
-
-/// Writes the sentence to a stream; the program includes `<ostream>`.
-template <class Traits>
-std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, const error& e) {
-    print(detail::stream_sink<std::basic_ostream<char, Traits>>{out}, e);
-    return out;
 }
 
 /// What value() throws when there is none.

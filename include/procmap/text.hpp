@@ -30,17 +30,6 @@ template <class Text>
 concept temporary_text = std::is_class_v<Text> && !std::is_same_v<std::remove_cv_t<Text>, std::string_view> &&
                          std::is_convertible_v<Text, std::string_view>;
 
-/// The value of each byte as a hexadecimal digit, lower case as the kernel writes them; 16: it is none.
-struct digit_table {
-    constexpr digit_table() noexcept {
-        for (unsigned char& v : value) v = 16;
-        for (unsigned char i = 0; i < 16; ++i) value[static_cast<unsigned char>("0123456789abcdef"[i])] = i;
-    }
-    [[nodiscard]] constexpr unsigned operator[](char c) const noexcept { return value[static_cast<unsigned char>(c)]; }
-    unsigned char value[256] = {};
-};
-inline constexpr digit_table digit_values;
-
 /// Reads fields from the left. Every step says whether it could; after one that could not, `at` is the byte that is wrong.
 struct line_scanner {
     const char* at;
@@ -89,6 +78,20 @@ struct line_scanner {
         return true;
     }
 };
+
+/// Takes the next character of a name in maps text, in which `\012` is a newline. `name` must not be empty.
+constexpr char take_decoded(std::string_view& name) noexcept {
+    const bool newline = name.starts_with(escaped_newline);
+    const char c = newline ? '\n' : name.front();
+    name.remove_prefix(newline ? escaped_newline.size() : 1);
+    return c;
+}
+
+/// Calls `put` with each character of a name in maps text, decoded.
+template <class Put>
+constexpr void decode(std::string_view name, Put put) {
+    while (!name.empty()) put(take_decoded(name));
+}
 
 /// What stands before the name in nearly every line; compared at once.
 inline constexpr std::string_view blanks = "                                                                         ";

@@ -15,6 +15,12 @@
 
 namespace procmap::inline PROCMAP_ABI {
 
+class mapping_walk;
+
+namespace detail {
+mapping_walk walk_over(const handle& from, const walk_options& options, backend use, std::uint64_t above = 0) noexcept;
+}
+
 /// A walk over the mappings of an address space: a single-pass input range, made by maps::walk, which borrows the handle.
 ///
 /// Strictly ascending and never overlapping, also while the process remaps: what reaches back over the end of the mapping
@@ -52,9 +58,6 @@ public:
         mapping_walk* walk_;
     };
 
-    /// `use` is the handle's back-end, or text; `above` is where it begins, what reaches over it being clipped.
-    mapping_walk(const detail::handle& from, const walk_options& options, backend use, std::uint64_t above = 0) noexcept
-        : from_(&from), options_(options), use_(use), above_(above) {}
     /// A walk that was moved has not begun.
     ///@{
     mapping_walk(mapping_walk&& other) noexcept : mapping_walk(*other.from_, other.options_, other.use_, other.above_) {}
@@ -89,6 +92,12 @@ public:
     [[nodiscard]] bool complete() const noexcept { return state_ == state::at_end; }
 
 private:
+    friend mapping_walk detail::walk_over(const detail::handle&, const walk_options&, backend, std::uint64_t) noexcept;
+
+    /// `use` is the handle's back-end, or text; `above` is where the walk begins; a mapping that reaches over it is clipped.
+    mapping_walk(const detail::handle& from, const walk_options& options, backend use, std::uint64_t above) noexcept
+        : from_(&from), options_(options), use_(use), above_(above) {}
+
     enum class state : unsigned char { not_begun, at_mapping, at_end, failed };
 
     void reset() noexcept {
@@ -178,5 +187,14 @@ private:
     std::byte build_id_[uapi::build_id_size_max];
     char own_[detail::text_buffer_size];
 };
+
+namespace detail {
+
+/// A walk over the mappings that a handle shows, by that back-end, from `above` on.
+[[nodiscard]] inline mapping_walk walk_over(const handle& from, const walk_options& options, backend use, std::uint64_t above) noexcept {
+    return {from, options, use, above};
+}
+
+}  // namespace detail
 
 }  // namespace procmap::inline PROCMAP_ABI

@@ -62,25 +62,6 @@ private:
     std::size_t size_ = 0;
 };
 
-/// The bytes of another process's memory from an address on, up to the end of the mapping.
-class memory_source {
-public:
-    /// `mem`: see task_files::memory.
-    memory_source(borrowed_fd mem, const mapping& m) noexcept : mem_(mem), base_(m.start), size_(m.end - m.start) {}
-    bool operator()(std::uint64_t offset, std::span<std::byte> to) const noexcept {
-        const bool inside = offset <= size_ && to.size() <= size_ - offset;  // nothing ends before what it says of itself
-        failed_ |= !inside || read_at(mem_, to, base_ + offset, failed_) != to.size();
-        return !failed_;
-    }
-    [[nodiscard]] bool failed() const noexcept { return failed_; }
-
-private:
-    borrowed_fd mem_;
-    std::uint64_t base_;
-    std::uint64_t size_;
-    mutable bool failed_ = false;
-};
-
 /// The ELF headers and the build ID of an image, by file or memory.
 struct image_facts {
     build_id id{};

@@ -16,9 +16,7 @@
 #include <procmap/options.hpp>
 #include <procmap/probe.hpp>
 
-namespace procmap::inline PROCMAP_ABI {
-
-namespace detail {
+namespace procmap::inline PROCMAP_ABI::detail {
 
 inline constexpr find_options nothing_asked{};
 
@@ -235,5 +233,4 @@ inline void hand_over_name(std::span<char> to, mapping& m) noexcept {
     return copy_of(lookup_rare_cancellably(from, address, asked, next));
 }
 
-}  // namespace detail
-}  // namespace procmap::inline PROCMAP_ABI
+}  // namespace procmap::inline PROCMAP_ABI::detail

@@ -24,9 +24,7 @@
 #include <procmap/kind.hpp>
 #include <procmap/location.hpp>
 
-namespace procmap::inline PROCMAP_ABI {
-
-namespace detail {
+namespace procmap::inline PROCMAP_ABI::detail {
 
 /// What tells whether a file changed: its inode is the same as long as somebody holds it.
 struct file_version {
@@ -72,7 +70,7 @@ inline bool read_version(borrowed_fd fd, file_version& v) noexcept {
 
 /// Opens for reading what an O_PATH descriptor stands for.
 [[nodiscard]] inline unique_fd reopen(borrowed_fd fd) noexcept {
-    return unique_fd{::openat(AT_FDCWD, own_fd_path{fd, "fd"}.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | O_LARGEFILE)};
+    return unique_fd{::openat(AT_FDCWD, own_fd_path(fd, "fd").c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | O_LARGEFILE)};
 }
 
 /// What proves that a file is the mapped one.
@@ -209,5 +207,4 @@ private:
     found_file found_{};
 };
 
-}  // namespace detail
-}  // namespace procmap::inline PROCMAP_ABI
+}  // namespace procmap::inline PROCMAP_ABI::detail

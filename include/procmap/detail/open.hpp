@@ -1,10 +1,11 @@
-// Where a maps file is opened, and what is known of it from then on.
+// Opening a handle: the file of a task, of a pidfd, or one that was opened elsewhere; and which back-end it uses.
 #pragma once
 
 #include <procmap/version.hpp>
 
 #include <fcntl.h>
-#include <sys/syscall.h>
+#include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -12,195 +13,220 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <utility>
 
-#include <procmap/detail/system.hpp>
-#include <procmap/fd.hpp>
+#include <procmap/detail/lookup.hpp>
+#include <procmap/detail/procfs.hpp>
+#include <procmap/detail/text_reader.hpp>
 #include <procmap/options.hpp>
-#include <procmap/result.hpp>
-#include <procmap/text.hpp>
+#include <procmap/probe.hpp>
 
-namespace procmap::inline PROCMAP_ABI {
+namespace procmap::inline PROCMAP_ABI::detail {
 
-namespace detail {
+/// What the link in /proc/self/fd says about an open file of procfs.
+enum class file_name : unsigned char { maps, other, unknown };
 
-/// Which maps file: of this process (pid 0), of a process, or of one thread of it.
-struct target {
-    const char* proc = "/proc";
-    std::int32_t pid = error::this_process;
-    std::int32_t tid = 0;
+[[nodiscard]] inline file_name name_of_file(borrowed_fd fd) noexcept {
+    char target[4096];
+    const int saved = errno;
+    std::string_view name = read_link(AT_FDCWD, own_fd_path(fd, "fd").c_str(), target);
+    errno = saved;
+    constexpr std::string_view gone = " (deleted)";  // the task was reaped
+    if (name.ends_with(gone)) name.remove_suffix(gone.size());
+    return name.empty() ? file_name::unknown : name.ends_with("/maps") ? file_name::maps : file_name::other;
+}
+
+/// The error for a caller who insists on the ioctl, by the errno that it failed with.
+[[nodiscard]] constexpr errc refusal(int code) noexcept {
+    return code == EINTR ? errc::interrupted : code == EBADF ? errc::invalid : code == ENOMEM ? errc::failed : errc::unsupported;
+}
+
+/// Whether this process's own maps file answers the ioctl. If it does, a file that does not is no maps file.
+[[nodiscard]] inline bool own_maps_answer() noexcept {
+    const auto own = open_maps({});
+    return own && !says_absent(any_query(own->borrow()));
+}
+
+/// What choose() found out about a file.
+struct first_answer {
+    int absent = 0;           // the errno that says that there is no such ioctl
+    bool other_file = false;  // no text file (a FIFO, a device, ...); or it was adopted and is not called maps
+    bool unsure = false;      // it was adopted, and its name is not known
+    bool empty = false;       // there is no address space
+    int failure = 0;          // the errno of a read that failed
 };
 
-/// A path of procfs, put together without allocation; empty where it would be longer than PATH_MAX.
-class proc_path {
-public:
-    proc_path(const target& t, std::string_view file, std::string_view name = {}) noexcept {
-        put(t.proc);
-        put("/");
-        t.pid == error::this_process ? put("self") : put(t.pid);
-        if (t.tid != 0) {
-            put("/task/");
-            put(t.tid);
+/// Chooses the back-end: by one ioctl unless text was asked for, and by a read of one byte for text.
+[[nodiscard]] inline first_answer choose(handle& h, const open_options& how, bool adopted = false) noexcept {
+    first_answer first;
+    if (how.use != backend::text) {
+        const int answer = any_query(h.fd.borrow());
+        if (!says_absent(answer)) {
+            h.backend = backend::ioctl;
+            h.kernel_build_ids = how.trust_kernel_build_ids || safe_to_ask(known_hazards(running_kernel()));
+            first.empty = answer == ESRCH;
+            return first;
         }
-        put(file);
-        put(name);
+        first.absent = answer;
     }
-    [[nodiscard]] bool fits() const noexcept { return fits_; }
-    [[nodiscard]] const char* c_str() const noexcept { return fits_ ? text_ : ""; }
-
-private:
-    void put(std::string_view part) noexcept {
-        for (const char c : part) {
-            fits_ = fits_ && size_ + 1 < sizeof text_;
-            if (!fits_) return;
-            text_[size_++] = c;
-        }
-        text_[size_] = '\0';
+    struct stat file;
+    const int saved = errno;
+    first.other_file = ::fstat(h.fd.get(), &file) == 0 && !S_ISREG(file.st_mode);
+    errno = saved;
+    if (adopted && !first.other_file) {  // before it is read: that could take data out of it, or block; and text can be forged
+        const auto name = name_of_file(h.fd.borrow());
+        first.unsure = name == file_name::unknown;
+        first.other_file = name == file_name::other || (first.absent == ENOTTY && own_maps_answer());
     }
-    void put(std::int32_t number) noexcept {
-        char_line<20> digits;
-        digits.put(static_cast<std::uint64_t>(number), 10);
-        put(digits.view());
-    }
-
-    char text_[4096];  // PATH_MAX
-    std::size_t size_ = 0;
-    bool fits_ = true;
-};
-
-/// Where procfs shows an open descriptor of this process, in the directory `fd` or `fdinfo`.
-class own_fd_path {
-public:
-    own_fd_path(borrowed_fd fd, std::string_view directory) noexcept {
-        text_.put("/proc/thread-self/");
-        text_.put(directory);
-        text_.put('/');
-        text_.put(static_cast<std::uint64_t>(fd.get() < 0 ? 0 : fd.get()), 10);
-        text_.put('\0');
-    }
-    [[nodiscard]] const char* c_str() const noexcept { return text_.view().data(); }
-
-private:
-    char_line<48> text_;
-};
-
-/// The target of a link; empty where it cannot be had. `room` is not NUL-terminated.
-[[nodiscard]] inline std::string_view read_link(int at, const char* path, std::span<char> room) noexcept {
-    const ssize_t n = ::readlinkat(at, path, room.data(), room.size());
-    return n <= 0 || static_cast<std::size_t>(n) == room.size() ? std::string_view{} : std::string_view{room.data(), static_cast<std::size_t>(n)};
+    if (first.other_file || first.unsure) return first;
+    char byte = 0;
+    const ssize_t n = text_reader::read(h, {&byte, 1}, 0);
+    first.empty = n == 0;
+    first.failure = n < 0 ? static_cast<int>(-n) : 0;
+    return first;
 }
 
-/// What the errno of a system call means that has no errors of its own to tell apart.
-[[nodiscard]] constexpr errc failure_of(int code) noexcept {
-    switch (code) {
-        case EPERM:
-        case EACCES: return errc::denied;
-        case ESRCH: return errc::gone;
-        case EINTR: return errc::interrupted;
-        case EBADF: return errc::invalid;
-        default: return errc::failed;
+/// Opens the maps of one task. errc::gone without an errno: it has no address space.
+[[nodiscard]] inline result<handle> open_task(const target& t, const open_options& how) noexcept {
+    auto file = open_maps(t);
+    if (!file) return file.error();
+    handle h{.fd = std::move(*file), .pid = t.pid, .tid = t.tid};
+    const first_answer first = choose(h, how);
+    if (first.other_file) return h.failure(errc::not_maps, step::open);
+    if (first.absent != 0 && how.use == backend::ioctl) return h.failure(refusal(first.absent), step::open, first.absent);
+    if (first.empty) return h.failure(errc::gone, step::open);
+    if (first.failure == 0) return h;
+    return h.failure(text_reader::meaning(h, first.failure), step::read, first.failure);
+}
+
+/// Opens the maps of a process, or of one thread of it. If the main thread has exited, its maps are empty: then those of another
+/// thread are opened.
+[[nodiscard]] inline result<handle> open_target(const target& t, const open_options& how) noexcept {
+    auto opened = open_task(t, how);
+    if (opened || opened.error() != errc::gone || opened.error().errno_value != 0) return opened;
+    error empty = opened.error();
+    const int saved = errno;
+    const auto through = [&](std::int32_t tid) {
+        auto one = open_task({.proc = t.proc, .pid = t.pid, .tid = tid}, how);
+        if (one || one.error() != errc::gone) opened = std::move(one);
+        return opened.has_value();
+    };
+    empty.errno_value = t.tid == 0 ? any_thread(AT_FDCWD, proc_path(t, "/task").c_str(), through) : 0;
+    empty.code = empty.errno_value == 0 ? why_empty(t) : open_failure(t, empty.errno_value);
+    errno = saved;
+    if (!opened && opened.error() == errc::gone) return empty;
+    return opened;
+}
+
+/// See maps::adopt.
+[[nodiscard]] inline result<handle> adopt(unique_fd fd, const open_options& how) noexcept {
+    handle h{.fd = std::move(fd)};
+    const int saved = errno;
+    const int mode = ::fcntl(h.fd.get(), F_GETFL);
+    if (mode < 0) {
+        const int failure = errno;
+        errno = saved;
+        return h.failure(errc::invalid, step::adopt, failure);
+    }
+    if ((mode & O_PATH) != 0) return h.failure(errc::not_maps, step::adopt);
+    // The size of a block is known without asking the file system, whose server may not answer: no FUSE file has procfs's.
+    int block = 0;
+    const bool knows = ::ioctl(h.fd.get(), block_size_request, &block) == 0;
+    errno = saved;
+    int unclear = 0;
+    if ((knows && block != procfs_block_size) || !on_procfs(h.fd.borrow(), unclear)) {
+        const int other[] = {h.fd.release()};
+        close_elsewhere(other);
+        return h.failure(unclear == 0 ? errc::not_maps : failure_of(unclear), step::adopt, unclear);
+    }
+    if ((mode & O_ACCMODE) == O_WRONLY) return h.failure(errc::not_maps, step::adopt);
+    // What answers the ioctl is a maps file: no other file of procfs does. What does not may be smaps, or an older kernel's
+    // maps: in smaps and its like the second line is none of maps.
+    const auto first = choose(h, how, true);
+    if (first.other_file) return h.failure(errc::not_maps, step::adopt);
+    if (first.unsure) return h.failure(errc::unsupported, step::adopt);
+    if (h.backend == backend::ioctl) {
+        const auto any = lookup_ioctl(h, 0, {}, true);
+        if (any || any.error() == errc::not_mapped) return h;
+        return h.failure(any.error().code, step::adopt, any.error().errno_value);
+    }
+    char buffer[text_buffer_size];
+    text_reader reader;
+    mapping m;
+    for (int line = 0; line < 2 && reader.next(h, buffer, 0, 0, m); ++line) {}
+    const error& failure = reader.error();
+    if (failure == errc::gone || failure == errc::task_gone || failure == errc::denied || failure == errc::interrupted)
+        return h.failure(failure.code, step::adopt, failure.errno_value);
+    if (failure.code != errc::none) return h.failure(errc::not_maps, step::adopt, failure.errno_value);
+    if (how.use == backend::ioctl) return h.failure(refusal(first.absent), step::adopt, first.absent);
+    return h;
+}
+
+/// The pid in the fdinfo of a pidfd (pidfd_open(2)). errc::invalid: it is of no pidfd; errc::gone: the process was reaped;
+/// errc::unsupported: its pid is not visible in the pid namespace of this procfs.
+[[nodiscard]] constexpr result<std::int32_t> pid_in(std::string_view fdinfo) noexcept {
+    constexpr std::string_view key = "Pid:\t";
+    const std::size_t at = fdinfo.find(key);
+    if (at == std::string_view::npos) return error{.code = errc::invalid, .at = step::open};
+    line_scanner scanner{fdinfo.data() + at + key.size(), fdinfo.data() + fdinfo.size()};
+    std::uint64_t pid = 0;
+    if (scanner.at != scanner.end && *scanner.at == '-') return error{.code = errc::gone, .at = step::open};
+    if (!scanner.decimal(pid) || pid == 0 || pid > INT32_MAX) return error{.code = errc::unsupported, .at = step::open};
+    return static_cast<std::int32_t>(pid);
+}
+
+/// Polls a pidfd, which is readable once its process has exited. The number of descriptors that are, or minus the errno.
+[[nodiscard]] inline int poll_exited(borrowed_fd pidfd) noexcept {
+    pollfd exited{.fd = pidfd.get(), .events = POLLIN, .revents = 0};
+    for (int tries = 0;; ++tries) {
+        const int answer = ::poll(&exited, 1, 0);
+        if (answer >= 0) return answer;
+        if (errno != EINTR || tries == interrupted_tries) return -errno;
     }
 }
 
-/// Why a maps file could not be opened. ENOENT is "gone", unless the process is there but hidden (hidepid), or procfs is not.
-inline errc open_failure(const target& t, int code) noexcept {
-    if (code == EBADF) return errc::failed;
-    if (code != ENOENT && code != ENOTDIR) return failure_of(code);
-    const bool no_procfs = ::faccessat(AT_FDCWD, proc_path({t.proc}, "").c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0;
-    if (no_procfs && (errno == ENOENT || errno == ENOTDIR)) return errc::unsupported;
-    if (t.pid == error::this_process || std::string_view{t.proc} != "/proc") return errc::gone;  // another namespace's pids
-    // By its number, or <signal.h> would have to be included for it.
-    const bool there = t.tid != 0 ? ::syscall(SYS_tgkill, t.pid, t.tid, 0) == 0 : ::syscall(SYS_kill, t.pid, 0) == 0;
-    return there || errno == EPERM ? errc::denied : errc::gone;
-}
-
-/// Opens a maps file, close-on-exec, by its whole path (an emulator looks at that). One system call; up to two more to tell why it
-/// failed. It does not block, whatever is there instead of a procfs. errno is left as it was.
-[[nodiscard]] inline result<unique_fd> open_maps(const target& t) noexcept {
-    error failure{.code = errc::invalid, .at = step::open, .pid = t.pid, .tid = t.tid};
-    const proc_path path{t, "/maps"};
-    if ((t.pid <= 0 && t.pid != error::this_process) || t.tid < 0) return failure;
-    if (!path.fits()) {
-        failure.errno_value = ENAMETOOLONG;
-        return failure;
-    }
+/// See maps::open.
+[[nodiscard]] inline result<handle> open_pidfd(borrowed_fd pidfd, const open_options& how) noexcept {
     const uncancelled whole;
     const int saved = errno;
-    constexpr int how = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-    int fd = ::openat(AT_FDCWD, path.c_str(), how);
-    for (int tries = 0; fd < 0 && errno == EINTR && tries < 100; ++tries) fd = ::openat(AT_FDCWD, path.c_str(), how);
-    if (fd >= 0) {
+    const target self{.proc = how.proc};
+    char_line<20> number;
+    number.put(static_cast<std::uint64_t>(pidfd.get() < 0 ? 0 : pidfd.get()), 10);
+    const auto path = proc_path(self, "/fdinfo/", number.view());
+    if (!path.fits()) return error{.code = errc::invalid, .at = step::open, .errno_value = ENAMETOOLONG};
+    const unique_fd info{::openat(AT_FDCWD, path.c_str(), O_RDONLY | O_CLOEXEC)};
+    if (!info) {
+        const int why = errno;
+        const errc code = open_failure(self, why);
         errno = saved;
-        return unique_fd{fd};
+        if (why == ENOENT && code == errc::gone) return error{.code = errc::invalid, .at = step::open};  // no such descriptor
+        return error{.code = code, .at = step::open, .errno_value = why};
     }
-    failure.errno_value = errno;
-    failure.code = open_failure(t, failure.errno_value);
+    char text[512];
+    std::string_view fields;
+    int why = read_fields(info.borrow(), text, fields);
     errno = saved;
+    if (why != 0) return error{.code = failure_of(why), .at = step::open, .errno_value = why};
+    const auto pid = pid_in(fields);
+    if (!pid) return pid.error();
+    auto opened = open_target({.proc = how.proc, .pid = *pid}, how);
+    // Until its process has exited, the number is that process's. Nothing in between could refuse to say so: a sandbox that forbids
+    // signals answers as a process of another user does.
+    const int exited = poll_exited(pidfd);
+    errno = saved;
+    if (exited == 0) return opened;
+    error failure{.code = errc::gone, .at = step::open, .pid = *pid};
+    if (exited < 0) {
+        failure.errno_value = -exited;
+        failure.code = failure.errno_value == EINTR ? errc::interrupted : errc::denied;
+        return failure;
+    }
+    char again[512];  // a process that is not yet reaped still has its number
+    std::string_view same;
+    why = opened || opened.error() != errc::zombie ? ESRCH : read_fields(info.borrow(), again, same);
+    errno = saved;
+    if (why == 0 && same == fields) return opened;
     return failure;
 }
 
-/// How far it is to the next of fields with blanks between them.
-[[nodiscard]] constexpr std::size_t next_field(std::string_view fields) noexcept {
-    const std::size_t blank = fields.find(' ');
-    return blank == std::string_view::npos ? fields.size() : blank + 1;
-}
-
-/// What a task without an address space is, by /proc/PID/stat (proc_pid_stat(5)).
-[[nodiscard]] inline errc why_empty(const target& t) noexcept {
-    const uncancelled whole;
-    const unique_fd stat{::openat(AT_FDCWD, proc_path{t, "/stat"}.c_str(), O_RDONLY | O_CLOEXEC)};
-    char text[1024];
-    const ssize_t n = ::pread(stat.get(), text, sizeof text, 0);
-    std::string_view fields{text, n < 0 ? 0 : static_cast<std::size_t>(n)};
-    const std::size_t name_end = fields.rfind(')');
-    if (name_end == std::string_view::npos || fields.size() < name_end + 3) return errc::gone;
-    fields.remove_prefix(name_end + 2);  // to the state; the flags are six fields on
-    if (fields[0] == 'Z' || fields[0] == 'X') return errc::zombie;
-    for (int i = 0; i < 6; ++i) fields.remove_prefix(next_field(fields));
-    line_scanner number{fields.data(), fields.data() + fields.size()};
-    std::uint64_t flags = 0;
-    constexpr std::uint64_t pf_kthread = 0x00200000;
-    return number.decimal(flags) && (flags & pf_kthread) != 0 ? errc::kernel_thread : errc::gone;
-}
-
-/// Calls `visit(tid)` for each thread whose directory is in `task`, relative to `at`, until it says true. The errno where they could
-/// not be listed, else 0. No allocation.
-template <class Visit>
-int any_thread(int at, const char* task, Visit visit) noexcept {
-    const uncancelled whole;
-    const unique_fd directory{::openat(at, task, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-    alignas(8) char entries[1024];  // struct linux_dirent64: inode, offset, record length, type, name
-    constexpr std::size_t name_offset = 19;
-    if (!directory) return errno;
-    for (;;) {
-        const long n = ::syscall(SYS_getdents64, directory.get(), entries, sizeof entries);
-        if (n <= 0) return n == 0 ? 0 : errno;
-        for (long done = 0; done < n;) {
-            const char* const entry = entries + done;
-            std::uint16_t size = 0;
-            __builtin_memcpy(&size, entry + 16, sizeof size);
-            line_scanner name{entry + name_offset, entry + size};
-            std::uint64_t tid = 0;
-            if (name.decimal(tid) && tid <= INT32_MAX && visit(static_cast<std::int32_t>(tid))) return 0;
-            done += size;
-        }
-    }
-}
-
-/// An open maps file and what is known about it.
-struct handle {
-    unique_fd fd{};
-    procmap::backend backend = procmap::backend::text;
-    bool kernel_build_ids = false;   // the kernel may be asked for build IDs
-    std::int32_t pid = error::unknown;
-    std::int32_t tid = 0;
-    mutable std::uint32_t reads = 0;  // of the text, by anybody through this handle: see text_reader
-    std::uintptr_t opener = this_process();  // the process that opened this handle: see basic_snapshot::capture
-    mutable std::uintptr_t reading = 0;      // the process of the thread that reads the text at this moment
-
-    [[nodiscard]] error failure(errc code, step at, int errno_value = 0) const noexcept {
-        return {.code = code, .at = at, .errno_value = errno_value, .pid = pid, .tid = tid};
-    }
-};
-
-}  // namespace detail
-}  // namespace procmap::inline PROCMAP_ABI
+}  // namespace procmap::inline PROCMAP_ABI::detail

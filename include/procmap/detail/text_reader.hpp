@@ -12,7 +12,7 @@
 #include <span>
 #include <string_view>
 
-#include <procmap/detail/open.hpp>
+#include <procmap/detail/procfs.hpp>
 #include <procmap/query.hpp>
 #include <procmap/text.hpp>
 
@@ -117,11 +117,7 @@ private:
         if (whole && m.name_status == name_state::escaped) {
             char* const first = buffer.data() + (m.name.data() - buffer.data());
             char* to = first;
-            for (std::string_view rest = m.name; !rest.empty();) {
-                const bool newline = rest.starts_with(escaped_newline);
-                *to++ = newline ? '\n' : rest.front();
-                rest.remove_prefix(newline ? escaped_newline.size() : 1);
-            }
+            decode(m.name, [&to](char c) { *to++ = c; });
             m.name = {first, static_cast<std::size_t>(to - first)};
             m.name_status = name_state::ambiguous;
         }

@@ -1,13 +1,26 @@
-// Digits out, for a sink: any callable that takes a std::string_view. No allocation, no locale, signal-safe.
+// Numbers and text to and from characters. A sink is any callable that takes a std::string_view. No allocation, no locale,
+// async-signal-safe.
 #pragma once
 
 #include <procmap/version.hpp>
 
 #include <cstddef>
 #include <cstdint>
+#include <iosfwd>
 #include <string_view>
 
 namespace procmap::inline PROCMAP_ABI::detail {
+
+/// The value of each byte as a hexadecimal digit, lower case as the kernel writes them; 16: it is none.
+struct digit_table {
+    constexpr digit_table() noexcept {
+        for (unsigned char& v : value) v = 16;
+        for (unsigned char i = 0; i < 16; ++i) value[static_cast<unsigned char>("0123456789abcdef"[i])] = i;
+    }
+    [[nodiscard]] constexpr unsigned operator[](char c) const noexcept { return value[static_cast<unsigned char>(c)]; }
+    unsigned char value[256] = {};
+};
+inline constexpr digit_table digit_values;
 
 /// A line that is put together in place before it is handed to the sink in one piece.
 template <std::size_t Capacity>
@@ -44,4 +57,19 @@ struct stream_sink {
     }
 };
 
+template <class T>
+concept printable = requires(void (*sink)(std::string_view), const T& value) { print(sink, value); };
+
 }  // namespace procmap::inline PROCMAP_ABI::detail
+
+namespace procmap::inline PROCMAP_ABI {
+
+/// Writes to a stream what print() writes to a sink. The program includes `<ostream>`.
+template <class Traits, class T>
+    requires detail::printable<T>
+std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, const T& value) {
+    print(detail::stream_sink<std::basic_ostream<char, Traits>>{out}, value);
+    return out;
+}
+
+}  // namespace procmap::inline PROCMAP_ABI

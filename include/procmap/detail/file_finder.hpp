@@ -1,31 +1,25 @@
-// Cached data of mapped files, revalidated before each use by change time and size. Every write changes these, but one through a shared
-// writable mapping (mmap(2): its time may come as late as msync). A change time is not relied on right after the change, nor once the wall
-// clock was set.
+// What is asked about the file of a mapping: its build ID, its segments, the state of its path. Found by the evidence that there is, and
+// cached.
 #pragma once
 
 #include <procmap/version.hpp>
-
-#include <time.h>
 
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 #include <procmap/detail/file_cache.hpp>
 #include <procmap/detail/mapped_file.hpp>
+#include <procmap/detail/memory_image.hpp>
 #include <procmap/kind.hpp>
-#include <procmap/load_bias.hpp>
 #include <procmap/location.hpp>
 #include <procmap/maps.hpp>
 
-namespace procmap::inline PROCMAP_ABI {
-
-namespace detail {
+namespace procmap::inline PROCMAP_ABI::detail {
 
 /// What was found out about the file of one mapping.
 struct file_answer {
@@ -54,10 +48,10 @@ struct file_question {
     [[nodiscard]] bool opens_files() const noexcept { return loads || (id && ids_from != build_id_choice::kernel); }
 };
 
-/// Finds out about mapped files, and remembers at most `capacity` of them (and one at the least), each with at most one descriptor.
-class file_memory {
+/// Finds out about the files of mappings. It caches at most `capacity` files, and one at the least; each costs at most one descriptor.
+class file_finder {
 public:
-    explicit file_memory(std::size_t capacity) noexcept : capacity_(capacity) {}
+    explicit file_finder(std::size_t capacity) noexcept : cache_(capacity) {}
 
     /// Finds out about the file of `m`, whose name is known. False: something else is mapped there by now, and nothing is known.
     [[nodiscard]] bool ask(const maps& from, task_files& task, const mapping& m, const file_question& q, file_answer& a) {
@@ -65,7 +59,7 @@ public:
         const int saved = errno;
         a.clear();
         const id_rule rule = id_rule_of(m);
-        known_file* const held = q.opens_files() && rule != id_rule::none ? recall(m) : nullptr;
+        known_file* const held = q.opens_files() && rule != id_rule::none ? cache_.find_number(m) : nullptr;
         if (rule == id_rule::none) a.id_known = q.id;
         bool still = rule == id_rule::none || (!q.opens_files() ? ask_by_name(from, m, q, rule, a)
                                                : held != nullptr ? ask_held(from, m, q, *held, a)
@@ -82,7 +76,7 @@ public:
         const int saved = errno;
         a.clear();
         image_facts facts;
-        if ((q.id || q.loads) && from_memory(task, m, facts)) {
+        if ((q.id || q.loads) && read_from_memory(task, m, facts)) {
             if (q.id) {
                 a.id = facts.id;
                 a.id_known = facts.id_known;
@@ -92,95 +86,11 @@ public:
         errno = saved;
     }
 
-    /// Drops all cached files and closes their descriptors.
-    void release() noexcept {
-        files_.clear();
-        ++forgotten_;
-    }
-
-    /// Drops the files that were not used for a minute, and looks for such files every few seconds. Its clock stands still in suspend.
-    void release_unused() noexcept {
-        constexpr std::int64_t most_idle = 60, interval = 5;  // seconds
-        const int saved = errno;
-        timespec present{};
-        if (::clock_gettime(CLOCK_MONOTONIC_COARSE, &present) == 0) seconds_ = present.tv_sec;
-        if (seconds_ - swept_ >= interval) {
-            swept_ = seconds_;
-            if (std::erase_if(files_, [this](const known_file& f) noexcept { return seconds_ - f.used_at > most_idle; }) != 0) ++forgotten_;
-        }
-        errno = saved;
-    }
-
-    /// Whether a file that was remembered by the time `then`, when `forgotten` had that value, has been ever since: then its number cannot
-    /// have become another's.
-    [[nodiscard]] bool still_holds(const mapping& m, std::uint64_t forgotten_then, std::uint64_t then) const noexcept {
-        if (forgotten_ == forgotten_then) return true;
-        for (const known_file& f : files_)
-            if (f.by == key::number && f.inode == m.inode && f.device == m.device) return f.since <= then;
-        return false;
-    }
-    [[nodiscard]] std::uint64_t forgotten() const noexcept { return forgotten_; }  ///< files that made room
-    [[nodiscard]] std::uint64_t time() const noexcept { return clock_; }           ///< later than all that is remembered
+    [[nodiscard]] file_cache& cache() noexcept { return cache_; }
+    [[nodiscard]] const file_cache& cache() const noexcept { return cache_; }
     [[nodiscard]] std::uint64_t reads() const noexcept { return reads_; }          ///< files that were read
 
 private:
-    /// The file of a mapping, if its number is enough to tell that it is remembered. Where the descriptor is younger than the mapping was
-    /// seen, the mapping must be looked at again.
-    known_file* recall(const mapping& m) {
-        for (known_file& f : files_)
-            if (f.by == key::number && f.inode == m.inode && f.device == m.device) return refreshed(f);
-        return nullptr;
-    }
-
-    /// Brings it up to date, by one system call.
-    known_file* refreshed(known_file& f) {
-        f.used = ++clock_;
-        f.used_at = seconds_;
-        if (f.by == key::build_id) return &f;
-        const int saved = errno;
-        file_version present;
-        const bool seen = read_version(f.pin.borrow(), present);
-        const moment now = moment::now();  // later than the version: the clock was not set between the two checks either
-        errno = saved;
-        // Written to, renamed, linked or unlinked; or its change time does not tell: everything is asked again.
-        if (!seen || present != f.version || !f.settled || !now.follows(f.checked)) {
-            f.version = seen ? present : file_version{};
-            f.checked = now;
-            f.settled = seen && now.settles(present);
-            f.facts.id_known = f.read = false;
-            f.facts.loads.clear();
-        }
-        return &f;
-    }
-
-    /// Makes room for one file.
-    known_file& remember(known_file&& file) {
-        if (files_.size() >= capacity_ && !files_.empty()) {  // the one that was not used for longest makes room
-            known_file* oldest = &files_.front();
-            for (known_file& f : files_)
-                if (f.used < oldest->used) oldest = &f;
-            if (oldest != &files_.back()) std::swap(*oldest, files_.back());
-            files_.pop_back();
-            ++forgotten_;
-        }
-        files_.push_back(std::move(file));
-        files_.back().used = files_.back().since = ++clock_;
-        files_.back().used_at = seconds_;
-        return files_.back();
-    }
-
-    known_file& remember(found_file&& found, key by, const mapping& m) {
-        const moment now = moment::now();
-        return remember({.by = by,
-                         .device = by == key::number ? m.device : found.version.device,
-                         .inode = by == key::number ? m.inode : found.version.inode,
-                         .pin = std::move(found.path_fd),
-                         .version = found.version,
-                         .way = found.way,
-                         .checked = now,
-                         .settled = now.settles(found.version)});
-    }
-
     /// Reads the file's ELF headers and note, once for each version of it. The kernel's own word on the ID stands.
     void read(known_file& f) {
         if (f.read) return;
@@ -262,7 +172,7 @@ private:
         found_file found = file_search{task, m}.run();
         if (found.by == proof::number) {
             // It was not held when `m` was asked for, and may not be the mapped one any more: now that it is, look again.
-            known_file& f = remember(std::move(found), key::number, m);
+            known_file& f = cache_.remember(std::move(found), key::number, m);
             if (!ask_again(from, m, may_ask(from, q, true), a)) return false;
             if (a.id_known && q.ids_from != build_id_choice::kernel) {
                 f.facts.id = a.id;
@@ -275,11 +185,11 @@ private:
         if (found.by == proof::descriptor && task.address_space(m)) {
             if (!ask_again(from, m, may_ask(from, q, true), a)) return false;
             known_file unkept;
-            known_file* known = found.remembered ? recall_descriptor(found.version) : &unkept;
+            known_file* known = found.remembered ? cache_.find_descriptor(found.version) : &unkept;
             if (known == &unkept)
                 unkept = {.pin = std::move(found.path_fd), .version = found.version, .way = found.way};
             else if (known == nullptr)
-                known = &remember(std::move(found), key::descriptor, m);
+                known = &cache_.remember(std::move(found), key::descriptor, m);
             if (a.id_known && q.ids_from != build_id_choice::kernel) {
                 known->facts.id = a.id;
                 known->facts.id_known = true;
@@ -290,18 +200,12 @@ private:
         return ask_candidate(from, task, m, q, rule, found, a);
     }
 
-    known_file* recall_descriptor(const file_version& v) {
-        for (known_file& f : files_)
-            if (f.by == key::descriptor && f.inode == v.inode && f.device == v.device) return refreshed(f);
-        return nullptr;
-    }
-
     /// Nothing proves a file to be the mapped one: its build ID may, or the mapping's own memory says what is in it.
     bool ask_candidate(const maps& from, task_files& task, const mapping& m, const file_question& q, id_rule rule, found_file& found, file_answer& a) {
         if (found.by != proof::none) found = {};  // of another address space
         const bool file_by_name = rule == id_rule::ask && !found.never_read;
         if (!ask_again(from, m, may_ask(from, {.id = q.id || q.loads, .ids_from = q.ids_from}, file_by_name), a)) return false;
-        if (const known_file* known = q.loads && a.id_known ? recall_id(m, a.id) : nullptr; known != nullptr)
+        if (const known_file* known = q.loads && a.id_known ? cache_.find_id(m, a.id) : nullptr; known != nullptr)
             a.loads.assign(known->facts.loads.begin(), known->facts.loads.end());
         const auto missing = [&] { return (q.id && !a.id_known && q.ids_from != build_id_choice::kernel) || (q.loads && a.loads.empty()); };
         if (missing() && file_by_name) {
@@ -309,7 +213,7 @@ private:
             name_buffer header_name;
             image_facts facts;
             // The kernel's word is of `m` itself; the header below it can be that of other contents.
-            if (find_header(from, task, m, header_name, header) && from_memory(task, header, facts) && belongs(header, m, facts.loads) &&
+            if (find_header(from, task, m, header_name, header) && read_from_memory(task, header, facts) && belongs(header, m, facts.loads) &&
                 (!a.id_known || facts.id == a.id))
                 take(q, facts, m, a);
         }
@@ -334,68 +238,13 @@ private:
         if (!q.loads || !a.loads.empty()) return;
         a.loads.assign(facts.loads.begin(), facts.loads.end());
         if (a.id_known && !a.id.empty() && facts.id == a.id)
-            (void)remember({.by = key::build_id, .device = m.device, .inode = m.inode, .name = std::string{m.name}, .facts = std::move(facts), .read = true});
+            (void)cache_.remember({.by = key::build_id, .device = m.device, .inode = m.inode, .name = std::string{m.name}, .facts = std::move(facts), .read = true});
     }
 
-    known_file* recall_id(const mapping& m, const build_id& id) {
-        for (known_file& f : files_)
-            if (f.by == key::build_id && f.inode == m.inode && f.device == m.device && f.name == m.name && f.facts.id == id) return refreshed(f);
-        return nullptr;
-    }
-
-    /// The mapping of the first page of the image that `m` may be part of (see belongs()): `m`, one that leads down to it without a gap,
-    /// or the nearest of that file and name below it.
-    static bool find_header(const maps& from, task_files& task, const mapping& m, name_buffer& name, mapping& header) {
-        constexpr int most_steps = 8;
-        const auto same_file = [&m](const mapping& other) { return other.inode == m.inode && other.device == m.device && other.name == m.name; };
-        header = m;
-        bool gap = false;
-        for (int steps = 0; header.offset != 0 && steps < most_steps && !gap; ++steps) {
-            const auto below = header.start == 0 ? result<mapping>{mapping{}} : handle_of::find(from, header.start - 1, {.name = name});
-            gap = !below || !same_file(*below);
-            if (!gap) header = *below;
-        }
-        if (!gap) return header.offset == 0;
-        if (!task.may_walk()) return false;
-        for (const mapping& below : from.walk({.only = file_backed, .names = true})) {
-            if (below.start >= m.start) break;
-            if (below.offset == 0 && same_file(below)) header = below;
-        }
-        header.name = m.name;  // the walk's own is gone
-        return header.offset == 0;
-    }
-
-    /// Reads the image whose first page `header` maps out of the process's memory.
-    bool from_memory(task_files& task, const mapping& header, image_facts& facts) {
-        if (!header.permissions.has(perm::read)) return false;
-        const borrowed_fd mem = task.memory(header);
-        if (mem.get() < 0) return false;
-        const memory_source source{mem, header};
-        return read_image(source, build_id_source::memory, facts) && !facts.loads.empty();
-    }
-
-    /// Whether a mapping lies in the image that begins with `header`: where one of its segments puts it.
-    static bool belongs(const mapping& header, const mapping& m, std::span<const elf::segment> loads) noexcept {
-        const auto page_size = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-        if (!elf::loadable(loads, page_size) || loads.front().offset >= page_size) return false;
-        const std::uint64_t bias = header.start - (loads.front().address - loads.front().offset);
-        for (const elf::segment& s : loads) {
-            const std::uint64_t first = s.offset - s.offset % page_size;
-            if (m.offset >= first && m.offset < s.offset + s.file_size && m.start - m.offset == bias + (s.address - s.offset)) return true;
-        }
-        return false;
-    }
-
-    std::vector<known_file> files_{};
-    std::size_t capacity_;
-    std::uint64_t clock_ = 0;
-    std::int64_t seconds_ = 0;  // at the beginning of this call
-    std::int64_t swept_ = 0;    // when files were last dropped that are not used
-    std::uint64_t forgotten_ = 0;
+    file_cache cache_;
     std::uint64_t reads_ = 0;
     name_buffer name_;  // of the mapping that is asked about again
     build_id_buffer id_;
 };
 
-}  // namespace detail
-}  // namespace procmap::inline PROCMAP_ABI
+}  // namespace procmap::inline PROCMAP_ABI::detail

@@ -1,0 +1,205 @@
+// Files of procfs: their paths, how they are opened, what it means if they cannot be; and the open maps file of a handle.
+#pragma once
+
+#include <procmap/version.hpp>
+
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include <procmap/detail/system.hpp>
+#include <procmap/fd.hpp>
+#include <procmap/options.hpp>
+#include <procmap/result.hpp>
+#include <procmap/text.hpp>
+
+namespace procmap::inline PROCMAP_ABI::detail {
+
+/// Which maps file: of this process (pid 0), of a process, or of one thread of it.
+struct target {
+    const char* proc = "/proc";
+    std::int32_t pid = error::this_process;
+    std::int32_t tid = 0;
+};
+
+/// A path that is put together in place, NUL-terminated; empty if it does not fit.
+template <std::size_t Room>
+class path_text {
+public:
+    constexpr path_text& put(std::string_view part) noexcept {
+        if (part.size() >= Room - size_ || part.find('\0') != std::string_view::npos) fits_ = false;
+        if (fits_)
+            for (const char c : part) text_[size_++] = c;
+        text_[size_] = '\0';
+        return *this;
+    }
+    constexpr path_text& put(std::uint64_t number, unsigned base = 10) noexcept {
+        char_line<20> digits;
+        digits.put(number, base);
+        return put(digits.view());
+    }
+    [[nodiscard]] constexpr bool fits() const noexcept { return fits_; }
+    [[nodiscard]] constexpr const char* c_str() const noexcept { return fits_ ? text_ : ""; }
+    [[nodiscard]] constexpr std::string_view view() const noexcept { return {c_str(), fits_ ? size_ : 0}; }
+
+private:
+    std::size_t size_ = 0;
+    bool fits_ = true;
+    char text_[Room];
+};
+using path_buffer = path_text<4096>;  // PATH_MAX
+
+/// The path of a file in a task's directory.
+[[nodiscard]] inline path_buffer proc_path(const target& t, std::string_view file, std::string_view name = {}) noexcept {
+    path_buffer text;
+    text.put(t.proc).put("/");
+    t.pid == error::this_process ? text.put("self") : text.put(static_cast<std::uint64_t>(t.pid));
+    if (t.tid != 0) text.put("/task/").put(static_cast<std::uint64_t>(t.tid));
+    text.put(file).put(name);
+    return text;
+}
+
+/// Where procfs shows an open descriptor of this process, in the directory `fd` or `fdinfo`.
+[[nodiscard]] inline path_text<48> own_fd_path(borrowed_fd fd, std::string_view directory) noexcept {
+    path_text<48> text;
+    text.put("/proc/thread-self/").put(directory).put("/").put(static_cast<std::uint64_t>(fd.get() < 0 ? 0 : fd.get()));
+    return text;
+}
+
+/// The target of a link; empty where it cannot be had. `room` is not NUL-terminated.
+[[nodiscard]] inline std::string_view read_link(int at, const char* path, std::span<char> room) noexcept {
+    const ssize_t n = ::readlinkat(at, path, room.data(), room.size());
+    return n <= 0 || static_cast<std::size_t>(n) == room.size() ? std::string_view{} : std::string_view{room.data(), static_cast<std::size_t>(n)};
+}
+
+/// What the errno of a system call means that has no errors of its own to tell apart.
+[[nodiscard]] constexpr errc failure_of(int code) noexcept {
+    switch (code) {
+        case EPERM:
+        case EACCES: return errc::denied;
+        case ESRCH: return errc::gone;
+        case EINTR: return errc::interrupted;
+        case EBADF: return errc::invalid;
+        default: return errc::failed;
+    }
+}
+
+/// Why a maps file could not be opened. ENOENT is "gone", unless the process is there but hidden (hidepid), or procfs is not.
+inline errc open_failure(const target& t, int code) noexcept {
+    if (code == EBADF) return errc::failed;
+    if (code != ENOENT && code != ENOTDIR) return failure_of(code);
+    const bool no_procfs = ::faccessat(AT_FDCWD, proc_path({t.proc}, "").c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0;
+    if (no_procfs && (errno == ENOENT || errno == ENOTDIR)) return errc::unsupported;
+    if (t.pid == error::this_process || std::string_view{t.proc} != "/proc") return errc::gone;  // another namespace's pids
+    // By its number, or <signal.h> would have to be included for it.
+    const bool there = t.tid != 0 ? ::syscall(SYS_tgkill, t.pid, t.tid, 0) == 0 : ::syscall(SYS_kill, t.pid, 0) == 0;
+    return there || errno == EPERM ? errc::denied : errc::gone;
+}
+
+/// Opens a maps file, close-on-exec, by its whole path (an emulator looks at that). One system call; up to two more to tell why it
+/// failed. It does not block, whatever is there instead of a procfs. errno is left as it was.
+[[nodiscard]] inline result<unique_fd> open_maps(const target& t) noexcept {
+    error failure{.code = errc::invalid, .at = step::open, .pid = t.pid, .tid = t.tid};
+    const auto path = proc_path(t, "/maps");
+    if ((t.pid <= 0 && t.pid != error::this_process) || t.tid < 0) return failure;
+    if (!path.fits()) {
+        failure.errno_value = ENAMETOOLONG;
+        return failure;
+    }
+    const uncancelled whole;
+    const int saved = errno;
+    constexpr int how = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+    int fd = ::openat(AT_FDCWD, path.c_str(), how);
+    for (int tries = 0; fd < 0 && errno == EINTR && tries < 100; ++tries) fd = ::openat(AT_FDCWD, path.c_str(), how);
+    if (fd >= 0) {
+        errno = saved;
+        return unique_fd{fd};
+    }
+    failure.errno_value = errno;
+    failure.code = open_failure(t, failure.errno_value);
+    errno = saved;
+    return failure;
+}
+
+/// Reads a small file from its beginning, as far as there is room. 0, or the errno of a read that failed.
+inline int read_fields(borrowed_fd file, std::span<char> room, std::string_view& fields) noexcept {
+    std::size_t done = 0;
+    for (ssize_t n = 1; n > 0 && done != room.size(); done += static_cast<std::size_t>(n)) {
+        n = ::pread(file.get(), room.data() + done, room.size() - done, static_cast<off_t>(done));
+        if (n < 0) return errno;
+    }
+    fields = {room.data(), done};
+    return 0;
+}
+
+/// How far it is to the next of fields with blanks between them.
+[[nodiscard]] constexpr std::size_t next_field(std::string_view fields) noexcept {
+    const std::size_t blank = fields.find(' ');
+    return blank == std::string_view::npos ? fields.size() : blank + 1;
+}
+
+/// What a task without an address space is, by /proc/PID/stat (proc_pid_stat(5)).
+[[nodiscard]] inline errc why_empty(const target& t) noexcept {
+    const uncancelled whole;
+    const unique_fd stat{::openat(AT_FDCWD, proc_path(t, "/stat").c_str(), O_RDONLY | O_CLOEXEC)};
+    char text[1024];
+    std::string_view fields;
+    if (read_fields(stat.borrow(), text, fields) != 0) return errc::gone;
+    const std::size_t name_end = fields.rfind(')');
+    if (name_end == std::string_view::npos || fields.size() < name_end + 3) return errc::gone;
+    fields.remove_prefix(name_end + 2);  // to the state; the flags are six fields on
+    if (fields[0] == 'Z' || fields[0] == 'X') return errc::zombie;
+    for (int i = 0; i < 6; ++i) fields.remove_prefix(next_field(fields));
+    line_scanner number{fields.data(), fields.data() + fields.size()};
+    std::uint64_t flags = 0;
+    constexpr std::uint64_t pf_kthread = 0x00200000;
+    return number.decimal(flags) && (flags & pf_kthread) != 0 ? errc::kernel_thread : errc::gone;
+}
+
+/// Calls `visit(tid)` for each thread whose directory is in `task`, relative to `at`, until it says true. The errno where they could
+/// not be listed, else 0. No allocation.
+template <class Visit>
+int any_thread(int at, const char* task, Visit visit) noexcept {
+    const uncancelled whole;
+    const unique_fd directory{::openat(at, task, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    alignas(8) char entries[1024];  // struct linux_dirent64: inode, offset, record length, type, name
+    constexpr std::size_t name_offset = 19;
+    if (!directory) return errno;
+    for (;;) {
+        const long n = ::syscall(SYS_getdents64, directory.get(), entries, sizeof entries);
+        if (n <= 0) return n == 0 ? 0 : errno;
+        for (long done = 0; done < n;) {
+            const char* const entry = entries + done;
+            std::uint16_t size = 0;
+            __builtin_memcpy(&size, entry + 16, sizeof size);
+            line_scanner name{entry + name_offset, entry + size};
+            std::uint64_t tid = 0;
+            if (name.decimal(tid) && tid <= INT32_MAX && visit(static_cast<std::int32_t>(tid))) return 0;
+            done += size;
+        }
+    }
+}
+
+/// An open maps file and what is known about it.
+struct handle {
+    unique_fd fd{};
+    procmap::backend backend = procmap::backend::text;
+    bool kernel_build_ids = false;   // the kernel may be asked for build IDs
+    std::int32_t pid = error::unknown;
+    std::int32_t tid = 0;
+    mutable std::uint32_t reads = 0;  // of the text, by anybody through this handle: see text_reader
+    std::uintptr_t opener = this_process();  // the process that opened this handle: see basic_snapshot::capture
+    mutable std::uintptr_t reading = 0;      // the process of the thread that reads the text at this moment
+
+    [[nodiscard]] error failure(errc code, step at, int errno_value = 0) const noexcept {
+        return {.code = code, .at = at, .errno_value = errno_value, .pid = pid, .tid = tid};
+    }
+};
+
+}  // namespace procmap::inline PROCMAP_ABI::detail
