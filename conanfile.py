@@ -26,7 +26,7 @@ class Procmap(ConanFile):
     def validate(self):
         check_min_cppstd(self, 20)
         if self.settings.os != "Linux":
-            raise ConanInvalidConfiguration("procmap asks the Linux kernel: there is no other back-end")
+            raise ConanInvalidConfiguration("procmap supports only Linux")
 
     def package_id(self):
         self.info.clear()

@@ -1,8 +1,8 @@
-# The tree that this port stands in; vcpkg does not see when it changes: use --no-binarycaching, and remove the port before it is
-# installed again. `cmake/release.sh archive` makes the port of a release, which has its archive in place of the next line.
+# Builds the repository that contains this port. vcpkg does not detect changes in it: use --no-binarycaching, and remove the port before
+# you reinstall it. `cmake/release.sh archive` creates the port of a release, which downloads the archive instead of using the next line.
 get_filename_component(SOURCE_PATH "${CMAKE_CURRENT_LIST_DIR}/../../.." ABSOLUTE)
 
-set(VCPKG_BUILD_TYPE release)  # headers, and perhaps a command
+set(VCPKG_BUILD_TYPE release)  # headers, and optionally the command-line tool
 vcpkg_check_features(OUT_FEATURE_OPTIONS options FEATURES cli PROCMAP_BUILD_CLI)
 vcpkg_cmake_configure(SOURCE_PATH "${SOURCE_PATH}" OPTIONS -DPROCMAP_BUILD_TESTS=OFF ${options})
 vcpkg_cmake_install()
