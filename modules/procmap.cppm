@@ -114,7 +114,6 @@ using procmap::elf::placing;
 
 // build_id.hpp
 using procmap::build_id;
-using procmap::build_id_choice;
 using procmap::build_id_source;
 
 // kind.hpp
@@ -125,9 +124,12 @@ using procmap::to_string;
 // options.hpp
 using procmap::backend;
 using procmap::build_id_buffer;
+using procmap::build_id_choice;
+using procmap::cached_maps_options;
 using procmap::capture_options;
 using procmap::find_options;
 using procmap::name_buffer;
+using procmap::normalizer_options;
 using procmap::open_options;
 using procmap::walk_options;
 
@@ -161,11 +163,9 @@ using procmap::maps;
 
 // normalizer.hpp
 using procmap::normalizer;
-using procmap::normalizer_options;
 
 // cached_maps.hpp
 using procmap::cached_maps;
-using procmap::cached_maps_options;
 
 // bpf.hpp
 namespace bpf {

@@ -593,13 +593,6 @@ enum class build_id_source : unsigned char {
     given,      ///< the caller, or the text that it was read from
 };
 
-/// Where build IDs may come from. An ID of more than 20 bytes comes from the file: the kernel does not return it.
-enum class build_id_choice : unsigned char {
-    automatic,  ///< the kernel where it may be asked (open_options::trust_kernel_build_ids), and otherwise the file
-    kernel,     ///< the kernel only: no file is opened for its build ID, and none is remembered
-    file,       ///< never the kernel: the ELF note of the file, or of its image in the process's memory
-};
-
 /// A build ID of up to 64 bytes. Two are equal when their bytes are, whoever said them.
 class build_id {
 public:
@@ -1977,6 +1970,13 @@ struct walk_options {
     /// about. See open_options::trust_kernel_build_ids.
     bool build_ids = false;
     std::span<char> buffer{};  ///< for names of up to size - 129 bytes, and text; at least 256 bytes; by default the walk's own, of 4224
+};
+
+/// Where build IDs may come from. An ID of more than 20 bytes comes from the file: the kernel does not return it.
+enum class build_id_choice : unsigned char {
+    automatic,  ///< the kernel where it may be asked (open_options::trust_kernel_build_ids), and otherwise the file
+    kernel,     ///< the kernel only: no file is opened for its build ID, and none is remembered
+    file,       ///< never the kernel: the ELF note of the file, or of its image in the process's memory
 };
 
 /// What a capture fetches for each mapping.
@@ -3471,7 +3471,7 @@ namespace detail {
 // ==== procmap/maps.hpp ====
 // An open /proc/PID/maps: which mapping holds an address, and what is mapped at all.
 
-#include <sys/types.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <utility>
@@ -5630,7 +5630,6 @@ private:
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <span>
 #include <string>

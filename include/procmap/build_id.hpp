@@ -23,13 +23,6 @@ enum class build_id_source : unsigned char {
     given,      ///< the caller, or the text that it was read from
 };
 
-/// Where build IDs may come from. An ID of more than 20 bytes comes from the file: the kernel does not return it.
-enum class build_id_choice : unsigned char {
-    automatic,  ///< the kernel where it may be asked (open_options::trust_kernel_build_ids), and otherwise the file
-    kernel,     ///< the kernel only: no file is opened for its build ID, and none is remembered
-    file,       ///< never the kernel: the ELF note of the file, or of its image in the process's memory
-};
-
 /// A build ID of up to 64 bytes. Two are equal when their bytes are, whoever said them.
 class build_id {
 public:

@@ -3,7 +3,7 @@
 
 #include <procmap/version.hpp>
 
-#include <sys/types.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <utility>

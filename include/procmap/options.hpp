@@ -7,7 +7,7 @@
 #include <span>
 #include <string_view>
 
-#include <procmap/build_id.hpp>
+#include <procmap/flags.hpp>
 #include <procmap/uapi.hpp>
 
 namespace procmap::inline PROCMAP_ABI {
@@ -63,6 +63,13 @@ struct walk_options {
     /// about. See open_options::trust_kernel_build_ids.
     bool build_ids = false;
     std::span<char> buffer{};  ///< for names of up to size - 129 bytes, and text; at least 256 bytes; by default the walk's own, of 4224
+};
+
+/// Where build IDs may come from. An ID of more than 20 bytes comes from the file: the kernel does not return it.
+enum class build_id_choice : unsigned char {
+    automatic,  ///< the kernel where it may be asked (open_options::trust_kernel_build_ids), and otherwise the file
+    kernel,     ///< the kernel only: no file is opened for its build ID, and none is remembered
+    file,       ///< never the kernel: the ELF note of the file, or of its image in the process's memory
 };
 
 /// What a capture fetches for each mapping.
