@@ -162,6 +162,17 @@ struct first_answer {
     return h;
 }
 
+/// Reads a small file from its beginning, as far as there is room. 0, or the errno of a read that failed.
+inline int read_fields(borrowed_fd file, std::span<char> room, std::string_view& fields) noexcept {
+    std::size_t done = 0;
+    for (ssize_t n = 1; n > 0 && done != room.size(); done += static_cast<std::size_t>(n)) {
+        n = ::pread(file.get(), room.data() + done, room.size() - done, static_cast<off_t>(done));
+        if (n < 0) return errno;
+    }
+    fields = {room.data(), done};
+    return 0;
+}
+
 /// The pid in the fdinfo of a pidfd (pidfd_open(2)). errc::invalid: it is of no pidfd; errc::gone: the process was reaped;
 /// errc::unsupported: its pid is not visible in the pid namespace of this procfs.
 [[nodiscard]] constexpr result<std::int32_t> pid_in(std::string_view fdinfo) noexcept {

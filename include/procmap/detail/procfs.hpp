@@ -127,17 +127,6 @@ inline errc open_failure(const target& t, int code) noexcept {
     return failure;
 }
 
-/// Reads a small file from its beginning, as far as there is room. 0, or the errno of a read that failed.
-inline int read_fields(borrowed_fd file, std::span<char> room, std::string_view& fields) noexcept {
-    std::size_t done = 0;
-    for (ssize_t n = 1; n > 0 && done != room.size(); done += static_cast<std::size_t>(n)) {
-        n = ::pread(file.get(), room.data() + done, room.size() - done, static_cast<off_t>(done));
-        if (n < 0) return errno;
-    }
-    fields = {room.data(), done};
-    return 0;
-}
-
 /// How far it is to the next of fields with blanks between them.
 [[nodiscard]] constexpr std::size_t next_field(std::string_view fields) noexcept {
     const std::size_t blank = fields.find(' ');
@@ -149,8 +138,8 @@ inline int read_fields(borrowed_fd file, std::span<char> room, std::string_view&
     const uncancelled whole;
     const unique_fd stat{::openat(AT_FDCWD, proc_path(t, "/stat").c_str(), O_RDONLY | O_CLOEXEC)};
     char text[1024];
-    std::string_view fields;
-    if (read_fields(stat.borrow(), text, fields) != 0) return errc::gone;
+    const ssize_t n = ::pread(stat.get(), text, sizeof text, 0);
+    std::string_view fields{text, n < 0 ? 0 : static_cast<std::size_t>(n)};
     const std::size_t name_end = fields.rfind(')');
     if (name_end == std::string_view::npos || fields.size() < name_end + 3) return errc::gone;
     fields.remove_prefix(name_end + 2);  // to the state; the flags are six fields on
