@@ -1,4 +1,4 @@
-// The addresses of one call, sorted.
+// Sorts the addresses of one normalizer call and keeps the index of each in the caller's order.
 #pragma once
 
 #include <procmap/version.hpp>
@@ -12,12 +12,11 @@
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
-/// Addresses in ascending order. Each knows its place in the caller's order.
 class address_order {
 public:
     struct address {
         std::uint64_t value;
-        std::size_t index;  // in the caller's order
+        std::size_t index;
     };
 
     void assign(std::span<const std::uint64_t> addresses) {
@@ -29,7 +28,7 @@ public:
     [[nodiscard]] const address& operator[](std::size_t i) const noexcept { return all_[i]; }
 
 private:
-    /// Many addresses are sorted byte by byte: comparing them would take a third of the time of a call.
+    /// Radix-sorts many addresses: a comparison sort would take a third of the time of a call.
     void sort() {
         constexpr std::size_t many = 128;
         if (all_.size() < many) return std::sort(all_.begin(), all_.end(), [](const address& a, const address& b) { return a.value < b.value; });
@@ -39,7 +38,7 @@ private:
         for (unsigned shift = 0; shift < 64; shift += 8) {
             const auto byte = [shift](const address& a) { return static_cast<unsigned char>(a.value >> shift); };
             if (static_cast<unsigned char>(differ >> shift) == 0) continue;
-            std::size_t slots[256] = {};  // of the next address with that byte
+            std::size_t slots[256] = {};  // where the next address with that byte goes
             for (const address& a : all_) ++slots[byte(a)];
             std::size_t sum = 0;
             for (std::size_t& s : slots) sum += std::exchange(s, sum);

@@ -1,4 +1,4 @@
-// Capturing the mappings of a process for a snapshot, and the build IDs of their files.
+// Captures the mappings of a process, and the build IDs of their files, for a snapshot.
 #pragma once
 
 #include <procmap/version.hpp>
@@ -14,7 +14,7 @@
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
-/// Copies the mappings of a process. The error that broke it off, if any did.
+/// Copies the mappings of a process to `to`. Returns the error that ended it early; errc::none if it is complete.
 template <class Allocator>
 [[nodiscard]] error capture_mappings(const maps& from, const capture_options& options, record_builder<Allocator>& to) {
     const handle& h = handle_of::get(from);
@@ -23,7 +23,7 @@ template <class Allocator>
         above = m.end;
         if (!options.page_sizes) m.page_size = 0;
         name_buffer name;
-        // Where the text does not give a name as the kernel has it, the ioctl does, if the mapping is still there.
+        // If the name from the text is ambiguous or too long, the ioctl is queried for the exact one.
         if (h.backend == backend::ioctl && (m.name_status == name_state::ambiguous || m.name_status == name_state::too_long)) {
             const auto exact = handle_of::find(from, m.start, {.name = name});
             if (exact && exact->end == m.end && exact->inode == m.inode && exact->device == m.device) {
@@ -33,7 +33,7 @@ template <class Allocator>
         }
         (void)to.add(m);
     };
-    // Goes on from `above` to the end. False: it broke off; see `broke`.
+    // Continues from `above` to the end. Returns false and sets `broke` on failure.
     error broke;
     const auto go_on = [&](backend use) {
         auto walk = walk_over(h, {.names = options.names}, use, above);
@@ -41,20 +41,19 @@ template <class Allocator>
         broke = walk.error();
         return walk.complete();
     };
-    // For all mappings at once the text is the faster way, if it has what is asked for (docs/performance.md). But an open description
-    // has one position in its text: of those that may share it by now (fork, SCM_RIGHTS) only the process that opened it reads the
-    // text, so that no two do; the others are left to the ioctl.
+    // The text is faster for reading all mappings (docs/performance.md), but it has no page sizes. An open file description has one
+    // position in the text, and other processes may share it (fork, SCM_RIGHTS). Only the process that opened it reads the text.
     const bool own = h.pid != error::unknown && is_this_process(h.opener);
     const bool by_text = own && !options.page_sizes;
-    // What text cannot give (it ends with the task that it was opened through), the ioctl goes on with, or says why.
+    // The text fails once the task that it was opened through is reaped. The ioctl then continues, or returns the error.
     if (!by_text || !go_on(backend::text)) {
         if (!by_text || h.backend == backend::ioctl) go_on(h.backend);
     }
     return broke;
 }
 
-/// Gives the mappings the build ID of their file, where it is still the one that is mapped. As a normalizer does it, which knows of a file
-/// whether it may be read: a walk knows its name only. The error that broke it off, if any did.
+/// Adds the build IDs of the captured files that are still mapped. Uses a normalizer, which verifies that a file may be read; a walk knows
+/// only its name. Returns the error that ended it early; errc::none if it is complete.
 template <class Allocator>
 [[nodiscard]] error capture_build_ids(const maps& from, const capture_options& options, record_builder<Allocator>& to) {
     record_table<Allocator>& made = to.made();
@@ -74,9 +73,9 @@ template <class Allocator>
         if (!at) continue;
         const mapped_file& file = found->files[at.file];
         record& r = *unknown[i];
-        // Something else may have been mapped there since.
+        // Another file may have been mapped there since the capture.
         if (!file.build_id_known || file.inode != r.inode || file.device != r.device || at.offset != r.offset) continue;
-        if (r.name_status == name_state::exact && file.path != made.name(r.name)) {  // or it is of one file with a mapping by another path
+        if (r.name_status == name_state::exact && file.path != made.name(r.name)) {  // or the file is also mapped by another path
             name_buffer name;
             const auto now = handle_of::find(from, r.start, {.name = name});
             if (!now || now->name != made.name(r.name) || now->inode != r.inode || now->device != r.device || now->offset != r.offset) continue;

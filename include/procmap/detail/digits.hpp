@@ -1,5 +1,4 @@
-// Numbers and text to and from characters. A sink is any callable that takes a std::string_view. No allocation, no locale,
-// async-signal-safe.
+// Digits of numbers, and output to sinks (callables that take a std::string_view). No allocation, no locale, async-signal-safe.
 #pragma once
 
 #include <procmap/version.hpp>
@@ -11,7 +10,7 @@
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
-/// The value of each byte as a hexadecimal digit, lower case as the kernel writes them; 16: it is none.
+/// The value of each byte as a hexadecimal digit, lower case as the kernel writes them; 16 if it is not a digit.
 struct digit_table {
     constexpr digit_table() noexcept {
         for (unsigned char& v : value) v = 16;
@@ -22,7 +21,7 @@ struct digit_table {
 };
 inline constexpr digit_table digit_values;
 
-/// A line that is put together in place before it is handed to the sink in one piece.
+/// A buffer for one line, so that the sink is called once. Its users ensure that the line fits.
 template <std::size_t Capacity>
 class char_line {
 public:
@@ -30,7 +29,7 @@ public:
     constexpr void put(std::string_view text) noexcept {
         for (const char c : text) put(c);
     }
-    /// `value` in `base`, lower case, padded with zeros to at least `width` digits.
+    /// Appends `value` in `base`, lower case, padded with zeros to at least `width` digits.
     constexpr void put(std::uint64_t value, unsigned base, std::size_t width = 1) noexcept {
         char digits[20] = {};  // 2^64 has 20 decimal digits, 16 hexadecimal ones
         std::size_t n = 0;
@@ -47,7 +46,7 @@ private:
     std::size_t size_ = 0;
 };
 
-/// The sink that writes to an output stream, which is named only where it is used: no <ostream> here.
+/// A sink that writes to an output stream. A template, so that this header does not need <ostream>.
 template <class Stream>
 struct stream_sink {
     Stream& out;
@@ -64,7 +63,7 @@ concept printable = requires(void (*sink)(std::string_view), const T& value) { p
 
 namespace procmap::inline PROCMAP_ABI {
 
-/// Writes to a stream what print() writes to a sink. The program includes `<ostream>`.
+/// Writes to a stream what print() writes to a sink. The program must include `<ostream>`.
 template <class Traits, class T>
     requires detail::printable<T>
 std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, const T& value) {

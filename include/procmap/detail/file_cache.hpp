@@ -1,5 +1,5 @@
-// Cached data of mapped files, revalidated before each use by change time and size. Every write changes these, but one through a shared
-// writable mapping (mmap(2): its time may come as late as msync). A change time is not relied on right after the change, nor once the wall
+// A cache of mapped files, revalidated before each use by change time and size. Every write changes these, except that a write through a
+// shared writable mapping may do so only at msync (mmap(2)). A change time is not relied on directly after the change, or once the wall
 // clock was set.
 #pragma once
 
@@ -19,10 +19,9 @@
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
-/// The time at which cached file data is checked. CLOCK_BOOTTIME counts time in suspend as the wall clock does and is slewed with it, so
-/// that the difference of the two changes only when the wall clock is set.
+/// The time of a check. CLOCK_BOOTTIME includes suspend and is slewed like the wall clock. Only setting the latter changes the difference.
 struct moment {
-    std::int64_t wall = 0;     // CLOCK_REALTIME_COARSE, which change times are taken from, in milliseconds
+    std::int64_t wall = 0;     // CLOCK_REALTIME_COARSE, the source of change times, in milliseconds
     std::int64_t set_off = 0;  // the wall clock minus CLOCK_BOOTTIME
     bool known = false;
 
@@ -31,18 +30,18 @@ struct moment {
         if (::clock_gettime(CLOCK_REALTIME_COARSE, &wall) != 0 || ::clock_gettime(CLOCK_BOOTTIME, &boot) != 0) return {};
         return {.wall = milliseconds(wall), .set_off = milliseconds(wall) - milliseconds(boot), .known = true};
     }
-    /// Whether a change of a file from now on gets a later change time than `v` has, if the wall clock is not set. Change times have the
-    /// granularity of the kernel's tick (10 ms at most; finer since 6.13). A time without nanoseconds may be of a file system that keeps
-    /// whole seconds (ext4 with inodes of 128 bytes) or two of them.
+    /// Returns true if any later change of the file gets a change time later than that of `v`, unless the wall clock is set. Change times
+    /// have the granularity of the kernel's tick (at most 10 ms; finer since 6.13). A time without nanoseconds may come from a file system
+    /// with a granularity of one second (ext4 with inodes of 128 bytes) or two.
     [[nodiscard]] bool settles(const file_version& v) const noexcept {
         const std::int64_t limit = v.ctime_nanoseconds == 0 ? 3'000 : 20;
         if (!known || v.ctime_seconds > wall / 1'000) return false;  // no clock, or a change in the future
         return v.ctime_seconds < 0 || wall - (v.ctime_seconds * 1'000 + std::int64_t{v.ctime_nanoseconds} / 1'000'000) > limit;
     }
-    /// Whether the wall clock was not set since `earlier`. If it was, a later change can have an earlier change time, or the same one. Not
-    /// noticed is a clock that was set and set back in between, or that was set by less than the tolerance.
+    /// Returns true if the wall clock was not set since `earlier`. Otherwise a later change can have an earlier or the same change time.
+    /// Does not notice a clock that was set and set back in between, or set by less than the tolerance.
     [[nodiscard]] bool follows(const moment& earlier) const noexcept {
-        constexpr std::int64_t tolerance = 50;  // the tick, and that the two clocks are read one after the other
+        constexpr std::int64_t tolerance = 50;  // for the tick, and the time between the two clock_gettime calls
         const std::int64_t step = set_off - earlier.set_off;
         return known && earlier.known && step <= tolerance && step >= -tolerance;
     }
@@ -53,54 +52,52 @@ private:
     }
 };
 
-/// What identifies a remembered file to a mapping.
+/// What identifies a cached file for a mapping.
 enum class key : unsigned char {
-    number,      ///< the mapping's device and inode: a descriptor holds the inode, and its file system gives each file its own
-    descriptor,  ///< the device and inode of a descriptor that was found anew: two open files that agree in both are one
+    number,      ///< the mapping's device and inode, unique on this file system; a descriptor keeps the inode from being reused
+    descriptor,  ///< device and inode from stat of a newly opened descriptor: if two open files agree in both, they are the same
     build_id,    ///< the mapping's device and inode, name and build ID together
 };
 
-/// A file that is remembered. Its descriptor (O_PATH), which `build_id` needs none of, holds the inode, so that its number cannot
-/// become another file's.
+/// A cached file. Its O_PATH descriptor keeps the inode number from being reused; a file cached by key::build_id has none.
 struct known_file {
     key by = key::number;
     device_number device{};
     std::uint64_t inode = 0;
-    std::string name{};  // `build_id` only
+    std::string name{};  // key::build_id only
     unique_fd pin{};
     file_version version{};
     build_id_source way = build_id_source::none;  // how it was found
     image_facts facts{};
-    moment checked{};      // when `version` was read, before anything was read of the file
-    bool settled = false;  // a change after that shows in the version
-    bool read = false;     // `facts` are those of `version`, though the ID may be the kernel's
+    moment checked{};      // when `version` was read, which is before the contents are
+    bool settled = false;  // any change after `checked` changes the version
+    bool read = false;     // `facts` were read from this version; the ID may be from the kernel
     std::uint64_t used = 0;
     std::int64_t used_at = 0;  // in seconds
-    std::uint64_t since = 0;  // the memory's time when it was remembered
+    std::uint64_t since = 0;  // the cache's time() when it was added
 };
 
-/// The cached files: at most `capacity` of them, and one at the least, each with at most one descriptor.
+/// Caches at most `capacity` files (at least one), each with at most one descriptor.
 class file_cache {
 public:
     explicit file_cache(std::size_t capacity) noexcept : capacity_(capacity) {}
 
-    /// The file of a mapping, if its device and inode are enough to tell that it is cached. If the file was cached after the mapping was
-    /// seen, the caller must look at the mapping again.
+    /// Returns the cached file of a mapping, or null. If it was cached after the mapping was seen, the mapping must be queried again.
     [[nodiscard]] known_file* find_number(const mapping& m) noexcept {
         return find([&m](const known_file& f) { return f.by == key::number && f.inode == m.inode && f.device == m.device; });
     }
-    /// The file of an open descriptor.
+    /// Returns the cached file of an open descriptor, or null.
     [[nodiscard]] known_file* find_descriptor(const file_version& v) noexcept {
         return find([&v](const known_file& f) { return f.by == key::descriptor && f.inode == v.inode && f.device == v.device; });
     }
-    /// The image of a mapping whose build ID is known.
+    /// Returns the cached image of a mapping with this build ID, or null.
     [[nodiscard]] known_file* find_id(const mapping& m, const build_id& id) noexcept {
         return find([&](const known_file& f) {
             return f.by == key::build_id && f.inode == m.inode && f.device == m.device && f.name == m.name && f.facts.id == id;
         });
     }
 
-    /// Adds a file. The one that was not used for longest makes room for it.
+    /// Adds a file. If the cache is full, the least recently used one is dropped.
     known_file& remember(known_file&& file) {
         if (files_.size() >= capacity_ && !files_.empty()) {
             known_file* oldest = &files_.front();
@@ -115,7 +112,6 @@ public:
         files_.back().used_at = seconds_;
         return files_.back();
     }
-    /// Adds the file that was found for a mapping.
     known_file& remember(found_file&& found, key by, const mapping& m) {
         const moment now = moment::now();
         return remember({.by = by,
@@ -134,7 +130,7 @@ public:
         ++forgotten_;
     }
 
-    /// Drops the files that were not used for a minute, and looks for such files every few seconds. Its clock stands still in suspend.
+    /// Drops the files that were not used for 60 s. Looks for them at most every 5 s. Time in suspend does not count.
     void release_unused() noexcept {
         constexpr std::int64_t most_idle = 60, interval = 5;  // seconds
         const int saved = errno;
@@ -147,16 +143,15 @@ public:
         errno = saved;
     }
 
-    /// Whether a file that was remembered by the time `then`, when `forgotten` had that value, has been ever since: then its number cannot
-    /// have become another's.
+    /// Returns true if a file that was cached at `then`, when forgotten() was `forgotten_then`, still is: its inode was not reused.
     [[nodiscard]] bool still_holds(const mapping& m, std::uint64_t forgotten_then, std::uint64_t then) const noexcept {
         if (forgotten_ == forgotten_then) return true;
         for (const known_file& f : files_)
             if (f.by == key::number && f.inode == m.inode && f.device == m.device) return f.since <= then;
         return false;
     }
-    [[nodiscard]] std::uint64_t forgotten() const noexcept { return forgotten_; }  ///< files that made room
-    [[nodiscard]] std::uint64_t time() const noexcept { return clock_; }           ///< later than all that is remembered
+    [[nodiscard]] std::uint64_t forgotten() const noexcept { return forgotten_; }  ///< how often files were dropped
+    [[nodiscard]] std::uint64_t time() const noexcept { return clock_; }           ///< of the latest use or addition
 
 private:
     template <class Property>
@@ -166,7 +161,7 @@ private:
         return nullptr;
     }
 
-    /// Brings it up to date, by one system call.
+    /// Returns the file after revalidating it: its cached data is dropped if it is stale. One system call.
     known_file* refreshed(known_file& f) noexcept {
         f.used = ++clock_;
         f.used_at = seconds_;
@@ -174,9 +169,9 @@ private:
         const int saved = errno;
         file_version present;
         const bool seen = read_version(f.pin.borrow(), present);
-        const moment now = moment::now();  // later than the version: the clock was not set between the two checks either
+        const moment now = moment::now();  // after the version, so that a clock set before this is noticed
         errno = saved;
-        // Written to, renamed, linked or unlinked; or its change time does not tell: everything is asked again.
+        // The file was written, renamed, linked or unlinked, or its change time is not reliable.
         if (!seen || present != f.version || !f.settled || !now.follows(f.checked)) {
             f.version = seen ? present : file_version{};
             f.checked = now;
@@ -190,8 +185,8 @@ private:
     std::vector<known_file> files_{};
     std::size_t capacity_;
     std::uint64_t clock_ = 0;
-    std::int64_t seconds_ = 0;  // at the beginning of this call
-    std::int64_t swept_ = 0;    // when files were last dropped that are not used
+    std::int64_t seconds_ = 0;  // when the current call began
+    std::int64_t swept_ = 0;    // when unused files were last dropped
     std::uint64_t forgotten_ = 0;
 };
 

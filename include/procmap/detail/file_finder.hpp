@@ -1,5 +1,4 @@
-// What is asked about the file of a mapping: its build ID, its segments, the state of its path. Found by the evidence that there is, and
-// cached.
+// Finds the build ID, the segments and the path state of a mapping's file, if it is proven to be the mapped one, and caches them.
 #pragma once
 
 #include <procmap/version.hpp>
@@ -21,13 +20,12 @@
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
-/// What was found out about the file of one mapping.
 struct file_answer {
     build_id id{};
     bool id_known = false;
     file_state state = file_state::unknown;
-    bool by_number = false;  // all mappings of this device and inode are of this file, if they are seen from now on
-    bool if_agreed = false;  // `loads` count only where all of them are mapped so: their file is known by its build ID alone
+    bool by_number = false;  // mappings of this device and inode that are queried from now on are of this file
+    bool if_agreed = false;  // use `loads` only if all segments are mapped accordingly: only a build ID or memory proves them
     std::vector<elf::segment> loads{};
 
     void clear() noexcept {
@@ -38,22 +36,21 @@ struct file_answer {
     }
 };
 
-/// What is to be found out.
 struct file_question {
     bool id = false;
     bool loads = false;
     bool state = false;
     build_id_choice ids_from = build_id_choice::automatic;
-    std::uint64_t seen_at = UINT64_MAX;  // the memory's time when the mapping was seen, if that was not just now
+    std::uint64_t seen_at = UINT64_MAX;  // the cache's time() when the mapping was seen; the default: just now
     [[nodiscard]] bool opens_files() const noexcept { return loads || (id && ids_from != build_id_choice::kernel); }
 };
 
-/// Finds out about the files of mappings. It caches at most `capacity` files, and one at the least; each costs at most one descriptor.
+/// Finds out about the files of mappings. See file_cache for `capacity`.
 class file_finder {
 public:
     explicit file_finder(std::size_t capacity) noexcept : cache_(capacity) {}
 
-    /// Finds out about the file of `m`, whose name is known. False: something else is mapped there by now, and nothing is known.
+    /// Finds out about the file of `m`, which must have its name. Returns false, with nothing known, if the mapping has changed.
     [[nodiscard]] bool ask(const maps& from, task_files& task, const mapping& m, const file_question& q, file_answer& a) {
         const uncancelled whole;
         const int saved = errno;
@@ -70,7 +67,7 @@ public:
         return still;
     }
 
-    /// The same of an image that is only in memory: the vDSO.
+    /// The same for an image that is only in memory: the vDSO.
     void ask_memory(task_files& task, const mapping& m, const file_question& q, file_answer& a) {
         const uncancelled whole;
         const int saved = errno;
@@ -88,14 +85,14 @@ public:
 
     [[nodiscard]] file_cache& cache() noexcept { return cache_; }
     [[nodiscard]] const file_cache& cache() const noexcept { return cache_; }
-    [[nodiscard]] std::uint64_t reads() const noexcept { return reads_; }          ///< files that were read
+    [[nodiscard]] std::uint64_t reads() const noexcept { return reads_; }  ///< how often a file was read
 
 private:
-    /// Reads the file's ELF headers and note, once for each version of it. The kernel's own word on the ID stands.
+    /// Reads the ELF headers and the build ID, once for each version of the file. Keeps a build ID that the kernel returned.
     void read(known_file& f) {
         if (f.read) return;
         image_facts facts;
-        if (!read_file(f.pin.borrow(), f.way, facts)) return;  // nothing is known, and it is tried again the next time
+        if (!read_file(f.pin.borrow(), f.way, facts)) return;  // retried on the next use
         f.read = true;
         f.facts.loads.swap(facts.loads);
         if (f.facts.id_known && !f.facts.id.empty()) return;
@@ -105,12 +102,12 @@ private:
 
     bool read_file(borrowed_fd path_fd, build_id_source way, image_facts& facts) {
         const unique_fd file = reopen(path_fd);
-        if (!file) return false;  // not permitted, or no descriptor free
+        if (!file) return false;  // not permitted, or no free descriptor
         ++reads_;
         return read_image(file_source{file.borrow()}, way, facts);
     }
 
-    /// Asks the kernel about the mapping once more, with its build ID where `id` says that it may be. False: it is another one by now.
+    /// Queries the mapping again, if `id` with its build ID. Returns false if it is another mapping now.
     bool ask_again(const maps& from, const mapping& m, bool id, file_answer& a) {
         const handle& h = handle_of::get(from);
         const find_options asked{.name = name_, .build_id = id ? std::span<std::byte>{id_} : std::span<std::byte>{}};
@@ -123,16 +120,15 @@ private:
         return true;
     }
 
-    /// Whether the kernel may be asked about a mapping by its rule.
+    /// Returns true if the kernel is to be asked for the build ID, which is safe for regular files only.
     static bool may_ask(const maps& from, const file_question& q, bool regular) noexcept {
         return q.id && regular && q.ids_from != build_id_choice::file && handle_of::get(from).kernel_build_ids;
     }
 
-    /// Looks at the mapping's path. False: it is another mapping by now.
+    /// Looks up the mapping's path. Returns false if it is another mapping now.
     bool ask_state(const maps& from, task_files& task, const mapping& m, file_answer& a) {
         a.state = state_of_path(task, m);
-        // The file at the path is the mapped one only if its number cannot have become another file's: the mapping is still there, or a
-        // descriptor holds the file.
+        // `linked` is true only if the inode was not reused: a descriptor holds the file, or the mapping still exists.
         return a.state != file_state::linked || a.by_number || ask_again(from, m, false, a);
     }
 
@@ -140,10 +136,10 @@ private:
         return !may_ask(from, q, rule == id_rule::ask) || ask_again(from, m, true, a);
     }
 
-    /// Of a file that is held: its number says that the mapping is of it.
+    /// For a cached file that device and inode identify.
     bool ask_held(const maps& from, const mapping& m, const file_question& q, known_file& f, file_answer& a) {
         a.by_number = true;
-        // What the kernel says is kept only because the file's version was looked at before.
+        // The kernel's answer may be cached because the file's version was read before.
         const bool kernel_only = q.ids_from == build_id_choice::kernel;
         const bool ask_id = (kernel_only || !f.facts.id_known) && may_ask(from, q, f.version.regular);
         if (ask_id || f.since > q.seen_at) {
@@ -157,7 +153,7 @@ private:
         return true;
     }
 
-    /// Reads what is still missing, and takes it.
+    /// Reads what is missing in `f`, and copies it to `a`.
     void complete(const file_question& q, known_file& f, file_answer& a) {
         const bool ids = q.id && q.ids_from != build_id_choice::kernel;
         if (q.loads || (ids && !f.facts.id_known)) read(f);
@@ -171,7 +167,7 @@ private:
     bool ask_found(const maps& from, task_files& task, const mapping& m, const file_question& q, id_rule rule, file_answer& a) {
         found_file found = file_search{task, m}.run();
         if (found.by == proof::number) {
-            // It was not held when `m` was asked for, and may not be the mapped one any more: now that it is, look again.
+            // No descriptor held the file when `m` was queried, so its inode may have been reused. Query again now that one does.
             known_file& f = cache_.remember(std::move(found), key::number, m);
             if (!ask_again(from, m, may_ask(from, q, true), a)) return false;
             if (a.id_known && q.ids_from != build_id_choice::kernel) {
@@ -200,9 +196,9 @@ private:
         return ask_candidate(from, task, m, q, rule, found, a);
     }
 
-    /// Nothing proves a file to be the mapped one: its build ID may, or the mapping's own memory says what is in it.
+    /// For a file that is not proven: its build ID may prove it, or the image is read from the process's memory.
     bool ask_candidate(const maps& from, task_files& task, const mapping& m, const file_question& q, id_rule rule, found_file& found, file_answer& a) {
-        if (found.by != proof::none) found = {};  // of another address space
+        if (found.by != proof::none) found = {};  // it belongs to another address space
         const bool file_by_name = rule == id_rule::ask && !found.never_read;
         if (!ask_again(from, m, may_ask(from, {.id = q.id || q.loads, .ids_from = q.ids_from}, file_by_name), a)) return false;
         if (const known_file* known = q.loads && a.id_known ? cache_.find_id(m, a.id) : nullptr; known != nullptr)
@@ -212,12 +208,12 @@ private:
             mapping header;
             name_buffer header_name;
             image_facts facts;
-            // The kernel's word is of `m` itself; the header below it can be that of other contents.
+            // The kernel's build ID is that of `m` itself. The header found below it may belong to other contents.
             if (find_header(from, task, m, header_name, header) && read_from_memory(task, header, facts) && belongs(header, m, facts.loads) &&
                 (!a.id_known || facts.id == a.id))
                 take(q, facts, m, a);
         }
-        // Of a file of that build ID the segments may be others than the mapped ones, which the mappings show.
+        // A file with that build ID can have other segments than the mapped ones, so if_agreed is set.
         if (image_facts facts; missing() && a.id_known && found.path_fd && !found.never_read &&
                                read_file(found.path_fd.borrow(), found.way, facts) && facts.id == a.id)
             take(q, facts, m, a);
@@ -229,7 +225,7 @@ private:
         return true;
     }
 
-    /// Takes what is still missing, and remembers the segments of an image that its build ID tells again.
+    /// Copies what is missing to `a`, and caches the segments if the build ID can identify the image again.
     void take(const file_question& q, image_facts& facts, const mapping& m, file_answer& a) {
         if (!a.id_known && q.ids_from != build_id_choice::kernel) {
             a.id = facts.id;
@@ -243,7 +239,7 @@ private:
 
     file_cache cache_;
     std::uint64_t reads_ = 0;
-    name_buffer name_;  // of the mapping that is asked about again
+    name_buffer name_;  // of the mapping that is queried again
     build_id_buffer id_;
 };
 

@@ -1,4 +1,4 @@
-// What the type of a file system says about the identity of its files.
+// Which conclusions the type of a file system permits about the identity of its files.
 #pragma once
 
 #include <procmap/version.hpp>
@@ -11,15 +11,15 @@
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
-/// What may be concluded about a file of such a file system.
+/// What proves that a file of such a file system is the mapped one.
 enum class trust : unsigned char {
-    number,       ///< stat shows the device and inode that maps shows, and no two files that exist at one time share them
-    descriptor,   ///< two files may show one pair in maps; a descriptor from map_files is the mapped file
-    layered,      ///< a descriptor from map_files may lead to other contents than the mapped ones
-    untouchable,  ///< a read asks a server, which may never answer, or has effects
+    number,       ///< device and inode: stat and maps show the same, and no two existing files share them
+    descriptor,   ///< a descriptor from map_files; two files may show the same device and inode in maps
+    layered,      ///< nothing: a descriptor from map_files may have other contents than the mapped ones
+    untouchable,  ///< nothing, and it must not be read: a server may never answer, or reading has side effects
 };
 
-/// By statfs(2)'s f_type (include/uapi/linux/magic.h, and the file systems' own headers).
+/// Returns the trust for an f_type of statfs(2) (include/uapi/linux/magic.h, and headers of the file systems).
 [[nodiscard]] constexpr trust trust_of(std::uint32_t type) noexcept {
     switch (type) {
         case 0xef53:        // ext2, ext3, ext4
@@ -50,12 +50,12 @@ enum class trust : unsigned char {
     }
 }
 
-/// Whether the change time of a file says that it is unchanged: kept by this kernel, not by a server.
+/// Returns true if an unchanged change time proves that a file is unchanged: this kernel maintains it, not a server.
 [[nodiscard]] constexpr bool keeps_times(std::uint32_t type) noexcept {
     return trust_of(type) == trust::number || type == 0x9123683e /* btrfs */ || type == 0x858458f6 /* ramfs */;
 }
 
-/// The type of a file's file system; 0 where it cannot be had. One system call, which asks the server of a file of FUSE or NFS.
+/// Returns the type of a file's file system, or 0 on failure. One system call, which may ask the server of FUSE or NFS.
 [[nodiscard]] inline std::uint32_t file_system_of(borrowed_fd fd) noexcept {
     struct statfs fs;
     return ::fstatfs(fd.get(), &fs) == 0 ? static_cast<std::uint32_t>(fs.f_type) : 0;

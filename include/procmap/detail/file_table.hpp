@@ -1,4 +1,4 @@
-// The files that the addresses of one call lie in.
+// The table of the files that one normalizer call found.
 #pragma once
 
 #include <procmap/version.hpp>
@@ -14,24 +14,23 @@
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
-/// A file of one call, and what is known about it.
 struct file_entry {
     device_number device{};
     std::uint64_t inode = 0;
     std::string path{};
     bool path_known = false;
     file_answer known{};
-    std::uint64_t forgotten = 0;  // file_cache::forgotten() when this was made
+    std::uint64_t forgotten = 0;  // file_cache::forgotten() when the entry was created
     std::uint64_t since = 0;      // file_cache::time() then
     std::vector<std::pair<std::uint64_t, bool>> images{};  // load biases, and whether an image was found there
 };
 
-/// The files of one call, each once: two mappings share an entry only if they are proven to be of one file.
+/// The files of one call. Two mappings share an entry only if they are proven to be of the same file.
 class file_table {
 public:
     explicit file_table(std::size_t most_files) noexcept : finder_(most_files) {}
 
-    /// Begins a call: there are no files yet. The memory of the entries is kept.
+    /// Begins a call with no files. Keeps the memory of the entries.
     void clear() noexcept {
         count_ = 0;
         by_number_.clear();
@@ -42,16 +41,16 @@ public:
     [[nodiscard]] file_finder& finder() noexcept { return finder_; }
     [[nodiscard]] const file_finder& finder() const noexcept { return finder_; }
 
-    /// The entry of a file that is held by a descriptor, so that a mapping's device and inode identify it. Null if there is none, or if its
-    /// descriptor was opened after `seen_at`, when the mapping was seen: then the mapping must be looked at again.
+    /// Returns the entry of a file that a descriptor holds, so that the mapping's device and inode identify it. Returns null if there is
+    /// none, or if the file was cached after `seen_at`, when the mapping was seen. The mapping must then be queried again.
     [[nodiscard]] file_entry* find_by_number(const mapping& m, std::uint64_t seen_at) noexcept {
         file_entry* const held = find_held(m);
         return held != nullptr && held->since <= seen_at ? held : nullptr;
     }
 
-    /// The entry of a mapping's file, whose name is known: that of another mapping which is proven to be of the same file, or a new one.
+    /// Returns the entry of a mapping's file, a new one unless another mapping is proven to be of the same file. `m` must have its name.
     file_entry& entry_of(const maps& from, task_files& task, const mapping& m, const file_question& q) {
-        if (!q.id && !q.loads && m.file_backed())  // nothing but the path is said of it
+        if (!q.id && !q.loads && m.file_backed())  // only the path is reported
             if (file_entry* const same = find(m, [&](const file_entry& e) { return e.path == m.name && !m.name.empty(); }); same != nullptr) return *same;
         if (count_ == entries_.size()) entries_.emplace_back();
         file_entry& e = entries_[count_];
@@ -80,7 +79,7 @@ public:
     }
 
 private:
-    /// Where the entries of a mapping's device and inode begin in by_number_, or belong.
+    /// Returns where the entries with a mapping's device and inode begin in by_number_, or would be inserted.
     [[nodiscard]] std::vector<std::size_t>::const_iterator place_of(const mapping& m) const noexcept {
         return std::lower_bound(by_number_.begin(), by_number_.end(), m, [this](std::size_t i, const mapping& file) {
             const file_entry& e = entries_[i];
@@ -88,7 +87,7 @@ private:
         });
     }
 
-    /// The entry of a mapping's device and inode that has a property.
+    /// Returns the first entry with a mapping's device and inode for which `property` is true, or null.
     template <class Property>
     [[nodiscard]] file_entry* find(const mapping& m, Property property) noexcept {
         for (auto at = place_of(m); at != by_number_.end(); ++at) {
@@ -99,7 +98,7 @@ private:
         return nullptr;
     }
 
-    /// The entry of a file that is held by a descriptor, whenever that was opened. It is the first of its device and inode.
+    /// As find_by_number(), whenever the file was cached. The entry is the first with its device and inode.
     [[nodiscard]] file_entry* find_held(const mapping& m) noexcept {
         const auto at = place_of(m);
         if (at == by_number_.end()) return nullptr;
@@ -108,9 +107,9 @@ private:
     }
 
     file_finder finder_;
-    std::vector<file_entry> entries_{};  // the first count_ are this call's; the rest keep their memory
+    std::vector<file_entry> entries_{};  // the first count_ are in use; the others are kept for their memory
     std::size_t count_ = 0;
-    std::vector<std::size_t> by_number_{};  // the numbers of those, by inode and device
+    std::vector<std::size_t> by_number_{};  // indices of the entries in use, sorted by inode and device
 };
 
 }  // namespace procmap::inline PROCMAP_ABI::detail

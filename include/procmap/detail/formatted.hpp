@@ -1,4 +1,4 @@
-// Which types format.hpp and fmt.hpp know, and their text: that of print(), or a name.
+// What format.hpp and fmt.hpp share: the formattable types, and a formatter that writes the text of print() or to_string().
 #pragma once
 
 #include <procmap/version.hpp>
@@ -21,7 +21,7 @@ template <class T>
 concept formatted = one_of<T, error, mapping, permission_set, device_number, build_id, build_id_view, change, change_kind,
                            mapping_kind, backend>;
 
-/// A formatter's work, on top of the library's own formatter of strings. Without a spec nothing is allocated.
+/// A formatter on top of the string formatter of the formatting library. Allocates only if there is a format specification.
 template <class T, class Strings>
 struct text_formatter : Strings {
     template <class ParseContext>

@@ -1,4 +1,4 @@
-// The ELF headers and the build ID of an image, read from its file or from a process's memory.
+// Reads the ELF headers and the build ID of an image, from its file or from a process's memory.
 #pragma once
 
 #include <procmap/version.hpp>
@@ -17,7 +17,7 @@
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
-/// pread with an offset of 64 bits, whatever off_t is here.
+/// pread(2) with a 64-bit offset, whatever the size of off_t.
 inline ssize_t read_once(borrowed_fd fd, std::span<std::byte> to, std::uint64_t offset) noexcept {
 #if defined(__GLIBC__)
     return ::pread64(fd.get(), to.data(), to.size(), static_cast<off64_t>(offset));
@@ -27,7 +27,7 @@ inline ssize_t read_once(borrowed_fd fd, std::span<std::byte> to, std::uint64_t 
 #endif
 }
 
-/// Reads all that is asked for, or up to the end of the file; how many bytes. `failed`: set where a read failed.
+/// Fills `to`, or reads up to the end of the file. Returns the number of bytes read. Sets `failed` if a read failed.
 inline std::size_t read_at(borrowed_fd fd, std::span<std::byte> to, std::uint64_t offset, bool& failed) noexcept {
     std::size_t done = 0;
     for (int tries = 0; done != to.size() && offset + done <= INT64_MAX;) {
@@ -43,7 +43,7 @@ inline std::size_t read_at(borrowed_fd fd, std::span<std::byte> to, std::uint64_
     return done;
 }
 
-/// The bytes of a file, of which the first page is read once.
+/// The bytes of a file. Caches the first 4096.
 class file_source {
 public:
     explicit file_source(borrowed_fd fd) noexcept : fd_(fd), size_(read_at(fd, first_, 0, failed_)) {}
@@ -51,7 +51,7 @@ public:
         if (bytes_source{std::span{first_}.first(size_)}(offset, to)) return true;
         return read_at(fd_, to, offset, failed_) == to.size();
     }
-    /// Whether a read failed: what was not found may be there all the same.
+    /// Returns true if a read failed. What was not found may then exist.
     [[nodiscard]] bool failed() const noexcept { return failed_; }
 
 private:
@@ -62,14 +62,13 @@ private:
     std::size_t size_ = 0;
 };
 
-/// The ELF headers and the build ID of an image, by file or memory.
 struct image_facts {
     build_id id{};
-    bool id_known = false;  // also when it is known that there is none
+    bool id_known = false;  // true also if it is known that there is none
     std::vector<elf::segment> loads{};  // the PT_LOADs that have bytes in the file
 };
 
-/// Reads them. False, and nothing known, where a read failed. What a bound cut off is not known.
+/// Reads an image. Returns false, with nothing known, if a read failed. What a limit cuts off is not known.
 template <class Source>
 bool read_image(const Source& source, build_id_source way, image_facts& facts) {
     facts.loads.clear();
@@ -82,14 +81,14 @@ bool read_image(const Source& source, build_id_source way, image_facts& facts) {
     std::byte note[build_id::capacity];
     bool bounded = false;
     std::size_t size = image.build_id(note, bounded);
-    // Where no segment has a note, a section may. Section headers are not loaded: by memory that is not known.
+    // If no segment has the note, a section may. Section headers are not loaded, so memory cannot tell.
     if (size == 0 && !bounded && way != build_id_source::memory) size = image.section_build_id(note, bounded);
     if (size == 0 && way == build_id_source::memory) bounded |= image.has_sections();
     if (source.failed()) {
         facts.loads.clear();
         return false;
     }
-    // Before a bound, one of at most 20 bytes is the preferred one; a longer one may not be.
+    // An ID of at most 20 bytes is the preferred one even if a limit was reached; a longer one may not be.
     constexpr std::size_t kernels_most = 20;
     facts.id_known = !bounded || (size != 0 && size <= kernels_most);
     if (facts.id_known) facts.id = build_id{std::span{note}.first(size), way};

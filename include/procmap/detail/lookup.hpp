@@ -1,4 +1,4 @@
-// One question on either back-end: which mapping holds this address, or is the next above it?
+// Looks up one mapping, by the ioctl or by text: the one that contains an address, or the next above it.
 #pragma once
 
 #include <procmap/version.hpp>
@@ -20,7 +20,7 @@ namespace procmap::inline PROCMAP_ABI::detail {
 
 inline constexpr find_options nothing_asked{};
 
-/// What the errno of the ioctl means (do_procmap_query()).
+/// Returns the error code for an errno of the ioctl (do_procmap_query()).
 [[nodiscard]] constexpr errc query_failure(int code) noexcept {
     switch (code) {
         case ENOENT: return errc::not_mapped;
@@ -38,15 +38,13 @@ inline constexpr find_options nothing_asked{};
     }
 }
 
-/// An answer for another address than the one that was asked about. A 32-bit kernel gives it, for it cuts the address to 32
-/// bits: nothing is mapped at this one.
+/// Returns the error for an answer about another address. A 32-bit kernel truncates the address: nothing is mapped at the queried one.
 [[nodiscard, gnu::noinline, gnu::cold]] inline error contradiction(const handle& from, std::uint64_t address, std::uint64_t end) noexcept {
     const bool cut = (address >> 32) != 0 && end <= 0x1'0000'0000;
     return from.failure(cut ? errc::not_mapped : errc::malformed, step::query);
 }
 
-/// Writes the kernel's answer to `m`, whose name and build ID are untouched where they were not asked for. False: it contradicts
-/// the question.
+/// Copies the kernel's answer to `m`, without name and build ID if they were not asked for. Returns false if it contradicts the query.
 [[nodiscard, gnu::always_inline]] inline bool to_mapping(const uapi::query<>& q, const find_options& asked, std::uint64_t address, bool next,
                                                          name_state unnamed, mapping& m) noexcept {
     const auto& raw = q.raw();
@@ -72,7 +70,7 @@ inline constexpr find_options nothing_asked{};
     return true;
 }
 
-/// After a first failure, whose errno is there to be read: asks again where that can help, and says what the failure means where it cannot.
+/// Handles a failed query, whose error is in errno: retries it if possible, otherwise maps errno to an error code.
 [[nodiscard, gnu::noinline, gnu::cold]] inline result<mapping> retry_ioctl(const handle& from, uapi::query<>& q, int saved_errno,
                                                                            const find_options& asked, bool next) noexcept {
     int failure = errno;
@@ -93,21 +91,20 @@ inline constexpr find_options nothing_asked{};
         failure = answer.error;
         sent = answer.size;
     }
-    if (failure == 0 && sent < static_cast<std::size_t>(uapi::layout::v6_11)) failure = E2BIG;  // no mapping came back
+    if (failure == 0 && sent < static_cast<std::size_t>(uapi::layout::v6_11)) failure = E2BIG;  // the answer has no mapping
     if (failure != 0) return from.failure(query_failure(failure), step::query, failure);
     mapping m;
     if (!to_mapping(q, asked, address, next, unnamed, m)) return contradiction(from, address, q.raw().vma_end);
     return m;
 }
 
-/// What a cold function returned through memory, copied: so the result of the function that called it can stay in registers.
+/// Copies the result of a cold function, which is returned through memory, so that the caller's own result can stay in registers.
 template <class T>
 [[nodiscard, gnu::always_inline]] inline T copy_of(const T& value) noexcept {
     return value;
 }
 
-/// The fast path, in line where it is used: what is not asked for then costs nothing. With a build ID it is the raw request, for
-/// callers that know that it may be made.
+/// Looks up a mapping by the ioctl. Inlined, so that unused fields cost nothing. Does not check whether a build ID may be asked for.
 [[nodiscard, gnu::always_inline]] inline result<mapping> lookup_ioctl(const handle& from, std::uint64_t address,
                                                                       const find_options& asked, bool next) noexcept {
     uapi::query_flags ask = uapi::to_query_flags(asked.only);
@@ -125,7 +122,7 @@ template <class T>
     return m;
 }
 
-/// Puts the name that a reader left in its own buffer into the caller's.
+/// Moves the name from a reader's buffer to the caller's.
 inline void hand_over_name(std::span<char> to, mapping& m) noexcept {
     if (m.name_status != name_state::exact && m.name_status != name_state::ambiguous) return;
     const std::string_view name = m.name;
@@ -134,24 +131,23 @@ inline void hand_over_name(std::span<char> to, mapping& m) noexcept {
         m.name_status = name_state::too_long;
         return;
     }
-    for (std::size_t i = 0; i < name.size(); ++i) to[i] = name[i];  // forwards: `to` may be the buffer it lies in
+    for (std::size_t i = 0; i < name.size(); ++i) to[i] = name[i];  // forwards, because the buffers may overlap
     to[name.size()] = '\0';
     m.name = {to.data(), name.size()};
 }
 
-/// Whether two answers are about one mapping. Both have their names.
+/// Returns true if two answers describe the same mapping. Both must have their names.
 [[nodiscard]] inline bool same_mapping(const mapping& a, const mapping& b) noexcept {
     return a.start == b.start && a.end == b.end && a.offset == b.offset && a.inode == b.inode && a.device == b.device &&
            a.name_status == b.name_status && a.name == b.name;
 }
 
-/// The same with a build ID, by two queries: the first, without one, tells by the name whether the kernel may be asked. It reads
-/// whatever is mapped, and a read takes data out of a socket or blocks.
-///
-/// `scratch`: for the name, where the caller's buffer does not have room for any that the kernel returns.
+/// Looks up a mapping with its build ID, by two queries. The name from the first tells whether the second may ask for a build ID: the
+/// kernel reads whatever is mapped, which would consume data of a socket, or block. `scratch`: a buffer for the name, used if the caller's
+/// is smaller than PATH_MAX.
 [[nodiscard, gnu::noinline]] inline result<mapping> lookup_ioctl_with_id(const handle& from, std::uint64_t address, const find_options& asked,
                                                                          bool next, std::span<char> scratch) noexcept {
-    constexpr int most_tries = 16;  // each time the mapping was unmapped between the two queries
+    constexpr int most_tries = 16;  // retried if the mapping was unmapped between the two queries
     const bool own = asked.name.size() < sizeof(name_buffer);
     result<mapping> found{mapping{}};
     for (int tries = 0; tries < most_tries; ++tries) {
@@ -162,7 +158,7 @@ inline void hand_over_name(std::span<char> to, mapping& m) noexcept {
             const std::uint64_t there = address > found->start ? address : found->start;
             auto with_id = lookup_ioctl(from, there, asked, false);
             if (!with_id && with_id.error() == errc::not_mapped) continue;
-            // That the kernel found no ID does not say that there is none: it returns none of more than 20 bytes.
+            // An empty ID does not prove that there is none: the kernel returns only IDs of at most 20 bytes.
             with_id->build_id_known = !with_id->build_id.empty();
             return with_id;
         }
@@ -194,21 +190,20 @@ inline void hand_over_name(std::span<char> to, mapping& m) noexcept {
     return from.failure(errc::not_mapped, step::query);
 }
 
-/// With room on the stack for a name.
 [[nodiscard, gnu::noinline]] inline result<mapping> lookup_ioctl_with_id(const handle& from, std::uint64_t address, const find_options& asked,
                                                                          bool next) noexcept {
     name_buffer scratch;
     return lookup_ioctl_with_id(from, address, asked, next, scratch);
 }
 
-/// The rare questions: with a build ID, and by text.
+/// Looks up a mapping with a build ID, or by text.
 [[nodiscard, gnu::noinline]] inline result<mapping> lookup_rare(const handle& from, std::uint64_t address, const find_options& asked,
                                                                 bool next) noexcept {
     if (!asked.build_id.empty() && asked.build_id.size() < uapi::build_id_size_max) return from.failure(errc::invalid, step::query);
     return from.backend == backend::ioctl ? lookup_ioctl_with_id(from, address, asked, next) : lookup_text(from, address, asked, next);
 }
 
-/// The same, as a cancellation point where the text was read: a thread that does nothing but look up can then be cancelled.
+/// The same, but a cancellation point on the text back-end, so that a thread that does nothing but lookups can be cancelled.
 [[nodiscard, gnu::noinline]] inline result<mapping> lookup_rare_cancellably(const handle& from, std::uint64_t address, const find_options& asked,
                                                                             bool next) {
     const auto found = lookup_rare(from, address, asked, next);

@@ -1,10 +1,10 @@
-// The file that is mapped: found, opened and proven to be it, with its path treated as hostile.
+// Finds and opens the file of a mapping and determines what proves that it is the mapped one.
 //
-// A path in another process's maps is whatever that process made it, and it may be read by root. It is resolved below that process's
-// root, never through magic links, first without opening (O_PATH). It is opened for reading only where build IDs or ELF addresses were
-// asked for, only if it is a regular file of a file system that neither asks a server of users (FUSE, autofs) nor has effects, and only
-// for its ELF headers and notes. What is read of a file that is not proven to be the mapped one is not given out unless its build ID
-// then proves it. A lookup on FUSE or NFS can still block: nothing here is async-signal-safe.
+// The paths in another process's maps are untrusted input, often processed by root. A path is resolved below that process's root,
+// never through magic links, and first without opening the file (O_PATH). The file is opened for reading only if build IDs or ELF
+// addresses were asked for, only if it is a regular file on a file system that neither asks a user's server (FUSE, autofs) nor has side
+// effects on reading, and only to read its ELF headers and notes. Data of a file that is not proven to be the mapped one is returned only
+// if its build ID then proves it. A path lookup on FUSE or NFS can still block. Nothing here is async-signal-safe.
 #pragma once
 
 #include <procmap/version.hpp>
@@ -26,7 +26,7 @@
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
-/// What tells whether a file changed: its inode is the same as long as somebody holds it.
+/// What changes when a file does. The inode number is not reused while a descriptor or a mapping holds the file.
 struct file_version {
     std::uint64_t inode = 0;
     device_number device{};
@@ -39,9 +39,9 @@ struct file_version {
     [[nodiscard]] friend bool operator==(const file_version&, const file_version&) noexcept = default;
 };
 
-/// One system call, or two. False: the errno is left for the caller to see.
+/// Reads the version of a file, by one system call, or two if statx fails. On failure returns false and sets errno.
 inline bool read_version(borrowed_fd fd, file_version& v) noexcept {
-#ifdef STATX_TYPE  // musl from 1.2.5 on. fstat has 64 bits on every machine only with musl
+#ifdef STATX_TYPE  // glibc, musl since 1.2.5. fstat has 64-bit fields on every architecture only with musl
     struct statx x;
     if (::statx(fd.get(), "", AT_EMPTY_PATH, STATX_TYPE | STATX_NLINK | STATX_INO | STATX_SIZE | STATX_CTIME, &x) == 0) {
         v = {.inode = x.stx_ino,
@@ -55,7 +55,7 @@ inline bool read_version(borrowed_fd fd, file_version& v) noexcept {
         return true;
     }
 #endif
-    struct stat s;  // also where a sandbox refuses statx
+    struct stat s;  // without statx, or if a sandbox refuses it
     if (::fstat(fd.get(), &s) != 0) return false;
     v = {.inode = s.st_ino,
          .device = device_of(s.st_dev),
@@ -68,32 +68,32 @@ inline bool read_version(borrowed_fd fd, file_version& v) noexcept {
     return true;
 }
 
-/// Opens for reading what an O_PATH descriptor stands for.
+/// Opens the file of an O_PATH descriptor for reading.
 [[nodiscard]] inline unique_fd reopen(borrowed_fd fd) noexcept {
     return unique_fd{::openat(AT_FDCWD, own_fd_path(fd, "fd").c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | O_LARGEFILE)};
 }
 
 /// What proves that a file is the mapped one.
 enum class proof : unsigned char {
-    none,        ///< nothing: it is a candidate, which only its build ID can prove
-    number,      ///< device and inode, on a file system where they name one file
-    descriptor,  ///< it is from map_files
+    none,        ///< nothing; only its build ID can prove it
+    number,      ///< device and inode, on a file system where they are unique
+    descriptor,  ///< it comes from map_files
 };
 
-/// A file that may be the one behind a mapping. The mapping must be looked at again, after this was found, before it is believed.
+/// A file that may be the mapped one. The caller must query the mapping again after this was found.
 struct found_file {
-    unique_fd path_fd{};  // O_PATH; none where there is no candidate that may be read
+    unique_fd path_fd{};  // O_PATH; empty if there is no file that may be read
     build_id_source way = build_id_source::none;
     proof by = proof::none;
-    bool remembered = false;   // its change time may be relied on
-    bool never_read = false;   // it is, or may be, no regular file, or one of FUSE: nobody may be asked to read it
+    bool remembered = false;   // it may be cached: its change time is reliable
+    bool never_read = false;   // it may be on FUSE or not regular: neither the library nor the kernel may read it
     file_version version{};
 };
 
 inline constexpr std::string_view deleted_mark = " (deleted)";  // what the kernel adds to the path of an unlinked file
 
-/// The root of a mapping's process, and the path that maps shows for the mapping below it. False where it has none, or that may not be
-/// looked at. The kernel prints a path as this process sees it: below the other's root, if that is not this one's.
+/// Gets the root directory of a mapping's process and the mapping's path below it. Returns false if there is no path or the root is not
+/// accessible. The kernel prints paths as this process sees them, with the path of the other process's root in front.
 [[nodiscard]] inline bool path_below_root(task_files& task, const mapping& m, borrowed_fd& root, std::string_view& path) noexcept {
     path = m.name;
     if (!path.starts_with('/')) return false;
@@ -104,14 +104,14 @@ inline constexpr std::string_view deleted_mark = " (deleted)";  // what the kern
     return path.starts_with('/');
 }
 
-/// Looks up the path of a mapping, whose name is known: two to eight system calls, and some fifty once for each task. Whether a file of the
-/// mapping's number is the mapped one is left to the caller, who can tell whether the number was held. errno is left as it was.
+/// Looks up the path of a mapping, which must have its name. For `linked`, the caller must verify that the inode was not reused. Two to
+/// eight system calls, and about fifty once for each task. Preserves errno.
 [[nodiscard]] inline file_state state_of_path(task_files& task, const mapping& m) noexcept {
     const int saved = errno;
     const auto leads_to = [&m](borrowed_fd root, std::string_view path) {
         path_buffer text;
         text.put(path);
-        if (text.view().empty()) return file_state::unreadable;  // it is too long
+        if (text.view().empty()) return file_state::unreadable;  // too long
         const unique_fd fd = open_path(root, text.c_str(), resolve_no_magiclinks | resolve_in_root);
         if (!fd) return errno == ENOENT || errno == ENOTDIR ? file_state::deleted : file_state::unreadable;
         const std::uint32_t type = file_system_of(fd.borrow());
@@ -124,7 +124,7 @@ inline constexpr std::string_view deleted_mark = " (deleted)";  // what the kern
     const auto look = [&] {
         borrowed_fd root{-1};
         std::string_view path;
-        // "/dev/zero (deleted)" of shared anonymous memory is no path.
+        // "/dev/zero (deleted)" of shared anonymous memory is not a path.
         if (!m.name.starts_with('/') || kind_of(m) == mapping_kind::shared_memory || !task.proven()) return file_state::unknown;
         const bool below = path_below_root(task, m, root, path);
         if (root.get() < 0) return file_state::unreadable;
@@ -133,24 +133,24 @@ inline constexpr std::string_view deleted_mark = " (deleted)";  // what the kern
         const file_state whole = leads_to(root, path);
         if (!path.ends_with(deleted_mark)) return whole == file_state::deleted ? file_state::unreadable : whole;
         if (whole == file_state::linked) return whole;
-        // Unlinked: another file may be there by now, or the same again. Or a file is really called so.
+        // The file was unlinked, and the path may lead to another file or to the same one again. Or its name ends with " (deleted)".
         const file_state unmarked = leads_to(root, path.substr(0, path.size() - deleted_mark.size()));
         const bool uncertain = whole == file_state::unknown || whole == file_state::unreadable;
         return uncertain && unmarked != file_state::linked ? whole : unmarked;
     };
     file_state state = look();
-    // Text of older kernels does not tell a newline from "\012": the path may be another one.
+    // The text has "\012" for a newline and for these four characters, so this may be another path.
     if (m.name_status == name_state::ambiguous && state != file_state::linked) state = file_state::unknown;
     errno = saved;
     return state;
 }
 
-/// Looks for the file behind a mapping, in map_files and at its path. `m` needs its name, unless map_files is permitted.
+/// Searches the file of a mapping, in map_files and at its path. `m` must have its name, unless map_files is accessible.
 class file_search {
 public:
     file_search(task_files& task, const mapping& m) noexcept : task_(&task), m_(&m) {}
 
-    /// Some ten system calls. errno is left as it was.
+    /// Returns what was found. About ten system calls. Preserves errno.
     [[nodiscard]] found_file run() noexcept {
         const int saved = errno;
         if (judge(task_->open_map_file(*m_), build_id_source::map_files) != verdict::found) by_path();
@@ -161,10 +161,10 @@ public:
 private:
     enum class verdict : unsigned char { found, candidate, another, nothing };
 
-    /// What a descriptor is to the mapping; it is taken if it is better than what was found before.
+    /// Compares the file of a descriptor with the mapping. Keeps the descriptor if it proves more than the one found before.
     verdict judge(unique_fd fd, build_id_source way) noexcept {
         if (!fd) return verdict::nothing;
-        // First of all the file system: of FUSE that can be said without its server, and to another user than its own nothing else can.
+        // Before stat: for another user's FUSE file, fstatfs is the only call that succeeds, and the kernel does not ask the server.
         const std::uint32_t type = file_system_of(fd.borrow());
         const trust level = type == 0 ? trust::untouchable : trust_of(type);
         file_version v;
@@ -175,8 +175,8 @@ private:
         const bool same_number = v.inode == m_->inode && v.device == m_->device;
         if (level == trust::number && !same_number) return verdict::another;
         const bool from_map_files = way == build_id_source::map_files;
-        if (!v.regular && !v.device_node) return verdict::another;  // a directory, FIFO, socket or link is never mapped by its path
-        if (level == trust::untouchable || !v.regular) {  // the mapped one, for all that can be known
+        if (!v.regular && !v.device_node) return verdict::another;  // a directory, FIFO, socket or link is never mapped by path
+        if (level == trust::untouchable || !v.regular) {  // may be the mapped file, but must not be read
             found_.never_read = true;
             return from_map_files || same_number ? verdict::found : verdict::nothing;
         }
@@ -194,11 +194,11 @@ private:
         const auto try_path = [&](std::string_view name) {
             path_buffer text;
             unique_fd fd = open_path(root, text.put(name).c_str(), resolve_no_magiclinks | resolve_in_root);
-            // What may not be looked at, or whose server does not answer, may be of FUSE too.
+            // A file that is not accessible, or whose server does not answer, may be on FUSE.
             if (!fd && (errno == EACCES || errno == EIO || errno == ENOTCONN || errno == ETIMEDOUT || errno == ESTALE)) found_.never_read = true;
             return judge(std::move(fd), build_id_source::root_path);
         };
-        if (try_path(path) != verdict::found && path.ends_with(deleted_mark))  // unlinked once, and linked there again
+        if (try_path(path) != verdict::found && path.ends_with(deleted_mark))  // unlinked, and linked there again
             (void)try_path(path.substr(0, path.size() - deleted_mark.size()));
     }
 

@@ -1,4 +1,4 @@
-// The ELF image that a mapping is part of, found and read in the memory of its process.
+// Finds the ELF image that contains a mapping and reads it from the memory of its process.
 #pragma once
 
 #include <procmap/version.hpp>
@@ -16,13 +16,13 @@
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
-/// The bytes of another process's memory from an address on, up to the end of the mapping.
+/// The bytes of a mapping in another process's memory.
 class memory_source {
 public:
     /// `mem`: see task_files::memory.
     memory_source(borrowed_fd mem, const mapping& m) noexcept : mem_(mem), base_(m.start), size_(m.end - m.start) {}
     bool operator()(std::uint64_t offset, std::span<std::byte> to) const noexcept {
-        const bool inside = offset <= size_ && to.size() <= size_ - offset;  // nothing ends before what it says of itself
+        const bool inside = offset <= size_ && to.size() <= size_ - offset;  // headers that point outside are a failed read
         failed_ |= !inside || read_at(mem_, to, base_ + offset, failed_) != to.size();
         return !failed_;
     }
@@ -35,8 +35,8 @@ private:
     mutable bool failed_ = false;
 };
 
-/// The mapping of the first page of the image that `m` may be part of (see belongs()): `m`, one that leads down to it without a gap,
-/// or the nearest of that file and name below it.
+/// Finds the mapping of the first page of the image that may contain `m` (see belongs()). This is `m` itself, one that is adjacent to it
+/// through mappings of the same file, or the nearest one of that file and name below it. Returns false if there is none.
 [[nodiscard]] inline bool find_header(const maps& from, task_files& task, const mapping& m, name_buffer& name, mapping& header) {
     constexpr int most_steps = 8;
     const auto same_file = [&m](const mapping& other) { return other.inode == m.inode && other.device == m.device && other.name == m.name; };
@@ -53,11 +53,11 @@ private:
         if (below.start >= m.start) break;
         if (below.offset == 0 && same_file(below)) header = below;
     }
-    header.name = m.name;  // the walk's own is gone
+    header.name = m.name;  // the walk's name is no longer valid
     return header.offset == 0;
 }
 
-/// Reads the image whose first page `header` maps out of the process's memory.
+/// Reads the image whose first page is mapped by `header`, from the process's memory.
 [[nodiscard]] inline bool read_from_memory(task_files& task, const mapping& header, image_facts& facts) {
     if (!header.permissions.has(perm::read)) return false;
     const borrowed_fd mem = task.memory(header);
@@ -66,7 +66,7 @@ private:
     return read_image(source, build_id_source::memory, facts) && !facts.loads.empty();
 }
 
-/// Whether a mapping lies in the image that begins with `header`: where one of its segments puts it.
+/// Returns true if a mapping is where a segment of the image that begins with `header` puts it.
 [[nodiscard]] inline bool belongs(const mapping& header, const mapping& m, std::span<const elf::segment> loads) noexcept {
     const auto page_size = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
     if (!elf::loadable(loads, page_size) || loads.front().offset >= page_size) return false;

@@ -1,4 +1,4 @@
-// Opening a handle: the file of a task, of a pidfd, or one that was opened elsewhere; and which back-end it uses.
+// Opens a handle by pid, thread or pidfd, or adopts a descriptor, and selects the back-end.
 #pragma once
 
 #include <procmap/version.hpp>
@@ -23,7 +23,7 @@
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
-/// What the link in /proc/self/fd says about an open file of procfs.
+/// The name of an open procfs file, from its link in /proc/thread-self/fd.
 enum class file_name : unsigned char { maps, other, unknown };
 
 [[nodiscard]] inline file_name name_of_file(borrowed_fd fd) noexcept {
@@ -36,27 +36,27 @@ enum class file_name : unsigned char { maps, other, unknown };
     return name.empty() ? file_name::unknown : name.ends_with("/maps") ? file_name::maps : file_name::other;
 }
 
-/// The error for a caller who insists on the ioctl, by the errno that it failed with.
+/// Returns the error code for an errno of the ioctl if the caller requires the ioctl.
 [[nodiscard]] constexpr errc refusal(int code) noexcept {
     return code == EINTR ? errc::interrupted : code == EBADF ? errc::invalid : code == ENOMEM ? errc::failed : errc::unsupported;
 }
 
-/// Whether this process's own maps file answers the ioctl. If it does, a file that does not is no maps file.
+/// Returns true if this process's own maps file answers the ioctl. A file that does not is then not a maps file.
 [[nodiscard]] inline bool own_maps_answer() noexcept {
     const auto own = open_maps({});
     return own && !says_absent(any_query(own->borrow()));
 }
 
-/// What choose() found out about a file.
+/// What choose() found out about a file, apart from the back-end.
 struct first_answer {
-    int absent = 0;           // the errno that says that there is no such ioctl
-    bool other_file = false;  // no text file (a FIFO, a device, ...); or it was adopted and is not called maps
-    bool unsure = false;      // it was adopted, and its name is not known
+    int absent = 0;           // the errno by which the ioctl is not available
+    bool other_file = false;  // not a text file (a FIFO, a device, ...), or adopted and not a maps file
+    bool unsure = false;      // adopted, and its name is not known
     bool empty = false;       // there is no address space
-    int failure = 0;          // the errno of a read that failed
+    int failure = 0;          // the errno of a failed read
 };
 
-/// Chooses the back-end: by one ioctl unless text was asked for, and by a read of one byte for text.
+/// Selects the back-end of a handle: by one ioctl, unless text was requested, and for text by reading one byte.
 [[nodiscard]] inline first_answer choose(handle& h, const open_options& how, bool adopted = false) noexcept {
     first_answer first;
     if (how.use != backend::text) {
@@ -73,7 +73,7 @@ struct first_answer {
     const int saved = errno;
     first.other_file = ::fstat(h.fd.get(), &file) == 0 && !S_ISREG(file.st_mode);
     errno = saved;
-    if (adopted && !first.other_file) {  // before it is read: that could take data out of it, or block; and text can be forged
+    if (adopted && !first.other_file) {  // before reading, which could consume data or block, and because text can be forged
         const auto name = name_of_file(h.fd.borrow());
         first.unsure = name == file_name::unknown;
         first.other_file = name == file_name::other || (first.absent == ENOTTY && own_maps_answer());
@@ -86,7 +86,7 @@ struct first_answer {
     return first;
 }
 
-/// Opens the maps of one task. errc::gone without an errno: it has no address space.
+/// Opens the maps of one task. Fails with errc::gone without an errno if it has no address space.
 [[nodiscard]] inline result<handle> open_task(const target& t, const open_options& how) noexcept {
     auto file = open_maps(t);
     if (!file) return file.error();
@@ -99,8 +99,7 @@ struct first_answer {
     return h.failure(text_reader::meaning(h, first.failure), step::read, first.failure);
 }
 
-/// Opens the maps of a process, or of one thread of it. If the main thread has exited, its maps are empty: then those of another
-/// thread are opened.
+/// Opens the maps of a process or a thread. If the main thread has exited, its maps are empty, and those of another thread are opened.
 [[nodiscard]] inline result<handle> open_target(const target& t, const open_options& how) noexcept {
     auto opened = open_task(t, how);
     if (opened || opened.error() != errc::gone || opened.error().errno_value != 0) return opened;
@@ -129,7 +128,7 @@ struct first_answer {
         return h.failure(errc::invalid, step::adopt, failure);
     }
     if ((mode & O_PATH) != 0) return h.failure(errc::not_maps, step::adopt);
-    // The size of a block is known without asking the file system, whose server may not answer: no FUSE file has procfs's.
+    // The kernel answers FIGETBSZ without asking the file system's server, and no FUSE file has the block size of procfs.
     int block = 0;
     const bool knows = ::ioctl(h.fd.get(), block_size_request, &block) == 0;
     errno = saved;
@@ -140,8 +139,7 @@ struct first_answer {
         return h.failure(unclear == 0 ? errc::not_maps : failure_of(unclear), step::adopt, unclear);
     }
     if ((mode & O_ACCMODE) == O_WRONLY) return h.failure(errc::not_maps, step::adopt);
-    // What answers the ioctl is a maps file: no other file of procfs does. What does not may be smaps, or an older kernel's
-    // maps: in smaps and its like the second line is none of maps.
+    // Only a maps file answers the ioctl. Without it, a file like smaps is recognized by its second line, which is not a maps line.
     const auto first = choose(h, how, true);
     if (first.other_file) return h.failure(errc::not_maps, step::adopt);
     if (first.unsure) return h.failure(errc::unsupported, step::adopt);
@@ -162,7 +160,7 @@ struct first_answer {
     return h;
 }
 
-/// Reads a small file from its beginning, as far as there is room. 0, or the errno of a read that failed.
+/// Reads a small file from its beginning, up to the size of `room`. Returns 0, or the errno of a failed read.
 inline int read_fields(borrowed_fd file, std::span<char> room, std::string_view& fields) noexcept {
     std::size_t done = 0;
     for (ssize_t n = 1; n > 0 && done != room.size(); done += static_cast<std::size_t>(n)) {
@@ -173,8 +171,8 @@ inline int read_fields(borrowed_fd file, std::span<char> room, std::string_view&
     return 0;
 }
 
-/// The pid in the fdinfo of a pidfd (pidfd_open(2)). errc::invalid: it is of no pidfd; errc::gone: the process was reaped;
-/// errc::unsupported: its pid is not visible in the pid namespace of this procfs.
+/// Returns the pid in the fdinfo of a pidfd (pidfd_open(2)). Fails with errc::invalid if it is not a pidfd, errc::gone if the process was
+/// reaped, errc::unsupported if its pid is not visible in the pid namespace of this procfs.
 [[nodiscard]] constexpr result<std::int32_t> pid_in(std::string_view fdinfo) noexcept {
     constexpr std::string_view key = "Pid:\t";
     const std::size_t at = fdinfo.find(key);
@@ -186,7 +184,7 @@ inline int read_fields(borrowed_fd file, std::span<char> room, std::string_view&
     return static_cast<std::int32_t>(pid);
 }
 
-/// Polls a pidfd, which is readable once its process has exited. The number of descriptors that are, or minus the errno.
+/// Polls a pidfd. Returns 1 if its process has exited, 0 if not, or a negative errno.
 [[nodiscard]] inline int poll_exited(borrowed_fd pidfd) noexcept {
     pollfd exited{.fd = pidfd.get(), .events = POLLIN, .revents = 0};
     for (int tries = 0;; ++tries) {
@@ -210,7 +208,7 @@ inline int read_fields(borrowed_fd file, std::span<char> room, std::string_view&
         const int why = errno;
         const errc code = open_failure(self, why);
         errno = saved;
-        if (why == ENOENT && code == errc::gone) return error{.code = errc::invalid, .at = step::open};  // no such descriptor
+        if (why == ENOENT && code == errc::gone) return error{.code = errc::invalid, .at = step::open};  // not an open descriptor
         return error{.code = code, .at = step::open, .errno_value = why};
     }
     char text[512];
@@ -221,8 +219,7 @@ inline int read_fields(borrowed_fd file, std::span<char> room, std::string_view&
     const auto pid = pid_in(fields);
     if (!pid) return pid.error();
     auto opened = open_target({.proc = how.proc, .pid = *pid}, how);
-    // Until its process has exited, the number is that process's. Nothing in between could refuse to say so: a sandbox that forbids
-    // signals answers as a process of another user does.
+    // The pid is that process's until it has exited. A signal would not tell: its EPERM can also come from a sandbox.
     const int exited = poll_exited(pidfd);
     errno = saved;
     if (exited == 0) return opened;
@@ -232,7 +229,7 @@ inline int read_fields(borrowed_fd file, std::span<char> room, std::string_view&
         failure.code = failure.errno_value == EINTR ? errc::interrupted : errc::denied;
         return failure;
     }
-    char again[512];  // a process that is not yet reaped still has its number
+    char again[512];  // a zombie still has its pid
     std::string_view same;
     why = opened || opened.error() != errc::zombie ? ESRCH : read_fields(info.borrow(), again, same);
     errno = saved;

@@ -1,4 +1,4 @@
-// Files of procfs: their paths, how they are opened, what it means if they cannot be; and the open maps file of a handle.
+// Access to procfs: paths, opening and reading files, the meaning of errors, and the open maps file of a handle.
 #pragma once
 
 #include <procmap/version.hpp>
@@ -21,14 +21,14 @@
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
-/// Which maps file: of this process (pid 0), of a process, or of one thread of it.
+/// Identifies a maps file: of this process, of a process, or of one thread.
 struct target {
     const char* proc = "/proc";
     std::int32_t pid = error::this_process;
     std::int32_t tid = 0;
 };
 
-/// A path that is put together in place, NUL-terminated; empty if it does not fit.
+/// A buffer for a NUL-terminated path, which is empty if it does not fit.
 template <std::size_t Room>
 class path_text {
 public:
@@ -55,7 +55,7 @@ private:
 };
 using path_buffer = path_text<4096>;  // PATH_MAX
 
-/// The path of a file in a task's directory.
+/// Returns the path of a file in a task's procfs directory.
 [[nodiscard]] inline path_buffer proc_path(const target& t, std::string_view file, std::string_view name = {}) noexcept {
     path_buffer text;
     text.put(t.proc).put("/");
@@ -65,20 +65,20 @@ using path_buffer = path_text<4096>;  // PATH_MAX
     return text;
 }
 
-/// Where procfs shows an open descriptor of this process, in the directory `fd` or `fdinfo`.
+/// Returns the procfs path of an open descriptor, in the directory `fd` or `fdinfo` of this thread.
 [[nodiscard]] inline path_text<48> own_fd_path(borrowed_fd fd, std::string_view directory) noexcept {
     path_text<48> text;
     text.put("/proc/thread-self/").put(directory).put("/").put(static_cast<std::uint64_t>(fd.get() < 0 ? 0 : fd.get()));
     return text;
 }
 
-/// The target of a link; empty where it cannot be had. `room` is not NUL-terminated.
+/// Returns the target of a symbolic link, in `room` and not NUL-terminated. Returns an empty view on failure or if it does not fit.
 [[nodiscard]] inline std::string_view read_link(int at, const char* path, std::span<char> room) noexcept {
     const ssize_t n = ::readlinkat(at, path, room.data(), room.size());
     return n <= 0 || static_cast<std::size_t>(n) == room.size() ? std::string_view{} : std::string_view{room.data(), static_cast<std::size_t>(n)};
 }
 
-/// What the errno of a system call means that has no errors of its own to tell apart.
+/// Returns the error code for an errno, for calls without more specific errors.
 [[nodiscard]] constexpr errc failure_of(int code) noexcept {
     switch (code) {
         case EPERM:
@@ -90,20 +90,20 @@ using path_buffer = path_text<4096>;  // PATH_MAX
     }
 }
 
-/// Why a maps file could not be opened. ENOENT is "gone", unless the process is there but hidden (hidepid), or procfs is not.
+/// Returns the error code for a failed open of maps. ENOENT means errc::gone, unless the process is hidden (hidepid) or procfs is missing.
 inline errc open_failure(const target& t, int code) noexcept {
     if (code == EBADF) return errc::failed;
     if (code != ENOENT && code != ENOTDIR) return failure_of(code);
     const bool no_procfs = ::faccessat(AT_FDCWD, proc_path({t.proc}, "").c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0;
     if (no_procfs && (errno == ENOENT || errno == ENOTDIR)) return errc::unsupported;
-    if (t.pid == error::this_process || std::string_view{t.proc} != "/proc") return errc::gone;  // another namespace's pids
-    // By its number, or <signal.h> would have to be included for it.
+    if (t.pid == error::this_process || std::string_view{t.proc} != "/proc") return errc::gone;  // its pids may be of another namespace
+    // tgkill(2) has no wrapper before glibc 2.30.
     const bool there = t.tid != 0 ? ::syscall(SYS_tgkill, t.pid, t.tid, 0) == 0 : ::syscall(SYS_kill, t.pid, 0) == 0;
     return there || errno == EPERM ? errc::denied : errc::gone;
 }
 
-/// Opens a maps file, close-on-exec, by its whole path (an emulator looks at that). One system call; up to two more to tell why it
-/// failed. It does not block, whatever is there instead of a procfs. errno is left as it was.
+/// Opens a maps file, close-on-exec, by its full path, by which emulators recognize it. One system call, and up to two more to classify a
+/// failure. Does not block, whatever is mounted in place of procfs. Preserves errno.
 [[nodiscard]] inline result<unique_fd> open_maps(const target& t) noexcept {
     error failure{.code = errc::invalid, .at = step::open, .pid = t.pid, .tid = t.tid};
     const auto path = proc_path(t, "/maps");
@@ -127,13 +127,13 @@ inline errc open_failure(const target& t, int code) noexcept {
     return failure;
 }
 
-/// How far it is to the next of fields with blanks between them.
+/// Returns the offset of the next blank-separated field.
 [[nodiscard]] constexpr std::size_t next_field(std::string_view fields) noexcept {
     const std::size_t blank = fields.find(' ');
     return blank == std::string_view::npos ? fields.size() : blank + 1;
 }
 
-/// What a task without an address space is, by /proc/PID/stat (proc_pid_stat(5)).
+/// Returns why a task has no address space, from /proc/PID/stat (proc_pid_stat(5)).
 [[nodiscard]] inline errc why_empty(const target& t) noexcept {
     const uncancelled whole;
     const unique_fd stat{::openat(AT_FDCWD, proc_path(t, "/stat").c_str(), O_RDONLY | O_CLOEXEC)};
@@ -142,7 +142,7 @@ inline errc open_failure(const target& t, int code) noexcept {
     std::string_view fields{text, n < 0 ? 0 : static_cast<std::size_t>(n)};
     const std::size_t name_end = fields.rfind(')');
     if (name_end == std::string_view::npos || fields.size() < name_end + 3) return errc::gone;
-    fields.remove_prefix(name_end + 2);  // to the state; the flags are six fields on
+    fields.remove_prefix(name_end + 2);  // to the state; the flags are the sixth field after it
     if (fields[0] == 'Z' || fields[0] == 'X') return errc::zombie;
     for (int i = 0; i < 6; ++i) fields.remove_prefix(next_field(fields));
     line_scanner number{fields.data(), fields.data() + fields.size()};
@@ -151,8 +151,8 @@ inline errc open_failure(const target& t, int code) noexcept {
     return number.decimal(flags) && (flags & pf_kthread) != 0 ? errc::kernel_thread : errc::gone;
 }
 
-/// Calls `visit(tid)` for each thread whose directory is in `task`, relative to `at`, until it says true. The errno where they could
-/// not be listed, else 0. No allocation.
+/// Calls `visit(tid)` for each thread in the directory `task`, relative to `at`, until it returns true. Returns 0, or the errno if the
+/// threads could not be listed. No allocation.
 template <class Visit>
 int any_thread(int at, const char* task, Visit visit) noexcept {
     const uncancelled whole;
@@ -179,12 +179,12 @@ int any_thread(int at, const char* task, Visit visit) noexcept {
 struct handle {
     unique_fd fd{};
     procmap::backend backend = procmap::backend::text;
-    bool kernel_build_ids = false;   // the kernel may be asked for build IDs
+    bool kernel_build_ids = false;   // the kernel may be asked for build IDs of regular files
     std::int32_t pid = error::unknown;
     std::int32_t tid = 0;
-    mutable std::uint32_t reads = 0;  // of the text, by anybody through this handle: see text_reader
-    std::uintptr_t opener = this_process();  // the process that opened this handle: see basic_snapshot::capture
-    mutable std::uintptr_t reading = 0;      // the process of the thread that reads the text at this moment
+    mutable std::uint32_t reads = 0;  // number of reads of the text through this handle: see text_reader
+    std::uintptr_t opener = this_process();  // the process that opened this handle: see capture_mappings()
+    mutable std::uintptr_t reading = 0;      // the process that is reading the text; 0: none
 
     [[nodiscard]] error failure(errc code, step at, int errno_value = 0) const noexcept {
         return {.code = code, .at = at, .errno_value = errno_value, .pid = pid, .tid = tid};

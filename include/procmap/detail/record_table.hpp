@@ -1,4 +1,4 @@
-// The storage of a snapshot: a record for each mapping, and each distinct name and build ID once.
+// The storage of a snapshot: one record for each mapping, and each distinct name and build ID once.
 #pragma once
 
 #include <procmap/version.hpp>
@@ -25,8 +25,8 @@ struct record {
     std::uint64_t offset;
     std::uint64_t inode;
     device_number device;
-    std::uint32_t name;  // number of the name; 0: none
-    std::uint32_t id;    // number of the build ID; 0: none
+    std::uint32_t name;  // number of the name, from 1; 0: none
+    std::uint32_t id;    // number of the build ID, from 1; 0: none
     std::uint8_t permissions;
     std::uint8_t page_shift;  // log2 of the page size; 0: not known
     name_state name_status;
@@ -36,7 +36,7 @@ struct record {
 };
 static_assert(sizeof(record) <= 64);
 
-/// Records with their names and build IDs. `Allocator` allocates all of them.
+/// Records with their names and build IDs, all allocated by `Allocator`.
 template <class Allocator>
 struct record_table {
     explicit record_table(const Allocator& allocator) : records(allocator), names(allocator), name_ends(allocator), ids(allocator) {}
@@ -60,12 +60,11 @@ struct record_table {
         const std::size_t first = number == 1 ? 0 : name_ends[number - 2];
         return {names.data() + first, name_ends[number - 1] - first};
     }
-    /// The number of the first record that ends above `address`.
+    /// Returns the index of the first record that ends above `address`.
     [[nodiscard]] std::size_t first_above(std::uint64_t address) const noexcept {
         const auto above = [](std::uint64_t a, const record& r) { return a < r.end; };
         return static_cast<std::size_t>(std::upper_bound(records.begin(), records.end(), address, above) - records.begin());
     }
-    /// In bytes.
     [[nodiscard]] std::size_t memory() const noexcept {
         return records.capacity() * sizeof(record) + names.capacity() + name_ends.capacity() * sizeof(std::size_t) + ids.capacity() * sizeof(build_id);
     }
@@ -74,7 +73,7 @@ struct record_table {
     using vector = std::vector<T, typename std::allocator_traits<Allocator>::template rebind_alloc<T>>;
 
     vector<record> records;
-    vector<char> names;  // one after the other
+    vector<char> names;  // concatenated
     vector<std::size_t> name_ends;
     vector<build_id> ids;
 };
@@ -107,7 +106,7 @@ public:
             r.name = number_of_name(m.name);
         }
         r.id = number_of_id(build_id{m.build_id.bytes()});
-        if (!m.build_id.empty()) r.build_id_known = r.id != 0;  // one too long to be kept is not known
+        if (!m.build_id.empty()) r.build_id_known = r.id != 0;  // an ID that is too long to be stored is not known
         made_.records.push_back(r);
         return {};
     }
@@ -128,9 +127,9 @@ public:
 
     std::uint32_t number_of_id(const build_id& id) {
         if (id.empty()) return 0;
-        if (last_id_ != 0 && made_.ids[last_id_ - 1] == id) return last_id_;  // a file's mappings follow one another
+        if (last_id_ != 0 && made_.ids[last_id_ - 1] == id) return last_id_;  // the mappings of a file are usually adjacent
         const auto place = ids_.try_emplace(id, 0u).first;
-        if (place->second == 0) {  // new, or memory ran out here when it was
+        if (place->second == 0) {  // new, or an allocation failed below when it was
             made_.ids.push_back(id);
             place->second = static_cast<std::uint32_t>(made_.ids.size());
         }
@@ -140,10 +139,10 @@ public:
 private:
     std::uint32_t number_of_name(std::string_view name) {
         if (name.empty()) return 0;
-        if (last_name_ != 0 && made_.name(last_name_) == name) return last_name_;  // a file's mappings follow one another
+        if (last_name_ != 0 && made_.name(last_name_) == name) return last_name_;
         auto place = numbers_.find(name);
         if (place == numbers_.end()) place = numbers_.emplace(std::string{name}, 0u).first;
-        if (place->second == 0) {  // new, or memory ran out here when it was
+        if (place->second == 0) {  // as above
             made_.names.resize(made_.name_ends.empty() ? 0 : made_.name_ends.back());
             made_.names.insert(made_.names.end(), name.begin(), name.end());
             made_.name_ends.push_back(made_.names.size());
@@ -177,9 +176,9 @@ private:
     };
 
     record_table<Allocator> made_;
-    // Ordered: no text can make a search in them slow, as it could fill one bucket of a hash table.
+    // Ordered maps, because hostile text could put all names into one bucket of a hash table.
     std::map<std::string, std::uint32_t, std::less<>> numbers_{};  // of names
-    std::map<build_id, std::uint32_t, bytes_below> ids_{};         // of build IDs
+    std::map<build_id, std::uint32_t, bytes_below> ids_{};
     std::string decoded_{};
     std::uint32_t last_name_ = 0;
     std::uint32_t last_id_ = 0;

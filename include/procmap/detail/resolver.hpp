@@ -1,4 +1,4 @@
-// Addresses to locations, for a normalizer: one query for each mapping, or one walk through the text.
+// Resolves addresses to locations for a normalizer: by one query for each mapping, or by one walk of the text.
 #pragma once
 
 #include <procmap/version.hpp>
@@ -43,14 +43,13 @@ public:
     }
 
 private:
-    /// A mapping that a walk saw, with the number of its name.
+    /// A mapping of a walk, with the index of its name.
     struct walked {
         mapping m;
         std::size_t name;
-        std::size_t first;  // address in it; the number of addresses: none
+        std::size_t first;  // index of the first address in it; the number of addresses if there is none
     };
 
-    /// One query for each mapping, in ascending order.
     error by_queries(const maps& from) {
         std::size_t hint = 0;
         next_hints_.clear();
@@ -67,8 +66,8 @@ private:
         return {};
     }
 
-    /// The mapping that holds `address`, or the next above it. Its name is asked for where it is needed: to find its file, and of memory
-    /// without a file to tell the kernel's own mappings, none of which can be written to. `hint`: where to go on in hints_.
+    /// Returns the mapping that contains `address`, or the next above it. Queries its name if it is needed: to find its file, or, without a
+    /// file, to recognize the kernel's own mappings, none of which is writable. `hint`: the position in hints_.
     result<mapping> ask(const maps& from, std::uint64_t address, std::size_t& hint) {
         seen_at_ = finder().cache().time();
         while (hint < hints_.size() && hints_[hint].end <= address) ++hint;
@@ -81,7 +80,7 @@ private:
         return m;
     }
 
-    /// One walk; what it saw is looked at afterwards, when the neighbours of each mapping are known.
+    /// Resolves the addresses by one walk. Locates them after it, when the neighbours of each mapping are known.
     error by_walk(const maps& from) {
         seen_.clear();
         name_count_ = 0;
@@ -108,15 +107,14 @@ private:
     }
 
     void keep(const mapping& m, std::size_t first) {
-        if (name_count_ == 0 || names_[name_count_ - 1] != m.name) {  // a file's mappings follow one another
+        if (name_count_ == 0 || names_[name_count_ - 1] != m.name) {  // the mappings of a file are usually adjacent
             if (name_count_ == names_.size()) names_.emplace_back();
             names_[name_count_++].assign(m.name);
         }
         seen_.push_back({.m = m, .name = name_count_ - 1, .first = first});
     }
 
-    /// The addresses from the i-th on that lie below the next mapping, or all if there is none, are not mapped. The number of the first that
-    /// does not.
+    /// Marks the addresses from the i-th on that lie below `next` (null: all) as not mapped. Returns the index of the first one after them.
     std::size_t mark_unmapped(std::size_t i, const mapping* next) noexcept {
         for (; i < order_.size() && (next == nullptr || order_[i].value < next->start); ++i) locations_[order_[i].index].reason = reason::not_mapped;
         return i;
@@ -130,7 +128,7 @@ private:
         return broke;
     }
 
-    /// Gives the addresses from the i-th on that lie in `m` their location. The number of the first that does not.
+    /// Sets the locations of the addresses from the i-th on that lie in `m`. Returns the index of the first address after them.
     std::size_t locate(const maps& from, const mapping& m, std::size_t i) {
         const mapping_kind kind = kind_of(m);
         location base;
@@ -157,7 +155,7 @@ private:
             const auto know = [&] { return elf::address_of(file->known.loads, at, order_[i].value, l.offset, page_size_, l.elf_address); };
             l.elf_address_known = know();
             if (l.elf_address_known || at.how != elf::placing::possible || confirmed) continue;
-            // In the padding of the segment's last page, such as .bss.
+            // The address is in the padding of a segment's last page, for example in .bss.
             const elf::placement more = place(from, m, *file, true);
             confirmed = true;
             if (more.how == elf::placing::loaded) {
@@ -172,7 +170,7 @@ private:
         return {.id = options_.build_ids, .loads = options_.elf_addresses, .state = options_.file_states, .ids_from = options_.build_ids_from, .seen_at = seen_at_};
     }
 
-    /// Where `m` belongs in the image of its file.
+    /// Returns where `m` is placed in the image of its file.
     [[nodiscard]] elf::placement place(const maps& from, const mapping& m, file_entry& file, bool confirm = false) {
         if (file.known.loads.empty()) return {};
         const auto next = [&](std::uint64_t address, elf::neighbour& n) {
@@ -193,7 +191,7 @@ private:
         return file.known.if_agreed && at.how != elf::placing::loaded ? elf::placement{} : at;
     }
 
-    /// The mapping of a file that holds `address`, or the next above it. Of an image in memory only, the vDSO, that is `m` itself.
+    /// Gets the file mapping that contains `address`, or the next above it; `m` itself for the vDSO. Returns false if there is none.
     bool next_mapping(const maps& from, const mapping& m, const file_entry& file, std::uint64_t address, mapping& found) {
         if (!m.file_backed()) {
             found = m;
@@ -231,13 +229,13 @@ private:
     address_order order_{};
     std::vector<location> locations_{};
     std::vector<mapped_file> files_{};
-    std::vector<mapping> hints_{};  // the file mappings that the last call saw, without names: a guess, never an answer
+    std::vector<mapping> hints_{};  // the file mappings of the last call, without names; only used to predict whether a name is needed
     std::vector<mapping> next_hints_{};
-    std::vector<walked> seen_{};        // by text: the mappings that addresses lie in, and for ELF addresses all of files
-    std::vector<std::string> names_{};  // of those; the first name_count_ are this call's
+    std::vector<walked> seen_{};        // by text: the mappings that contain addresses, and for ELF addresses all file mappings
+    std::vector<std::string> names_{};  // their names; the first name_count_ are in use
     std::size_t name_count_ = 0;
     task_files* task_ = nullptr;  // of this call
-    std::uint64_t seen_at_ = 0;   // file_cache::time() when the mapping that is looked at was seen
+    std::uint64_t seen_at_ = 0;   // file_cache::time() when the current mapping was queried
     std::uint64_t page_size_ = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
     name_buffer name_;
     name_buffer neighbour_name_;

@@ -1,4 +1,4 @@
-// What a thread or a process can do to another in the middle of a call, kept away.
+// Protection against cancellation, signal handlers, fork, and close(2) calls that block.
 #pragma once
 
 #include <procmap/version.hpp>
@@ -20,8 +20,8 @@
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
-/// Disables cancellation of the calling thread (pthreads(7)) for its lifetime: glibc cancels a thread by unwinding, which ends the
-/// program in a noexcept function. No system call.
+/// Disables cancellation of the calling thread (pthreads(7)) for its lifetime. glibc cancels a thread by unwinding, which would terminate
+/// the program in a noexcept function. No system call.
 class uncancelled {
 public:
     uncancelled() noexcept { swap_state(); }
@@ -38,9 +38,9 @@ private:
 #endif
 };
 
-/// Blocks the signals of the calling thread for its lifetime, so that no handler can leave the code below it by siglongjmp. Not those that
-/// a thread causes itself: a blocked one ends the program, and a sandbox can emulate system calls in a handler of SIGSYS. Two system
-/// calls. Where a sandbox refuses them, nothing is blocked.
+/// Blocks the signals of the calling thread for its lifetime, so that no handler can leave a critical section by siglongjmp. Signals that
+/// a thread raises itself are not blocked: while blocked they kill the process, and a sandbox may emulate system calls in a SIGSYS handler.
+/// Two system calls. If a sandbox refuses them, no signals are blocked.
 class signals_blocked {
 public:
     signals_blocked() noexcept {
@@ -48,7 +48,7 @@ public:
         ::sigfillset(&all);
         for (const int caused : {SIGSYS, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP}) ::sigdelset(&all, caused);
         const int saved = errno;
-        blocked_ = ::sigprocmask(SIG_SETMASK, &all, &before_) == 0;  // on Linux the thread's, and in the C library since ever
+        blocked_ = ::sigprocmask(SIG_SETMASK, &all, &before_) == 0;  // on Linux, the thread's mask; needs no libpthread
         errno = saved;
     }
     ~signals_blocked() {
@@ -64,19 +64,19 @@ private:
     bool blocked_ = false;
 };
 
-/// What tells a process from those that fork makes of it: a page that the kernel clears in the child (MADV_WIPEONFORK, Linux 4.14+).
-/// A pid does not tell: two processes in different pid namespaces can have the same one.
+/// A page that distinguishes a process from its forked children: the kernel clears it in the child (MADV_WIPEONFORK, Linux 4.14). A pid
+/// does not, because two processes in different pid namespaces can have the same one.
 struct process_page {
-    std::uint32_t generation;  // how many times the page was found cleared, by this process or the ones that it was forked from
-    std::int32_t pid;          // of the process that found it so
+    std::uint32_t generation;  // how often the page was found cleared, by this process and its ancestors; 0: cleared
+    std::int32_t pid;          // of the process that set `generation`
 };
-inline process_page* this_process_page = nullptr;   // mapped when it is first asked for, and never unmapped
-inline std::uint32_t last_generation = 0;           // in ordinary memory: a child starts with its parent's
-inline bool no_process_page = false;                // it cannot be had
+inline process_page* this_process_page = nullptr;   // mapped on first use, never unmapped
+inline std::uint32_t last_generation = 0;           // in ordinary memory, so a child inherits it
+inline bool no_process_page = false;                // the page could not be mapped
 inline constexpr std::size_t process_page_size = 4096;
 inline constexpr std::uint32_t most_generations = process_page_size - 1;
 
-/// The page; null where the kernel cannot clear it on fork. Three system calls the first time in a process, none later.
+/// Returns the page, or null if the kernel cannot clear it on fork. Three system calls on first use, one in a child, none later.
 [[nodiscard]] inline process_page* page_of_process() noexcept {
     process_page* page = __atomic_load_n(&this_process_page, __ATOMIC_ACQUIRE);
     if (page == nullptr && !__atomic_load_n(&no_process_page, __ATOMIC_RELAXED)) {
@@ -88,7 +88,7 @@ inline constexpr std::uint32_t most_generations = process_page_size - 1;
             page = static_cast<process_page*>(memory);
             process_page* none = nullptr;
             if (!__atomic_compare_exchange_n(&this_process_page, &none, page, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
-                (void)::munmap(memory, process_page_size);  // another thread was faster
+                (void)::munmap(memory, process_page_size);  // another thread was first
                 page = none;
             }
         } else {
@@ -106,25 +106,25 @@ inline constexpr std::uint32_t most_generations = process_page_size - 1;
     return page;
 }
 
-/// A number that this process has, and no process that it was forked from, unless those are more than `most_generations`; not 0. No
-/// system call but for the first time, or (before Linux 4.14) one.
+/// Returns a nonzero number that differs between this process and its ancestors, up to `most_generations` of them. System calls as for
+/// page_of_process(); one on each call before Linux 4.14.
 [[nodiscard]] inline std::uintptr_t this_process() noexcept {
     const process_page* const page = page_of_process();
-    // Its address is added for programs in which several shared objects have a page each.
+    // The address is added because several shared objects of a program can have a page each.
     if (page == nullptr) return static_cast<std::uintptr_t>(::getpid());
     const std::uint32_t generation = __atomic_load_n(&page->generation, __ATOMIC_ACQUIRE);
     return reinterpret_cast<std::uintptr_t>(page) + (generation < most_generations ? generation : most_generations);
 }
 
-/// Whether a number is of a process that this one, whose number is `own`, was forked from. False where that cannot be proven.
+/// Returns true if `number` is proven to be that of an ancestor of this process, whose own number is `own`.
 [[nodiscard]] inline bool is_ancestor(std::uintptr_t number, std::uintptr_t own) noexcept {
     return number != own && number / process_page_size == own / process_page_size && page_of_process() != nullptr;
 }
 
-/// Whether this process is the one that had that number. False where that cannot be proven. One system call.
+/// Returns true if `number` is proven to be that of this process. One system call.
 [[nodiscard]] inline bool is_this_process(std::uintptr_t number) noexcept {
     const process_page* const page = page_of_process();
-    // The pid as well: memory may be shared with another process (CLONE_VM), and an emulator may not clear pages.
+    // The pid is compared too: another process may share this memory (CLONE_VM), and an emulator may not clear pages.
     return page != nullptr && number == this_process() && __atomic_load_n(&page->generation, __ATOMIC_ACQUIRE) < most_generations &&
            __atomic_load_n(&page->pid, __ATOMIC_RELAXED) == ::getpid();
 }
@@ -142,7 +142,7 @@ inline constexpr bool watched_by_tsan = false;
 #endif
 inline constexpr unsigned wait_for_clones = 0x80000000;  // __WCLONE, include/uapi/linux/wait.h
 
-/// fork(2), but with the table of descriptors shared, and without a signal when the child exits.
+/// As fork(2), but shares the descriptor table, and the child sends no signal when it exits.
 [[nodiscard]] inline long fork_sharing_descriptors() noexcept {
     constexpr unsigned long clone_files = 0x400;  // CLONE_FILES, include/uapi/linux/sched.h; the low byte 0: no signal
 #if defined(__s390__) || defined(__CRIS__)
@@ -152,8 +152,7 @@ inline constexpr unsigned wait_for_clones = 0x80000000;  // __WCLONE, include/ua
 #endif
 }
 
-/// In a process of its own: has each descriptor closed by a process, all at once. Calls no function of the C library that is not
-/// async-signal-safe. See close_elsewhere.
+/// Runs in the child of close_elsewhere(). Closes each descriptor in a process of its own, in parallel. Async-signal-safe.
 inline void close_by_children(std::span<const int> fds) noexcept {
     constexpr std::size_t stack_size = 16384;
     const auto close_one = [](void* of) -> int {
@@ -162,14 +161,14 @@ inline void close_by_children(std::span<const int> fds) noexcept {
     };
     void* const memory = ::mmap(nullptr, fds.size() * stack_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     const auto pid_at = [memory](std::size_t i) -> long& { return *static_cast<long*>(static_cast<void*>(static_cast<char*>(memory) + i * stack_size)); };
-    std::size_t closing = 0;  // processes; 0 in the place of those that have ended
+    std::size_t closing = 0;  // number of children; the pid of one that has ended is set to 0
     for (std::size_t i = 0; i < fds.size(); ++i) {
         long pid = -1;
         int* const fd = const_cast<int*>(&fds[i]);
-        if constexpr (watched_by_tsan) {  // which takes every clone(2) for a fork
+        if constexpr (watched_by_tsan) {  // TSan treats every clone(2) as a fork
             pid = fork_sharing_descriptors();
             if (pid == 0) close_one(fd);
-        } else if (memory != MAP_FAILED) {  // in this process's memory, which is a copy already: CLONE_VM | CLONE_FILES
+        } else if (memory != MAP_FAILED) {  // CLONE_VM | CLONE_FILES; this memory is a copy already
             pid = ::clone(close_one, static_cast<char*>(memory) + (i + 1) * stack_size, 0x500, fd);
         }
         if (pid > 0 && memory != MAP_FAILED)
@@ -190,7 +189,7 @@ inline void close_by_children(std::span<const int> fds) noexcept {
         return ended;
     };
     wait(1000, [&] {
-        if (all_ended()) return true;  // another thread may have a number again
+        if (all_ended()) return true;  // another thread may have reused a number
         for (const int fd : fds)
             if (::fcntl(fd, F_GETFD) >= 0) return false;
         return true;
@@ -201,14 +200,13 @@ inline void close_by_children(std::span<const int> fds) noexcept {
     wait(100, all_ended);
 }
 
-/// Closes descriptors that another process chose: close(2) can wait for that process (the server of a FUSE file, a socket that lingers).
-/// A child process that shares this one's table of descriptors has a process of its own close each of them, and gives them 20 ms: what
-/// closes at once is closed when this returns. A descriptor's number is free from the moment at which closing it begins, which is awaited
-/// for up to a second. What lasts longer is killed, and then ends unless it waits for a FUSE server: that is awaited for 100 ms.
+/// Closes descriptors that another process chose, without waiting for that process as close(2) can (a FUSE server, a lingering socket).
+/// A child process that shares this descriptor table starts one process for each descriptor. It waits up to 1 s until all close(2) calls
+/// have begun, which frees the descriptor numbers, and another 20 ms until they have ended, so files that close immediately are closed on
+/// return. It then kills the remaining processes and waits for them for up to 100 ms. Only one that waits for a FUSE server survives that.
 ///
-/// No signal is sent, and no child is left to be waited for, but where this process is the one that orphans are given to: then it gets
-/// those that wait for a FUSE server. Where no child can be made, the descriptors are closed here. Costs a fork, which takes the longer
-/// the more memory is in use.
+/// No SIGCHLD is sent, and no child has to be waited for, except that survivors are reparented to this process if it is init or a
+/// subreaper. If clone(2) fails, the descriptors are closed here. Costs a fork, which takes longer the more memory is in use.
 inline void close_elsewhere(std::span<const int> fds) noexcept {
     if (fds.empty()) return;
     const uncancelled safe;

@@ -1,4 +1,4 @@
-// The files in the directory of a handle's task: its root, its memory, the entries of map_files.
+// Access to the procfs files of a handle's task: its root directory, its memory, and map_files.
 #pragma once
 
 #include <procmap/version.hpp>
@@ -17,21 +17,20 @@
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
-/// The files below a handle's task, for the time of one call. Nothing is opened before it is asked for.
+/// The files of a handle's task, for the duration of one call. They are opened on first use.
 class task_files {
 public:
     explicit task_files(const handle& h) noexcept : handle_(&h) {}
 
-    /// Whether the task's directory was found and proven.
     [[nodiscard]] bool proven() noexcept { return find(); }
 
-    /// Whether one more walk through all mappings may be made for this call: many mappings of one file must not cost one each.
+    /// Returns true if this call may walk all mappings once more. Limits the cost of many mappings of one file.
     [[nodiscard]] bool may_walk() noexcept { return walks_-- > 0; }
 
-    /// Opens the entry of map_files for a mapping (CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN): what the task has mapped there.
+    /// Opens, O_PATH, the file that the task has mapped there, from map_files. Requires CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN.
     [[nodiscard]] unique_fd open_map_file(const mapping& m) noexcept {
         if (!find()) return {};
-        for (const char* const where : {"map_files/", "../../map_files/"}) {  // a thread's directory has none
+        for (const char* const where : {"map_files/", "../../map_files/"}) {  // the directory of a thread has no map_files
             path_buffer entry;
             entry.put(where).put(m.start, 16).put("-").put(m.end, 16);
             unique_fd fd{::openat(directory_.get(), entry.c_str(), O_PATH | O_CLOEXEC)};
@@ -40,11 +39,11 @@ public:
         return {};
     }
 
-    /// The task's root directory, O_PATH, and its path as this process sees it, or empty.
+    /// Returns the task's root directory, O_PATH. Sets `path` to its path as this process sees it, empty for "/".
     [[nodiscard]] borrowed_fd root(std::string_view& path) noexcept {
         if (!root_ && find()) {
             open_root(directory_.borrow());
-            // A main thread that has exited has no root any more; its other threads do.
+            // A main thread that has exited has no root directory; the other threads have.
             if (!root_ && errno != EACCES && errno != EPERM)
                 (void)any_thread(directory_.get(), "task", [this](std::int32_t tid) {
                     path_buffer name;
@@ -59,7 +58,7 @@ public:
         return root_.borrow();
     }
 
-    /// Whether the root, once it is open, is that of a task in the handle's address space: see address_space(). Once a call.
+    /// Returns true if the open root directory belongs to a task in the handle's address space; see address_space(). Caches a success.
     [[nodiscard]] bool root_is_the_handles(const mapping& m) noexcept {
         if (!root_ || root_proven_) return root_proven_;
         path_buffer maps;
@@ -68,17 +67,16 @@ public:
         return root_proven_;
     }
 
-    /// Whether the task still shows a mapping as the handle does, in an address space that is the handle's: the lowest mappings agree,
-    /// which the randomization of addresses makes different in another program. What was opened before the call is then of it.
+    /// Returns true if the task's address space is that of the handle: both show the same mapping, and the lowest mappings agree, which
+    /// differ between programs by address randomization. Files that were opened before this call then belong to it.
     [[nodiscard]] bool address_space(const mapping& m) noexcept {
         return find() && shows("maps", m);
     }
 
-    /// Reads from the memory of the address space in which `m` is; nothing is read where that is not the handle's. `mem` needs ptrace
-    /// access mode ATTACH.
+    /// Returns a descriptor of the memory of the handle's address space, which has `m`, or -1. Requires ptrace access mode ATTACH.
     [[nodiscard]] borrowed_fd memory(const mapping& m) noexcept {
         if (!mem_ && find()) mem_.reset(::openat(directory_.get(), "mem", O_RDONLY | O_CLOEXEC | O_LARGEFILE));
-        // It is of the address space that the task had when it was opened, which may be another by now: looked at afterwards each time.
+        // `mem` is bound to the address space that the task had when it was opened, so verify after opening, on each call.
         if (!mem_ || !address_space(m)) return borrowed_fd{-1};
         return mem_.borrow();
     }
@@ -96,19 +94,18 @@ private:
         if (root_path_size_ == 1) root_path_size_ = 0;  // "/"
     }
 
-    /// Whether a maps file below the directory shows a mapping as the handle does, and the lowest ones.
     bool shows(const char* maps, const mapping& m) const noexcept {
         handle now{.fd = unique_fd{::openat(directory_.get(), maps, O_RDONLY | O_CLOEXEC)}, .backend = handle_->backend};
         return now.fd && agree(*handle_, now, m);
     }
 
-    /// Whether two handles show one mapping, and agree on the lowest ones.
+    /// Returns true if two handles show the same mapping `m` and the same lowest mappings.
     static bool agree(const handle& a, const handle& b, const mapping& m) noexcept {
-        constexpr int enough = 16;  // the program, its heap, and libraries or threads: each at a random place
+        constexpr int enough = 16;  // the program, its heap, and libraries or threads, at random addresses
         name_buffer name;
         const auto there = lookup(b, m.start, {.name = m.name_status == name_state::not_asked ? std::span<char>{} : std::span<char>{name}}, false);
         if (!there || !same_mapping(*there, m) || there->permissions != m.permissions) return false;
-        for (int tries = 0; tries < 3; ++tries) {  // what changes meanwhile is looked at again
+        for (int tries = 0; tries < 3; ++tries) {  // mappings may change between the two walks
             auto one = walk_over(a, {}, a.backend), other = walk_over(b, {}, b.backend);
             auto i = one.begin();
             auto j = other.begin();
@@ -123,7 +120,7 @@ private:
     const handle* handle_;
     bool sought_ = false;
     bool root_proven_ = false;
-    std::int32_t root_thread_ = 0;  // through which the root was opened; 0: the task itself
+    std::int32_t root_thread_ = 0;  // the thread through which the root was opened; 0: the task itself
     int walks_ = 16;
     unique_fd directory_{};
     unique_fd root_{};

@@ -1,9 +1,9 @@
-// The procfs directory of the task that a handle was opened through, found and proven.
+// Finds the procfs directory of the task that a handle was opened through, and proves that it is.
 //
-// A pid, and the path that the descriptor's link shows, are numbers: they may be another process's in another pid namespace, another
-// procfs, or by now. The directory is taken only where its `maps` is the very file of the handle. That proves the task, not its address
-// space: after vfork or clone(CLONE_VM) and exec the task has another one, while the handle goes on answering for the first. So what is
-// found below the directory is a candidate, and address_space() compares it with what the handle says.
+// A pid, or the path in the descriptor's link, can belong to another process: in another pid namespace, in another procfs, or after reuse.
+// The directory is accepted only if its `maps` is the handle's own file. That proves the task, not its address space: after vfork or
+// clone(CLONE_VM) and exec the task has a new one, while the handle still answers for the old one. task_files::address_space() therefore
+// compares the task's mappings with those of the handle.
 #pragma once
 
 #include <procmap/version.hpp>
@@ -23,16 +23,16 @@
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
-/// openat2(2), Linux 5.6+, O_PATH and close-on-exec.
+/// openat2(2) (Linux 5.6), with O_PATH and O_CLOEXEC.
 [[nodiscard]] inline unique_fd open_path(borrowed_fd at, const char* path, std::uint64_t resolve, std::uint64_t flags = 0) noexcept {
     struct {  // struct open_how, include/uapi/linux/openat2.h
         std::uint64_t flags;
         std::uint64_t mode = 0;
         std::uint64_t resolve;
     } how{.flags = O_PATH | O_CLOEXEC | flags, .resolve = resolve};
-    constexpr long openat2 = 437;  // on every architecture here
+    constexpr long openat2 = 437;  // on every supported architecture
     long fd = -1;
-    for (int tries = 0; tries < 16; ++tries) {  // EAGAIN: a rename on the way made ".." unsafe to follow
+    for (int tries = 0; tries < 16; ++tries) {  // EAGAIN: a concurrent rename made ".." unsafe to follow
         fd = ::syscall(openat2, at.get(), path, &how, sizeof how);
         if (fd >= 0 || (errno != EAGAIN && errno != EINTR)) break;
     }
@@ -40,16 +40,15 @@ namespace procmap::inline PROCMAP_ABI::detail {
 }
 inline constexpr std::uint64_t resolve_no_magiclinks = 0x02;
 inline constexpr std::uint64_t resolve_in_root = 0x10;
-inline constexpr std::uint64_t resolve_cached = 0x20;  // Linux 5.12+: fails where it would have to wait
+inline constexpr std::uint64_t resolve_cached = 0x20;  // Linux 5.12: fails instead of waiting
 
-/// A device number as stat has it, in its parts.
+/// Splits a device number of stat(2) into major and minor.
 [[nodiscard]] constexpr device_number device_of(std::uint64_t device) noexcept {
     return {static_cast<std::uint32_t>((device >> 32 & 0xfffff000) | (device >> 8 & 0xfff)),
             static_cast<std::uint32_t>((device >> 12 & 0xffffff00) | (device & 0xff))};
 }
 
-/// What tells files of procfs apart. An inode number comes from a counter of 32 bits and can come again, but not with the change
-/// time of the first: that is when the inode was made.
+/// Identifies a procfs file. An inode number comes from a 32-bit counter and can be reused, but the change time is when it was created.
 struct proc_file {
     device_number device{};
     std::uint64_t inode = 0;
@@ -58,12 +57,12 @@ struct proc_file {
     [[nodiscard]] friend bool operator==(const proc_file&, const proc_file&) noexcept = default;
 };
 
-/// Looks at a file below a descriptor, or at the descriptor itself where `name` is empty. `mount`: the number of its mount, or 0 where
-/// the kernel does not say (before Linux 5.8). One system call.
+/// Reads the identity of a file below a descriptor, or of the descriptor's file if `name` is empty. Sets `mount` to the ID of its mount,
+/// or to 0 before Linux 5.8. One system call, two if statx fails. Returns false on failure.
 [[nodiscard]] inline bool look_at(int at, const char* name, proc_file& file, std::uint64_t& mount) noexcept {
     const int how = AT_SYMLINK_NOFOLLOW | (*name == '\0' ? AT_EMPTY_PATH : 0);
     mount = 0;
-#ifdef STATX_TYPE  // musl from 1.2.5 on
+#ifdef STATX_TYPE  // glibc, musl since 1.2.5
     constexpr unsigned statx_mnt_id = 0x1000;    // STATX_MNT_ID; older headers have neither the name nor the member
     constexpr std::size_t mnt_id_offset = 0x90;  // stx_mnt_id, include/uapi/linux/stat.h
     struct statx x;
@@ -85,7 +84,7 @@ struct proc_file {
     return true;
 }
 
-/// The number of the mount that a descriptor was opened through (proc_pid_fdinfo(5), Linux 3.15+); 0 where it cannot be had.
+/// Returns the ID of the mount that a descriptor was opened through (proc_pid_fdinfo(5), Linux 3.15), or 0 on failure.
 [[nodiscard]] inline std::uint64_t mount_of(borrowed_fd fd) noexcept {
     const unique_fd info{::openat(AT_FDCWD, own_fd_path(fd, "fdinfo").c_str(), O_RDONLY | O_CLOEXEC)};
     char text[256];
@@ -99,8 +98,7 @@ struct proc_file {
     return number.decimal(id) && number.literal('\n') ? id : 0;
 }
 
-/// Whether `maps` below a directory is the file that a handle has open: the directory is a task's in procfs, and nothing is mounted
-/// on its `maps`.
+/// Returns true if `maps` below a directory is the open file `maps`, the directory is on procfs, and its `maps` is not a mount point.
 [[nodiscard]] inline bool holds_maps(borrowed_fd directory, borrowed_fd maps) noexcept {
     int unclear = 0;
     proc_file itself, below, opened;
@@ -116,7 +114,7 @@ struct proc_file {
     return mount != 0 && mount == mount_below;
 }
 
-/// The directory of the task that a handle was opened through, O_PATH; none where that cannot be proven. Seven system calls.
+/// Returns the O_PATH directory of the task that a handle was opened through, if it is proven. Six system calls; more before Linux 5.8.
 [[nodiscard]] inline unique_fd find_task(const handle& h) noexcept {
     char target[4096];
     std::string_view path = read_link(AT_FDCWD, own_fd_path(h.fd.borrow(), "fd").c_str(), target);
@@ -125,8 +123,7 @@ struct proc_file {
     path.remove_suffix(file.size());
     path_buffer directory;
     directory.put(path);
-    // The path of a descriptor that was sent here is its sender's choice: it must not lead anywhere that could make this wait. As long
-    // as the descriptor is open, the right one is cached.
+    // The sender chose the path of an adopted descriptor; looking it up must not block. The right one is cached while `h` is open.
     const bool own = h.pid != error::unknown || path.starts_with("/proc/");
     unique_fd found = own ? unique_fd{::openat(AT_FDCWD, directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)}
                           : open_path(borrowed_fd{AT_FDCWD}, directory.c_str(), resolve_cached, O_DIRECTORY);

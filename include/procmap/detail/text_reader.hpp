@@ -1,4 +1,4 @@
-// Reading the text of an open maps file, line by line, in a buffer of the caller's.
+// Reads the text of an open maps file line by line, into the caller's buffer.
 #pragma once
 
 #include <procmap/version.hpp>
@@ -18,30 +18,28 @@
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
-/// Room for all of a line but its name and newline: the longest head that a kernel writes has 97 bytes.
+/// Room for a line's head, which is all but its name and newline: at most 97 bytes.
 inline constexpr std::size_t text_head_room = 128;
-/// A buffer in which the longest name that the ioctl can return (PATH_MAX, the closing NUL included) fits behind its head.
-/// Larger ones save no system calls: the kernel hands the text out about a page at a time.
+/// The size of a buffer for a head and the longest name that the ioctl can return (PATH_MAX, including the NUL). A larger one saves no
+/// system calls: the kernel returns the text about a page at a time.
 inline constexpr std::size_t text_buffer_size = 4096 + text_head_room;
 
-/// Reads the lines of one maps file in ascending order. Kernel: seq_file, whose position in the text is that of the open
-/// description, so preads that follow one another are one consistent listing only while nobody else reads the description.
+/// Reads the mappings of one maps file in ascending order. The kernel keeps the position in the text (seq_file) in the open file
+/// description, so consecutive preads form one consistent listing only if nobody else reads that description.
 ///
-/// Other readers are detected by a counter in the handle, which every read through it raises: a read that continues a listing
-/// is good only if the counter is where this reader left it. Otherwise the listing starts over, and lines that end at or below
-/// what the caller already has are skipped. A try-lock in the handle is held for the time of one pread, and keeps two threads'
-/// reads apart. No signal handler runs meanwhile and no cancellation takes effect, so the lock is always released; a lock that a
-/// child inherited by fork, from a thread that it does not have, is taken over. (A process that shares this memory by CLONE_VM and is
-/// killed in a read leaves it locked.) A reader that cannot go on yields the processor,
-/// each time for longer, so that of several readers one gets through; after `most_tries` without a line it fails with
-/// errc::contended. No reader waits without a bound. Readers in other processes (fork, SCM_RIGHTS) are not detected.
+/// Concurrent readers are detected with a per-handle read counter. If it has changed since this reader's last read, the listing starts
+/// over, and lines that end at or below what the caller already has are skipped. A try-lock in the handle, held during one pread,
+/// serializes the reads of threads. Signals are blocked and cancellation is disabled meanwhile, so the lock is always released. A child of
+/// fork takes over a lock that a thread of its parent held. (A process that shares this memory by CLONE_VM and is killed in a read leaves
+/// it locked.) A reader that cannot continue yields the processor, each time for longer so that one of several readers succeeds. After
+/// `most_tries` attempts without a line it fails with errc::contended. Readers in other processes (fork, SCM_RIGHTS) are not detected.
 class text_reader {
 public:
     static constexpr int most_tries = 64;
 
-    /// Reads on to the next line that ends above `above` into `m`. False: at the end, or failed; see error().
-    /// `buffer`: the same at every call; at least twice text_head_room. `m.name` borrows from it. `name_room`: names of so many
-    /// bytes less one are given, but none longer than the buffer less one; 0: none. One pread per chunk.
+    /// Reads the next mapping that ends above `above` into `m`. Returns false at the end or on failure; see error(). One pread for each
+    /// chunk of text. `buffer`: the same on every call, at least twice text_head_room; `m.name` borrows from it. `name_room`: returns names
+    /// of up to `name_room` - 1 bytes, and shorter than the buffer; 0: no names.
     bool next(const handle& from, std::span<char> buffer, std::uint64_t above, std::size_t name_room, mapping& m) noexcept {
         for (;;) {
             const std::string_view unread{buffer.data() + begin_, filled_ - begin_};
@@ -52,7 +50,7 @@ public:
                 continue;
             }
             const std::string_view line = unread.substr(0, newline);
-            if (skipping_) {  // the rest of a line that was longer than the buffer
+            if (skipping_) {  // inside a line that is longer than the buffer
                 begin_ += whole ? newline + 1 : line.size();
                 skipping_ = !whole;
                 continue;
@@ -67,7 +65,7 @@ public:
                 if (const std::size_t wrong = scan_line(line, m); wrong != whole_line)
                     return fail(from, errc::malformed, step::parse, 0, begin_ + wrong);
                 const bool wanted = m.end > above && m.start != m.end && !is_gate(line, m);
-                if (!whole && wanted && name_room != 0 && !m.name.empty()) {  // the name may fit where its head is left out
+                if (!whole && wanted && name_room != 0 && !m.name.empty()) {  // without its head, the name may fit
                     begin_ += static_cast<std::size_t>(m.name.data() - line.data());
                     head_ = m;
                     only_name_ = true;
@@ -90,7 +88,7 @@ public:
 
     [[nodiscard]] const procmap::error& error() const noexcept { return error_; }
 
-    /// The number of bytes read, or minus the errno. errno itself is left as it was.
+    /// Reads text at `position`. Returns the number of bytes, or a negative errno. Preserves errno.
     static ssize_t read(const handle& from, std::span<char> buffer, std::uint64_t position) noexcept {
         const uncancelled whole;
         const int saved = errno;
@@ -103,11 +101,10 @@ public:
         errno = saved;
         return n;
     }
-    /// What the errno of a read means.
     static errc meaning(const handle& from, int code) noexcept { return code == ESRCH ? reaped(from) : failure_of(code); }
 
 private:
-    /// Decodes the name in place, or leaves it out.
+    /// Decodes the name in place, or removes it.
     static void take_name(std::span<char> buffer, bool whole, std::size_t name_room, mapping& m) noexcept {
         if (name_room == 0) {
             m.name = {};
@@ -127,7 +124,7 @@ private:
         }
     }
 
-    /// Reads more text behind what is unread. False: at the end of the text, or failed.
+    /// Appends more text to the buffer. Returns false at the end of the text or on failure.
     bool fill(const handle& from, std::span<char> buffer) noexcept {
         if (begin_ != 0) {
             for (std::size_t i = begin_; i < filled_; ++i) buffer[i - begin_] = buffer[i];
@@ -142,12 +139,12 @@ private:
             return true;
         }
         if (n < 0) return read_failed(from, n);
-        if (position_ == 0) return fail(from, errc::gone, step::read, 0, 0);  // no address space is without a mapping
-        if (filled_ != 0 || skipping_ || only_name_) {  // it ends inside a line
+        if (position_ == 0) return fail(from, errc::gone, step::read, 0, 0);  // an address space is never empty
+        if (filled_ != 0 || skipping_ || only_name_) {  // the text ends inside a line
             if (!skipping_ && !only_name_) ++line_;
             return fail(from, errc::malformed, step::parse, 0, filled_);
         }
-        // An exit in the middle of the listing ends it early, without an error: only a living address space was read whole.
+        // If the process exits, the kernel ends the text early without an error. Verify that the address space still exists.
         char first = 0;
         ssize_t alive = 0;
         if (!read_alone(from, {&first, 1}, 0, alive)) return try_again(from);
@@ -156,8 +153,8 @@ private:
         return false;
     }
 
-    /// Reads while no other thread does. False: another one was reading, or what `position` continues is no longer the listing that
-    /// this reader began, which then has to begin anew.
+    /// Reads if no other thread does. Returns false if another thread is reading, or if one has read since this reader's last read; in that
+    /// case it sets position_ to 0 and the listing must start over.
     bool read_alone(const handle& from, std::span<char> buffer, std::uint64_t position, ssize_t& n) noexcept {
         const signals_blocked no_handlers;
         const std::uintptr_t me = this_process();
@@ -176,7 +173,7 @@ private:
         return good;
     }
 
-    /// After read_alone: begins anew where it has to.
+    /// After read_alone() returned false: waits, and starts over if necessary. Returns false after most_tries attempts.
     bool try_again(const handle& from) noexcept {
         if (++tries_ > most_tries) return fail(from, errc::contended, step::read, 0, 0);
         const int doublings = tries_ < 8 ? tries_ : 8;
@@ -193,8 +190,8 @@ private:
         return fail(from, meaning(from, code), step::read, code, 0);
     }
 
-    /// The task that the file was opened through was reaped; does its address space live on? The ioctl knows. Without it, a
-    /// thread that is gone says nothing about its process, and a process that is gone is.
+    /// Returns the error code if the opened task was reaped. The ioctl tells whether its address space still exists. Without the ioctl,
+    /// assumes that it does if the task is a thread, and that it does not if the task is a process.
     static errc reaped(const handle& from) noexcept {
         uapi::query<uapi::layout::lookup> any{0, uapi::query_flag::covering_or_next};
         switch (uapi::send(from.fd.borrow(), any).error) {
@@ -212,14 +209,14 @@ private:
         return false;
     }
 
-    std::size_t begin_ = 0;       // of what is not yet read, in the buffer
+    std::size_t begin_ = 0;       // where the unread text begins in the buffer
     std::size_t filled_ = 0;      // bytes of text in the buffer
-    std::uint64_t position_ = 0;  // in the text, of the buffer's end
-    std::uint64_t line_ = 0;      // lines begun
-    std::uint32_t mine_ = 0;      // the handle's count at this reader's last read
-    int tries_ = 0;               // that came to nothing, since the last line
-    bool skipping_ = false;       // inside a line whose beginning is done with
-    bool only_name_ = false;      // at the name of a line that is longer than the buffer; the rest of it is in head_
+    std::uint64_t position_ = 0;  // of the end of the buffered text
+    std::uint64_t line_ = 0;      // number of lines begun
+    std::uint32_t mine_ = 0;      // the handle's read counter after this reader's last read
+    int tries_ = 0;               // failed attempts since the last line
+    bool skipping_ = false;       // inside a line whose remainder is skipped
+    bool only_name_ = false;      // at the name of a line that is longer than the buffer; its head is in head_
     mapping head_{};
     procmap::error error_{};
 };
