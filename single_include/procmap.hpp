@@ -127,8 +127,7 @@ inline constexpr filters file_backed = filter::file_backed;
 }  // namespace procmap::inline PROCMAP_ABI
 
 // ==== procmap/detail/digits.hpp ====
-// Numbers and text to and from characters. A sink is any callable that takes a std::string_view. No allocation, no locale,
-// async-signal-safe.
+// Digits of numbers, and output to sinks (callables that take a std::string_view). No allocation, no locale, async-signal-safe.
 
 #include <cstddef>
 #include <cstdint>
@@ -137,7 +136,7 @@ inline constexpr filters file_backed = filter::file_backed;
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
-/// The value of each byte as a hexadecimal digit, lower case as the kernel writes them; 16: it is none.
+/// The value of each byte as a hexadecimal digit, lower case as the kernel writes them; 16 if it is not a digit.
 struct digit_table {
     constexpr digit_table() noexcept {
         for (unsigned char& v : value) v = 16;
@@ -148,7 +147,7 @@ struct digit_table {
 };
 inline constexpr digit_table digit_values;
 
-/// A line that is put together in place before it is handed to the sink in one piece.
+/// A buffer for one line, so that the sink is called once. Its users ensure that the line fits.
 template <std::size_t Capacity>
 class char_line {
 public:
@@ -156,7 +155,7 @@ public:
     constexpr void put(std::string_view text) noexcept {
         for (const char c : text) put(c);
     }
-    /// `value` in `base`, lower case, padded with zeros to at least `width` digits.
+    /// Appends `value` in `base`, lower case, padded with zeros to at least `width` digits.
     constexpr void put(std::uint64_t value, unsigned base, std::size_t width = 1) noexcept {
         char digits[20] = {};  // 2^64 has 20 decimal digits, 16 hexadecimal ones
         std::size_t n = 0;
@@ -173,7 +172,7 @@ private:
     std::size_t size_ = 0;
 };
 
-/// The sink that writes to an output stream, which is named only where it is used: no <ostream> here.
+/// A sink that writes to an output stream. A template, so that this header does not need <ostream>.
 template <class Stream>
 struct stream_sink {
     Stream& out;
@@ -190,7 +189,7 @@ concept printable = requires(void (*sink)(std::string_view), const T& value) { p
 
 namespace procmap::inline PROCMAP_ABI {
 
-/// Writes to a stream what print() writes to a sink. The program includes `<ostream>`.
+/// Writes to a stream what print() writes to a sink. The program must include `<ostream>`.
 template <class Traits, class T>
     requires detail::printable<T>
 std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, const T& value) {
@@ -1620,7 +1619,7 @@ template <class Next>
 }  // namespace procmap::inline PROCMAP_ABI::elf
 
 // ==== procmap/detail/system.hpp ====
-// What a thread or a process can do to another in the middle of a call, kept away.
+// Protection against cancellation, signal handlers, fork, and close(2) calls that block.
 
 #include <fcntl.h>
 #include <poll.h>
@@ -1639,8 +1638,8 @@ template <class Next>
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
-/// Disables cancellation of the calling thread (pthreads(7)) for its lifetime: glibc cancels a thread by unwinding, which ends the
-/// program in a noexcept function. No system call.
+/// Disables cancellation of the calling thread (pthreads(7)) for its lifetime. glibc cancels a thread by unwinding, which would terminate
+/// the program in a noexcept function. No system call.
 class uncancelled {
 public:
     uncancelled() noexcept { swap_state(); }
@@ -1657,23 +1656,42 @@ private:
 #endif
 };
 
-/// Blocks the signals of the calling thread for its lifetime, so that no handler can leave the code below it by siglongjmp. Not those that
-/// a thread causes itself: a blocked one ends the program, and a sandbox can emulate system calls in a handler of SIGSYS. Two system
-/// calls. Where a sandbox refuses them, nothing is blocked.
+/// Restores errno at the end of a scope.
+class errno_kept {
+public:
+    errno_kept() noexcept = default;
+    ~errno_kept() { errno = saved_; }
+    errno_kept(const errno_kept&) = delete;
+    errno_kept& operator=(const errno_kept&) = delete;
+
+private:
+    int saved_ = errno;
+};
+
+inline constexpr int interrupted_tries = 100;  // EINTR is retried, but not for ever
+
+/// Repeats a system call that is interrupted (EINTR). Returns what the last call returned.
+template <class Call>
+[[nodiscard]] auto uninterrupted(Call call) noexcept {
+    for (int tries = 0;; ++tries)
+        if (const auto n = call(); n >= 0 || errno != EINTR || tries == interrupted_tries) return n;
+}
+
+/// Blocks the signals of the calling thread for its lifetime, so that no handler can leave a critical section by siglongjmp. Signals that
+/// a thread raises itself are not blocked: while blocked they kill the process, and a sandbox may emulate system calls in a SIGSYS handler.
+/// Two system calls. If a sandbox refuses them, no signals are blocked.
 class signals_blocked {
 public:
     signals_blocked() noexcept {
         sigset_t all;
         ::sigfillset(&all);
         for (const int caused : {SIGSYS, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP}) ::sigdelset(&all, caused);
-        const int saved = errno;
-        blocked_ = ::sigprocmask(SIG_SETMASK, &all, &before_) == 0;  // on Linux the thread's, and in the C library since ever
-        errno = saved;
+        const errno_kept keep;
+        blocked_ = ::sigprocmask(SIG_SETMASK, &all, &before_) == 0;  // on Linux, the thread's mask; needs no libpthread
     }
     ~signals_blocked() {
-        const int saved = errno;
+        const errno_kept keep;
         if (blocked_) ::sigprocmask(SIG_SETMASK, &before_, nullptr);
-        errno = saved;
     }
     signals_blocked(const signals_blocked&) = delete;
     signals_blocked& operator=(const signals_blocked&) = delete;
@@ -1683,38 +1701,37 @@ private:
     bool blocked_ = false;
 };
 
-/// What tells a process from those that fork makes of it: a page that the kernel clears in the child (MADV_WIPEONFORK, Linux 4.14+).
-/// A pid does not tell: two processes in different pid namespaces can have the same one.
+/// A page that distinguishes a process from its forked children: the kernel clears it in the child (MADV_WIPEONFORK, Linux 4.14). A pid
+/// does not, because two processes in different pid namespaces can have the same one.
 struct process_page {
-    std::uint32_t generation;  // how many times the page was found cleared, by this process or the ones that it was forked from
-    std::int32_t pid;          // of the process that found it so
+    std::uint32_t generation;  // how often the page was found cleared, by this process and its ancestors; 0: cleared
+    std::int32_t pid;          // of the process that set `generation`
 };
-inline process_page* this_process_page = nullptr;   // mapped when it is first asked for, and never unmapped
-inline std::uint32_t last_generation = 0;           // in ordinary memory: a child starts with its parent's
-inline bool no_process_page = false;                // it cannot be had
+inline process_page* this_process_page = nullptr;   // mapped on first use, never unmapped
+inline std::uint32_t last_generation = 0;           // in ordinary memory, so a child inherits it
+inline bool no_process_page = false;                // the page could not be mapped
 inline constexpr std::size_t process_page_size = 4096;
 inline constexpr std::uint32_t most_generations = process_page_size - 1;
 
-/// The page; null where the kernel cannot clear it on fork. Three system calls the first time in a process, none later.
+/// Returns the page, or null if the kernel cannot clear it on fork. Three system calls on first use, one in a child, none later.
 [[nodiscard]] inline process_page* page_of_process() noexcept {
     process_page* page = __atomic_load_n(&this_process_page, __ATOMIC_ACQUIRE);
     if (page == nullptr && !__atomic_load_n(&no_process_page, __ATOMIC_RELAXED)) {
         constexpr int wipe_on_fork = 18;  // MADV_WIPEONFORK
-        const int saved = errno;
+        const errno_kept keep;
         void* const memory = ::mmap(nullptr, process_page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         const bool mapped = memory != MAP_FAILED;
         if (mapped && ::madvise(memory, process_page_size, wipe_on_fork) == 0) {
             page = static_cast<process_page*>(memory);
             process_page* none = nullptr;
             if (!__atomic_compare_exchange_n(&this_process_page, &none, page, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
-                (void)::munmap(memory, process_page_size);  // another thread was faster
+                (void)::munmap(memory, process_page_size);  // another thread was first
                 page = none;
             }
         } else {
             if (mapped) (void)::munmap(memory, process_page_size);
             __atomic_store_n(&no_process_page, true, __ATOMIC_RELAXED);
         }
-        errno = saved;
     }
     if (page != nullptr && __atomic_load_n(&page->generation, __ATOMIC_ACQUIRE) == 0) {
         const std::uint32_t next = __atomic_add_fetch(&last_generation, 1, __ATOMIC_RELAXED);
@@ -1725,25 +1742,25 @@ inline constexpr std::uint32_t most_generations = process_page_size - 1;
     return page;
 }
 
-/// A number that this process has, and no process that it was forked from, unless those are more than `most_generations`; not 0. No
-/// system call but for the first time, or (before Linux 4.14) one.
+/// Returns a nonzero number that differs between this process and its ancestors, up to `most_generations` of them. System calls as for
+/// page_of_process(); one on each call before Linux 4.14.
 [[nodiscard]] inline std::uintptr_t this_process() noexcept {
     const process_page* const page = page_of_process();
-    // Its address is added for programs in which several shared objects have a page each.
+    // The address is added because several shared objects of a program can have a page each.
     if (page == nullptr) return static_cast<std::uintptr_t>(::getpid());
     const std::uint32_t generation = __atomic_load_n(&page->generation, __ATOMIC_ACQUIRE);
     return reinterpret_cast<std::uintptr_t>(page) + (generation < most_generations ? generation : most_generations);
 }
 
-/// Whether a number is of a process that this one, whose number is `own`, was forked from. False where that cannot be proven.
+/// Returns true if `number` is proven to be that of an ancestor of this process, whose own number is `own`.
 [[nodiscard]] inline bool is_ancestor(std::uintptr_t number, std::uintptr_t own) noexcept {
     return number != own && number / process_page_size == own / process_page_size && page_of_process() != nullptr;
 }
 
-/// Whether this process is the one that had that number. False where that cannot be proven. One system call.
+/// Returns true if `number` is proven to be that of this process. One system call.
 [[nodiscard]] inline bool is_this_process(std::uintptr_t number) noexcept {
     const process_page* const page = page_of_process();
-    // The pid as well: memory may be shared with another process (CLONE_VM), and an emulator may not clear pages.
+    // The pid is compared too: another process may share this memory (CLONE_VM), and an emulator may not clear pages.
     return page != nullptr && number == this_process() && __atomic_load_n(&page->generation, __ATOMIC_ACQUIRE) < most_generations &&
            __atomic_load_n(&page->pid, __ATOMIC_RELAXED) == ::getpid();
 }
@@ -1761,7 +1778,7 @@ inline constexpr bool watched_by_tsan = false;
 #endif
 inline constexpr unsigned wait_for_clones = 0x80000000;  // __WCLONE, include/uapi/linux/wait.h
 
-/// fork(2), but with the table of descriptors shared, and without a signal when the child exits.
+/// As fork(2), but shares the descriptor table, and the child sends no signal when it exits.
 [[nodiscard]] inline long fork_sharing_descriptors() noexcept {
     constexpr unsigned long clone_files = 0x400;  // CLONE_FILES, include/uapi/linux/sched.h; the low byte 0: no signal
 #if defined(__s390__) || defined(__CRIS__)
@@ -1771,8 +1788,7 @@ inline constexpr unsigned wait_for_clones = 0x80000000;  // __WCLONE, include/ua
 #endif
 }
 
-/// In a process of its own: has each descriptor closed by a process, all at once. Calls no function of the C library that is not
-/// async-signal-safe. See close_elsewhere.
+/// Runs in the child of close_elsewhere(). Closes each descriptor in a process of its own, in parallel. Async-signal-safe.
 inline void close_by_children(std::span<const int> fds) noexcept {
     constexpr std::size_t stack_size = 16384;
     const auto close_one = [](void* of) -> int {
@@ -1781,14 +1797,14 @@ inline void close_by_children(std::span<const int> fds) noexcept {
     };
     void* const memory = ::mmap(nullptr, fds.size() * stack_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     const auto pid_at = [memory](std::size_t i) -> long& { return *static_cast<long*>(static_cast<void*>(static_cast<char*>(memory) + i * stack_size)); };
-    std::size_t closing = 0;  // processes; 0 in the place of those that have ended
+    std::size_t closing = 0;  // number of children; the pid of one that has ended is set to 0
     for (std::size_t i = 0; i < fds.size(); ++i) {
         long pid = -1;
         int* const fd = const_cast<int*>(&fds[i]);
-        if constexpr (watched_by_tsan) {  // which takes every clone(2) for a fork
+        if constexpr (watched_by_tsan) {  // TSan treats every clone(2) as a fork
             pid = fork_sharing_descriptors();
             if (pid == 0) close_one(fd);
-        } else if (memory != MAP_FAILED) {  // in this process's memory, which is a copy already: CLONE_VM | CLONE_FILES
+        } else if (memory != MAP_FAILED) {  // CLONE_VM | CLONE_FILES; this memory is a copy already
             pid = ::clone(close_one, static_cast<char*>(memory) + (i + 1) * stack_size, 0x500, fd);
         }
         if (pid > 0 && memory != MAP_FAILED)
@@ -1809,7 +1825,7 @@ inline void close_by_children(std::span<const int> fds) noexcept {
         return ended;
     };
     wait(1000, [&] {
-        if (all_ended()) return true;  // another thread may have a number again
+        if (all_ended()) return true;  // another thread may have reused a number
         for (const int fd : fds)
             if (::fcntl(fd, F_GETFD) >= 0) return false;
         return true;
@@ -1820,19 +1836,18 @@ inline void close_by_children(std::span<const int> fds) noexcept {
     wait(100, all_ended);
 }
 
-/// Closes descriptors that another process chose: close(2) can wait for that process (the server of a FUSE file, a socket that lingers).
-/// A child process that shares this one's table of descriptors has a process of its own close each of them, and gives them 20 ms: what
-/// closes at once is closed when this returns. A descriptor's number is free from the moment at which closing it begins, which is awaited
-/// for up to a second. What lasts longer is killed, and then ends unless it waits for a FUSE server: that is awaited for 100 ms.
+/// Closes descriptors that another process chose, without waiting for that process as close(2) can (a FUSE server, a lingering socket).
+/// A child process that shares this descriptor table starts one process for each descriptor. It waits up to 1 s until all close(2) calls
+/// have begun, which frees the descriptor numbers, and another 20 ms until they have ended, so files that close immediately are closed on
+/// return. It then kills the remaining processes and waits for them for up to 100 ms. Only one that waits for a FUSE server survives that.
 ///
-/// No signal is sent, and no child is left to be waited for, but where this process is the one that orphans are given to: then it gets
-/// those that wait for a FUSE server. Where no child can be made, the descriptors are closed here. Costs a fork, which takes the longer
-/// the more memory is in use.
+/// No SIGCHLD is sent, and no child has to be waited for, except that survivors are reparented to this process if it is init or a
+/// subreaper. If clone(2) fails, the descriptors are closed here. Costs a fork, which takes longer the more memory is in use.
 inline void close_elsewhere(std::span<const int> fds) noexcept {
     if (fds.empty()) return;
     const uncancelled safe;
     const signals_blocked no_handlers;  // in the children
-    const int saved = errno;
+    const errno_kept keep;
     const long child = fork_sharing_descriptors();
     if (child == 0) {
         close_by_children(fds);
@@ -1843,7 +1858,6 @@ inline void close_elsewhere(std::span<const int> fds) noexcept {
     } else {
         while (::syscall(SYS_wait4, child, nullptr, wait_for_clones, nullptr) < 0 && errno == EINTR) {}
     }
-    errno = saved;
 }
 
 }  // namespace procmap::inline PROCMAP_ABI::detail
@@ -2104,8 +2118,6 @@ inline constexpr unsigned long ioctl_request = uapi::procmap_query_request;
 inline constexpr int ioctl_request = static_cast<int>(uapi::procmap_query_request);
 #endif
 
-inline constexpr int interrupted_tries = 100;  // EINTR is asked again, but not for ever
-
 /// One ioctl: 0, or the errno of its failure. errno itself is left as it was.
 [[nodiscard]] inline int ioctl_once(int fd, void* struct_of_size) noexcept {
     const int saved = errno;
@@ -2192,28 +2204,18 @@ template <layout L>
 }  // namespace procmap::inline PROCMAP_ABI
 
 // ==== procmap/detail/procfs.hpp ====
-// Files of procfs: their paths, how they are opened, what it means if they cannot be; and the open maps file of a handle.
-
-#include <fcntl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstddef>
-#include <cstdint>
-#include <span>
-#include <string_view>
+// Access to procfs: paths, opening and reading files, the meaning of errors, and the open maps file of a handle.
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
-/// Which maps file: of this process (pid 0), of a process, or of one thread of it.
+/// Identifies a maps file: of this process, of a process, or of one thread.
 struct target {
     const char* proc = "/proc";
     std::int32_t pid = error::this_process;
     std::int32_t tid = 0;
 };
 
-/// A path that is put together in place, NUL-terminated; empty if it does not fit.
+/// A buffer for a NUL-terminated path, which is empty if it does not fit.
 template <std::size_t Room>
 class path_text {
 public:
@@ -2240,7 +2242,7 @@ private:
 };
 using path_buffer = path_text<4096>;  // PATH_MAX
 
-/// The path of a file in a task's directory.
+/// Returns the path of a file in a task's procfs directory.
 [[nodiscard]] inline path_buffer proc_path(const target& t, std::string_view file, std::string_view name = {}) noexcept {
     path_buffer text;
     text.put(t.proc).put("/");
@@ -2250,20 +2252,20 @@ using path_buffer = path_text<4096>;  // PATH_MAX
     return text;
 }
 
-/// Where procfs shows an open descriptor of this process, in the directory `fd` or `fdinfo`.
+/// Returns the procfs path of an open descriptor, in the directory `fd` or `fdinfo` of this thread.
 [[nodiscard]] inline path_text<48> own_fd_path(borrowed_fd fd, std::string_view directory) noexcept {
     path_text<48> text;
     text.put("/proc/thread-self/").put(directory).put("/").put(static_cast<std::uint64_t>(fd.get() < 0 ? 0 : fd.get()));
     return text;
 }
 
-/// The target of a link; empty where it cannot be had. `room` is not NUL-terminated.
+/// Returns the target of a symbolic link, in `room` and not NUL-terminated. Returns an empty view on failure or if it does not fit.
 [[nodiscard]] inline std::string_view read_link(int at, const char* path, std::span<char> room) noexcept {
     const ssize_t n = ::readlinkat(at, path, room.data(), room.size());
     return n <= 0 || static_cast<std::size_t>(n) == room.size() ? std::string_view{} : std::string_view{room.data(), static_cast<std::size_t>(n)};
 }
 
-/// What the errno of a system call means that has no errors of its own to tell apart.
+/// Returns the error code for an errno, for calls without more specific errors.
 [[nodiscard]] constexpr errc failure_of(int code) noexcept {
     switch (code) {
         case EPERM:
@@ -2275,20 +2277,20 @@ using path_buffer = path_text<4096>;  // PATH_MAX
     }
 }
 
-/// Why a maps file could not be opened. ENOENT is "gone", unless the process is there but hidden (hidepid), or procfs is not.
+/// Returns the error code for a failed open of maps. ENOENT means errc::gone, unless the process is hidden (hidepid) or procfs is missing.
 inline errc open_failure(const target& t, int code) noexcept {
     if (code == EBADF) return errc::failed;
     if (code != ENOENT && code != ENOTDIR) return failure_of(code);
     const bool no_procfs = ::faccessat(AT_FDCWD, proc_path({t.proc}, "").c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0;
     if (no_procfs && (errno == ENOENT || errno == ENOTDIR)) return errc::unsupported;
-    if (t.pid == error::this_process || std::string_view{t.proc} != "/proc") return errc::gone;  // another namespace's pids
-    // By its number, or <signal.h> would have to be included for it.
+    if (t.pid == error::this_process || std::string_view{t.proc} != "/proc") return errc::gone;  // its pids may be of another namespace
+    // tgkill(2) has no wrapper before glibc 2.30.
     const bool there = t.tid != 0 ? ::syscall(SYS_tgkill, t.pid, t.tid, 0) == 0 : ::syscall(SYS_kill, t.pid, 0) == 0;
     return there || errno == EPERM ? errc::denied : errc::gone;
 }
 
-/// Opens a maps file, close-on-exec, by its whole path (an emulator looks at that). One system call; up to two more to tell why it
-/// failed. It does not block, whatever is there instead of a procfs. errno is left as it was.
+/// Opens a maps file, close-on-exec, by its full path, by which emulators recognize it. One system call, and up to two more to classify a
+/// failure. Does not block, whatever is mounted in place of procfs. Preserves errno.
 [[nodiscard]] inline result<unique_fd> open_maps(const target& t) noexcept {
     error failure{.code = errc::invalid, .at = step::open, .pid = t.pid, .tid = t.tid};
     const auto path = proc_path(t, "/maps");
@@ -2298,47 +2300,31 @@ inline errc open_failure(const target& t, int code) noexcept {
         return failure;
     }
     const uncancelled whole;
-    const int saved = errno;
+    const errno_kept keep;
     constexpr int how = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-    int fd = ::openat(AT_FDCWD, path.c_str(), how);
-    for (int tries = 0; fd < 0 && errno == EINTR && tries < 100; ++tries) fd = ::openat(AT_FDCWD, path.c_str(), how);
-    if (fd >= 0) {
-        errno = saved;
-        return unique_fd{fd};
-    }
+    const int fd = uninterrupted([&] { return ::openat(AT_FDCWD, path.c_str(), how); });
+    if (fd >= 0) return unique_fd{fd};
     failure.errno_value = errno;
     failure.code = open_failure(t, failure.errno_value);
-    errno = saved;
     return failure;
 }
 
-/// Reads a small file from its beginning, as far as there is room. 0, or the errno of a read that failed.
-inline int read_fields(borrowed_fd file, std::span<char> room, std::string_view& fields) noexcept {
-    std::size_t done = 0;
-    for (ssize_t n = 1; n > 0 && done != room.size(); done += static_cast<std::size_t>(n)) {
-        n = ::pread(file.get(), room.data() + done, room.size() - done, static_cast<off_t>(done));
-        if (n < 0) return errno;
-    }
-    fields = {room.data(), done};
-    return 0;
-}
-
-/// How far it is to the next of fields with blanks between them.
+/// Returns the offset of the next blank-separated field.
 [[nodiscard]] constexpr std::size_t next_field(std::string_view fields) noexcept {
     const std::size_t blank = fields.find(' ');
     return blank == std::string_view::npos ? fields.size() : blank + 1;
 }
 
-/// What a task without an address space is, by /proc/PID/stat (proc_pid_stat(5)).
+/// Returns why a task has no address space, from /proc/PID/stat (proc_pid_stat(5)).
 [[nodiscard]] inline errc why_empty(const target& t) noexcept {
     const uncancelled whole;
     const unique_fd stat{::openat(AT_FDCWD, proc_path(t, "/stat").c_str(), O_RDONLY | O_CLOEXEC)};
     char text[1024];
-    std::string_view fields;
-    if (read_fields(stat.borrow(), text, fields) != 0) return errc::gone;
+    const ssize_t n = ::pread(stat.get(), text, sizeof text, 0);
+    std::string_view fields{text, n < 0 ? 0 : static_cast<std::size_t>(n)};
     const std::size_t name_end = fields.rfind(')');
     if (name_end == std::string_view::npos || fields.size() < name_end + 3) return errc::gone;
-    fields.remove_prefix(name_end + 2);  // to the state; the flags are six fields on
+    fields.remove_prefix(name_end + 2);  // to the state; the flags are the sixth field after it
     if (fields[0] == 'Z' || fields[0] == 'X') return errc::zombie;
     for (int i = 0; i < 6; ++i) fields.remove_prefix(next_field(fields));
     line_scanner number{fields.data(), fields.data() + fields.size()};
@@ -2347,8 +2333,8 @@ inline int read_fields(borrowed_fd file, std::span<char> room, std::string_view&
     return number.decimal(flags) && (flags & pf_kthread) != 0 ? errc::kernel_thread : errc::gone;
 }
 
-/// Calls `visit(tid)` for each thread whose directory is in `task`, relative to `at`, until it says true. The errno where they could
-/// not be listed, else 0. No allocation.
+/// Calls `visit(tid)` for each thread in the directory `task`, relative to `at`, until it returns true. Returns 0, or the errno if the
+/// threads could not be listed. No allocation.
 template <class Visit>
 int any_thread(int at, const char* task, Visit visit) noexcept {
     const uncancelled whole;
@@ -2375,12 +2361,12 @@ int any_thread(int at, const char* task, Visit visit) noexcept {
 struct handle {
     unique_fd fd{};
     procmap::backend backend = procmap::backend::text;
-    bool kernel_build_ids = false;   // the kernel may be asked for build IDs
+    bool kernel_build_ids = false;   // the kernel may be asked for build IDs of regular files
     std::int32_t pid = error::unknown;
     std::int32_t tid = 0;
-    mutable std::uint32_t reads = 0;  // of the text, by anybody through this handle: see text_reader
-    std::uintptr_t opener = this_process();  // the process that opened this handle: see basic_snapshot::capture
-    mutable std::uintptr_t reading = 0;      // the process of the thread that reads the text at this moment
+    mutable std::uint32_t reads = 0;  // number of reads of the text through this handle: see text_reader
+    std::uintptr_t opener = this_process();  // the process that opened this handle: see capture_mappings()
+    mutable std::uintptr_t reading = 0;      // the process that is reading the text; 0: none
 
     [[nodiscard]] error failure(errc code, step at, int errno_value = 0) const noexcept {
         return {.code = code, .at = at, .errno_value = errno_value, .pid = pid, .tid = tid};
@@ -2390,43 +2376,32 @@ struct handle {
 }  // namespace procmap::inline PROCMAP_ABI::detail
 
 // ==== procmap/detail/text_reader.hpp ====
-// Reading the text of an open maps file, line by line, in a buffer of the caller's.
-
-#include <sched.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstddef>
-#include <cstdint>
-#include <span>
-#include <string_view>
+// Reads the text of an open maps file line by line, into the caller's buffer.
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
-/// Room for all of a line but its name and newline: the longest head that a kernel writes has 97 bytes.
+/// Room for a line's head, which is all but its name and newline: at most 97 bytes.
 inline constexpr std::size_t text_head_room = 128;
-/// A buffer in which the longest name that the ioctl can return (PATH_MAX, the closing NUL included) fits behind its head.
-/// Larger ones save no system calls: the kernel hands the text out about a page at a time.
+/// The size of a buffer for a head and the longest name that the ioctl can return (PATH_MAX, including the NUL). A larger one saves no
+/// system calls: the kernel returns the text about a page at a time.
 inline constexpr std::size_t text_buffer_size = 4096 + text_head_room;
 
-/// Reads the lines of one maps file in ascending order. Kernel: seq_file, whose position in the text is that of the open
-/// description, so preads that follow one another are one consistent listing only while nobody else reads the description.
+/// Reads the mappings of one maps file in ascending order. The kernel keeps the position in the text (seq_file) in the open file
+/// description, so consecutive preads form one consistent listing only if nobody else reads that description.
 ///
-/// Other readers are detected by a counter in the handle, which every read through it raises: a read that continues a listing
-/// is good only if the counter is where this reader left it. Otherwise the listing starts over, and lines that end at or below
-/// what the caller already has are skipped. A try-lock in the handle is held for the time of one pread, and keeps two threads'
-/// reads apart. No signal handler runs meanwhile and no cancellation takes effect, so the lock is always released; a lock that a
-/// child inherited by fork, from a thread that it does not have, is taken over. (A process that shares this memory by CLONE_VM and is
-/// killed in a read leaves it locked.) A reader that cannot go on yields the processor,
-/// each time for longer, so that of several readers one gets through; after `most_tries` without a line it fails with
-/// errc::contended. No reader waits without a bound. Readers in other processes (fork, SCM_RIGHTS) are not detected.
+/// Concurrent readers are detected with a per-handle read counter. If it has changed since this reader's last read, the listing starts
+/// over, and lines that end at or below what the caller already has are skipped. A try-lock in the handle, held during one pread,
+/// serializes the reads of threads. Signals are blocked and cancellation is disabled meanwhile, so the lock is always released. A child of
+/// fork takes over a lock that a thread of its parent held. (A process that shares this memory by CLONE_VM and is killed in a read leaves
+/// it locked.) A reader that cannot continue yields the processor, each time for longer so that one of several readers succeeds. After
+/// `most_tries` attempts without a line it fails with errc::contended. Readers in other processes (fork, SCM_RIGHTS) are not detected.
 class text_reader {
 public:
     static constexpr int most_tries = 64;
 
-    /// Reads on to the next line that ends above `above` into `m`. False: at the end, or failed; see error().
-    /// `buffer`: the same at every call; at least twice text_head_room. `m.name` borrows from it. `name_room`: names of so many
-    /// bytes less one are given, but none longer than the buffer less one; 0: none. One pread per chunk.
+    /// Reads the next mapping that ends above `above` into `m`. Returns false at the end or on failure; see error(). One pread for each
+    /// chunk of text. `buffer`: the same on every call, at least twice text_head_room; `m.name` borrows from it. `name_room`: returns names
+    /// of up to `name_room` - 1 bytes, and shorter than the buffer; 0: no names.
     bool next(const handle& from, std::span<char> buffer, std::uint64_t above, std::size_t name_room, mapping& m) noexcept {
         for (;;) {
             const std::string_view unread{buffer.data() + begin_, filled_ - begin_};
@@ -2437,7 +2412,7 @@ public:
                 continue;
             }
             const std::string_view line = unread.substr(0, newline);
-            if (skipping_) {  // the rest of a line that was longer than the buffer
+            if (skipping_) {  // inside a line that is longer than the buffer
                 begin_ += whole ? newline + 1 : line.size();
                 skipping_ = !whole;
                 continue;
@@ -2452,7 +2427,7 @@ public:
                 if (const std::size_t wrong = scan_line(line, m); wrong != whole_line)
                     return fail(from, errc::malformed, step::parse, 0, begin_ + wrong);
                 const bool wanted = m.end > above && m.start != m.end && !is_gate(line, m);
-                if (!whole && wanted && name_room != 0 && !m.name.empty()) {  // the name may fit where its head is left out
+                if (!whole && wanted && name_room != 0 && !m.name.empty()) {  // without its head, the name may fit
                     begin_ += static_cast<std::size_t>(m.name.data() - line.data());
                     head_ = m;
                     only_name_ = true;
@@ -2475,24 +2450,17 @@ public:
 
     [[nodiscard]] const procmap::error& error() const noexcept { return error_; }
 
-    /// The number of bytes read, or minus the errno. errno itself is left as it was.
+    /// Reads text at `position`. Returns the number of bytes, or a negative errno. Preserves errno.
     static ssize_t read(const handle& from, std::span<char> buffer, std::uint64_t position) noexcept {
         const uncancelled whole;
-        const int saved = errno;
-        ssize_t n = -1;
-        for (int tries = 0; tries <= interrupted_tries; ++tries) {
-            n = ::pread(from.fd.get(), buffer.data(), buffer.size(), static_cast<off_t>(position));
-            if (n >= 0 || errno != EINTR) break;
-        }
-        if (n < 0) n = -errno;
-        errno = saved;
-        return n;
+        const errno_kept keep;
+        const ssize_t n = uninterrupted([&] { return ::pread(from.fd.get(), buffer.data(), buffer.size(), static_cast<off_t>(position)); });
+        return n < 0 ? -errno : n;
     }
-    /// What the errno of a read means.
     static errc meaning(const handle& from, int code) noexcept { return code == ESRCH ? reaped(from) : failure_of(code); }
 
 private:
-    /// Decodes the name in place, or leaves it out.
+    /// Decodes the name in place, or removes it.
     static void take_name(std::span<char> buffer, bool whole, std::size_t name_room, mapping& m) noexcept {
         if (name_room == 0) {
             m.name = {};
@@ -2512,7 +2480,7 @@ private:
         }
     }
 
-    /// Reads more text behind what is unread. False: at the end of the text, or failed.
+    /// Appends more text to the buffer. Returns false at the end of the text or on failure.
     bool fill(const handle& from, std::span<char> buffer) noexcept {
         if (begin_ != 0) {
             for (std::size_t i = begin_; i < filled_; ++i) buffer[i - begin_] = buffer[i];
@@ -2527,12 +2495,12 @@ private:
             return true;
         }
         if (n < 0) return read_failed(from, n);
-        if (position_ == 0) return fail(from, errc::gone, step::read, 0, 0);  // no address space is without a mapping
-        if (filled_ != 0 || skipping_ || only_name_) {  // it ends inside a line
+        if (position_ == 0) return fail(from, errc::gone, step::read, 0, 0);  // an address space is never empty
+        if (filled_ != 0 || skipping_ || only_name_) {  // the text ends inside a line
             if (!skipping_ && !only_name_) ++line_;
             return fail(from, errc::malformed, step::parse, 0, filled_);
         }
-        // An exit in the middle of the listing ends it early, without an error: only a living address space was read whole.
+        // If the process exits, the kernel ends the text early without an error. Verify that the address space still exists.
         char first = 0;
         ssize_t alive = 0;
         if (!read_alone(from, {&first, 1}, 0, alive)) return try_again(from);
@@ -2541,8 +2509,8 @@ private:
         return false;
     }
 
-    /// Reads while no other thread does. False: another one was reading, or what `position` continues is no longer the listing that
-    /// this reader began, which then has to begin anew.
+    /// Reads if no other thread does. Returns false if another thread is reading, or if one has read since this reader's last read; in that
+    /// case it sets position_ to 0 and the listing must start over.
     bool read_alone(const handle& from, std::span<char> buffer, std::uint64_t position, ssize_t& n) noexcept {
         const signals_blocked no_handlers;
         const std::uintptr_t me = this_process();
@@ -2561,7 +2529,7 @@ private:
         return good;
     }
 
-    /// After read_alone: begins anew where it has to.
+    /// After read_alone() returned false: waits, and starts over if necessary. Returns false after most_tries attempts.
     bool try_again(const handle& from) noexcept {
         if (++tries_ > most_tries) return fail(from, errc::contended, step::read, 0, 0);
         const int doublings = tries_ < 8 ? tries_ : 8;
@@ -2578,8 +2546,8 @@ private:
         return fail(from, meaning(from, code), step::read, code, 0);
     }
 
-    /// The task that the file was opened through was reaped; does its address space live on? The ioctl knows. Without it, a
-    /// thread that is gone says nothing about its process, and a process that is gone is.
+    /// Returns the error code if the opened task was reaped. The ioctl tells whether its address space still exists. Without the ioctl,
+    /// assumes that it does if the task is a thread, and that it does not if the task is a process.
     static errc reaped(const handle& from) noexcept {
         uapi::query<uapi::layout::lookup> any{0, uapi::query_flag::covering_or_next};
         switch (uapi::send(from.fd.borrow(), any).error) {
@@ -2597,14 +2565,14 @@ private:
         return false;
     }
 
-    std::size_t begin_ = 0;       // of what is not yet read, in the buffer
+    std::size_t begin_ = 0;       // where the unread text begins in the buffer
     std::size_t filled_ = 0;      // bytes of text in the buffer
-    std::uint64_t position_ = 0;  // in the text, of the buffer's end
-    std::uint64_t line_ = 0;      // lines begun
-    std::uint32_t mine_ = 0;      // the handle's count at this reader's last read
-    int tries_ = 0;               // that came to nothing, since the last line
-    bool skipping_ = false;       // inside a line whose beginning is done with
-    bool only_name_ = false;      // at the name of a line that is longer than the buffer; the rest of it is in head_
+    std::uint64_t position_ = 0;  // of the end of the buffered text
+    std::uint64_t line_ = 0;      // number of lines begun
+    std::uint32_t mine_ = 0;      // the handle's read counter after this reader's last read
+    int tries_ = 0;               // failed attempts since the last line
+    bool skipping_ = false;       // inside a line whose remainder is skipped
+    bool only_name_ = false;      // at the name of a line that is longer than the buffer; its head is in head_
     mapping head_{};
     procmap::error error_{};
 };
@@ -2818,21 +2786,13 @@ inline constexpr int procfs_block_size = 1024;  // proc_fill_super(). FUSE has P
 }  // namespace procmap::inline PROCMAP_ABI
 
 // ==== procmap/detail/lookup.hpp ====
-// One question on either back-end: which mapping holds this address, or is the next above it?
-
-#include <poll.h>
-
-#include <cerrno>
-#include <cstddef>
-#include <cstdint>
-#include <span>
-#include <string_view>
+// Looks up one mapping, by the ioctl or by text: the one that contains an address, or the next above it.
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
 inline constexpr find_options nothing_asked{};
 
-/// What the errno of the ioctl means (do_procmap_query()).
+/// Returns the error code for an errno of the ioctl (do_procmap_query()).
 [[nodiscard]] constexpr errc query_failure(int code) noexcept {
     switch (code) {
         case ENOENT: return errc::not_mapped;
@@ -2850,15 +2810,13 @@ inline constexpr find_options nothing_asked{};
     }
 }
 
-/// An answer for another address than the one that was asked about. A 32-bit kernel gives it, for it cuts the address to 32
-/// bits: nothing is mapped at this one.
+/// Returns the error for an answer about another address. A 32-bit kernel truncates the address: nothing is mapped at the queried one.
 [[nodiscard, gnu::noinline, gnu::cold]] inline error contradiction(const handle& from, std::uint64_t address, std::uint64_t end) noexcept {
     const bool cut = (address >> 32) != 0 && end <= 0x1'0000'0000;
     return from.failure(cut ? errc::not_mapped : errc::malformed, step::query);
 }
 
-/// Writes the kernel's answer to `m`, whose name and build ID are untouched where they were not asked for. False: it contradicts
-/// the question.
+/// Copies the kernel's answer to `m`, without name and build ID if they were not asked for. Returns false if it contradicts the query.
 [[nodiscard, gnu::always_inline]] inline bool to_mapping(const uapi::query<>& q, const find_options& asked, std::uint64_t address, bool next,
                                                          name_state unnamed, mapping& m) noexcept {
     const auto& raw = q.raw();
@@ -2884,7 +2842,7 @@ inline constexpr find_options nothing_asked{};
     return true;
 }
 
-/// After a first failure, whose errno is there to be read: asks again where that can help, and says what the failure means where it cannot.
+/// Handles a failed query, whose error is in errno: retries it if possible, otherwise maps errno to an error code.
 [[nodiscard, gnu::noinline, gnu::cold]] inline result<mapping> retry_ioctl(const handle& from, uapi::query<>& q, int saved_errno,
                                                                            const find_options& asked, bool next) noexcept {
     int failure = errno;
@@ -2905,21 +2863,20 @@ inline constexpr find_options nothing_asked{};
         failure = answer.error;
         sent = answer.size;
     }
-    if (failure == 0 && sent < static_cast<std::size_t>(uapi::layout::v6_11)) failure = E2BIG;  // no mapping came back
+    if (failure == 0 && sent < static_cast<std::size_t>(uapi::layout::v6_11)) failure = E2BIG;  // the answer has no mapping
     if (failure != 0) return from.failure(query_failure(failure), step::query, failure);
     mapping m;
     if (!to_mapping(q, asked, address, next, unnamed, m)) return contradiction(from, address, q.raw().vma_end);
     return m;
 }
 
-/// What a cold function returned through memory, copied: so the result of the function that called it can stay in registers.
+/// Copies the result of a cold function, which is returned through memory, so that the caller's own result can stay in registers.
 template <class T>
 [[nodiscard, gnu::always_inline]] inline T copy_of(const T& value) noexcept {
     return value;
 }
 
-/// The fast path, in line where it is used: what is not asked for then costs nothing. With a build ID it is the raw request, for
-/// callers that know that it may be made.
+/// Looks up a mapping by the ioctl. Inlined, so that unused fields cost nothing. Does not check whether a build ID may be asked for.
 [[nodiscard, gnu::always_inline]] inline result<mapping> lookup_ioctl(const handle& from, std::uint64_t address,
                                                                       const find_options& asked, bool next) noexcept {
     uapi::query_flags ask = uapi::to_query_flags(asked.only);
@@ -2937,7 +2894,7 @@ template <class T>
     return m;
 }
 
-/// Puts the name that a reader left in its own buffer into the caller's.
+/// Moves the name from a reader's buffer to the caller's.
 inline void hand_over_name(std::span<char> to, mapping& m) noexcept {
     if (m.name_status != name_state::exact && m.name_status != name_state::ambiguous) return;
     const std::string_view name = m.name;
@@ -2946,24 +2903,23 @@ inline void hand_over_name(std::span<char> to, mapping& m) noexcept {
         m.name_status = name_state::too_long;
         return;
     }
-    for (std::size_t i = 0; i < name.size(); ++i) to[i] = name[i];  // forwards: `to` may be the buffer it lies in
+    for (std::size_t i = 0; i < name.size(); ++i) to[i] = name[i];  // forwards, because the buffers may overlap
     to[name.size()] = '\0';
     m.name = {to.data(), name.size()};
 }
 
-/// Whether two answers are about one mapping. Both have their names.
+/// Returns true if two answers describe the same mapping. Both must have their names.
 [[nodiscard]] inline bool same_mapping(const mapping& a, const mapping& b) noexcept {
     return a.start == b.start && a.end == b.end && a.offset == b.offset && a.inode == b.inode && a.device == b.device &&
            a.name_status == b.name_status && a.name == b.name;
 }
 
-/// The same with a build ID, by two queries: the first, without one, tells by the name whether the kernel may be asked. It reads
-/// whatever is mapped, and a read takes data out of a socket or blocks.
-///
-/// `scratch`: for the name, where the caller's buffer does not have room for any that the kernel returns.
+/// Looks up a mapping with its build ID, by two queries. The name from the first tells whether the second may ask for a build ID: the
+/// kernel reads whatever is mapped, which would consume data of a socket, or block. `scratch`: a buffer for the name, used if the caller's
+/// is smaller than PATH_MAX.
 [[nodiscard, gnu::noinline]] inline result<mapping> lookup_ioctl_with_id(const handle& from, std::uint64_t address, const find_options& asked,
                                                                          bool next, std::span<char> scratch) noexcept {
-    constexpr int most_tries = 16;  // each time the mapping was unmapped between the two queries
+    constexpr int most_tries = 16;  // retried if the mapping was unmapped between the two queries
     const bool own = asked.name.size() < sizeof(name_buffer);
     result<mapping> found{mapping{}};
     for (int tries = 0; tries < most_tries; ++tries) {
@@ -2974,7 +2930,7 @@ inline void hand_over_name(std::span<char> to, mapping& m) noexcept {
             const std::uint64_t there = address > found->start ? address : found->start;
             auto with_id = lookup_ioctl(from, there, asked, false);
             if (!with_id && with_id.error() == errc::not_mapped) continue;
-            // That the kernel found no ID does not say that there is none: it returns none of more than 20 bytes.
+            // An empty ID does not prove that there is none: the kernel returns only IDs of at most 20 bytes.
             with_id->build_id_known = !with_id->build_id.empty();
             return with_id;
         }
@@ -3006,28 +2962,26 @@ inline void hand_over_name(std::span<char> to, mapping& m) noexcept {
     return from.failure(errc::not_mapped, step::query);
 }
 
-/// With room on the stack for a name.
 [[nodiscard, gnu::noinline]] inline result<mapping> lookup_ioctl_with_id(const handle& from, std::uint64_t address, const find_options& asked,
                                                                          bool next) noexcept {
     name_buffer scratch;
     return lookup_ioctl_with_id(from, address, asked, next, scratch);
 }
 
-/// The rare questions: with a build ID, and by text.
+/// Looks up a mapping with a build ID, or by text.
 [[nodiscard, gnu::noinline]] inline result<mapping> lookup_rare(const handle& from, std::uint64_t address, const find_options& asked,
                                                                 bool next) noexcept {
     if (!asked.build_id.empty() && asked.build_id.size() < uapi::build_id_size_max) return from.failure(errc::invalid, step::query);
     return from.backend == backend::ioctl ? lookup_ioctl_with_id(from, address, asked, next) : lookup_text(from, address, asked, next);
 }
 
-/// The same, as a cancellation point where the text was read: a thread that does nothing but look up can then be cancelled.
+/// The same, but a cancellation point on the text back-end, so that a thread that does nothing but lookups can be cancelled.
 [[nodiscard, gnu::noinline]] inline result<mapping> lookup_rare_cancellably(const handle& from, std::uint64_t address, const find_options& asked,
                                                                             bool next) {
     const auto found = lookup_rare(from, address, asked, next);
     if (from.backend == backend::ioctl) return found;
-    const int saved = errno;
+    const errno_kept keep;
     (void)::poll(nullptr, 0, 0);
-    errno = saved;
     return found;
 }
 
@@ -3048,56 +3002,45 @@ inline void hand_over_name(std::span<char> to, mapping& m) noexcept {
 }  // namespace procmap::inline PROCMAP_ABI::detail
 
 // ==== procmap/detail/open.hpp ====
-// Opening a handle: the file of a task, of a pidfd, or one that was opened elsewhere; and which back-end it uses.
+// Opens a handle by pid, thread or pidfd, or adopts a descriptor, and selects the back-end.
 
-#include <fcntl.h>
-#include <poll.h>
 #include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstddef>
-#include <cstdint>
-#include <span>
-#include <string_view>
-#include <utility>
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
-/// What the link in /proc/self/fd says about an open file of procfs.
+/// The name of an open procfs file, from its link in /proc/thread-self/fd.
 enum class file_name : unsigned char { maps, other, unknown };
 
 [[nodiscard]] inline file_name name_of_file(borrowed_fd fd) noexcept {
     char target[4096];
-    const int saved = errno;
+    const errno_kept keep;
     std::string_view name = read_link(AT_FDCWD, own_fd_path(fd, "fd").c_str(), target);
-    errno = saved;
     constexpr std::string_view gone = " (deleted)";  // the task was reaped
     if (name.ends_with(gone)) name.remove_suffix(gone.size());
     return name.empty() ? file_name::unknown : name.ends_with("/maps") ? file_name::maps : file_name::other;
 }
 
-/// The error for a caller who insists on the ioctl, by the errno that it failed with.
+/// Returns the error code for an errno of the ioctl if the caller requires the ioctl.
 [[nodiscard]] constexpr errc refusal(int code) noexcept {
     return code == EINTR ? errc::interrupted : code == EBADF ? errc::invalid : code == ENOMEM ? errc::failed : errc::unsupported;
 }
 
-/// Whether this process's own maps file answers the ioctl. If it does, a file that does not is no maps file.
+/// Returns true if this process's own maps file answers the ioctl. A file that does not is then not a maps file.
 [[nodiscard]] inline bool own_maps_answer() noexcept {
     const auto own = open_maps({});
     return own && !says_absent(any_query(own->borrow()));
 }
 
-/// What choose() found out about a file.
+/// What choose() found out about a file, apart from the back-end.
 struct first_answer {
-    int absent = 0;           // the errno that says that there is no such ioctl
-    bool other_file = false;  // no text file (a FIFO, a device, ...); or it was adopted and is not called maps
-    bool unsure = false;      // it was adopted, and its name is not known
+    int absent = 0;           // the errno by which the ioctl is not available
+    bool other_file = false;  // not a text file (a FIFO, a device, ...), or adopted and not a maps file
+    bool unsure = false;      // adopted, and its name is not known
     bool empty = false;       // there is no address space
-    int failure = 0;          // the errno of a read that failed
+    int failure = 0;          // the errno of a failed read
 };
 
-/// Chooses the back-end: by one ioctl unless text was asked for, and by a read of one byte for text.
+/// Selects the back-end of a handle: by one ioctl, unless text was requested, and for text by reading one byte.
 [[nodiscard]] inline first_answer choose(handle& h, const open_options& how, bool adopted = false) noexcept {
     first_answer first;
     if (how.use != backend::text) {
@@ -3110,11 +3053,10 @@ struct first_answer {
         }
         first.absent = answer;
     }
+    const errno_kept keep;
     struct stat file;
-    const int saved = errno;
     first.other_file = ::fstat(h.fd.get(), &file) == 0 && !S_ISREG(file.st_mode);
-    errno = saved;
-    if (adopted && !first.other_file) {  // before it is read: that could take data out of it, or block; and text can be forged
+    if (adopted && !first.other_file) {  // before reading, which could consume data or block, and because text can be forged
         const auto name = name_of_file(h.fd.borrow());
         first.unsure = name == file_name::unknown;
         first.other_file = name == file_name::other || (first.absent == ENOTTY && own_maps_answer());
@@ -3127,7 +3069,7 @@ struct first_answer {
     return first;
 }
 
-/// Opens the maps of one task. errc::gone without an errno: it has no address space.
+/// Opens the maps of one task. Fails with errc::gone without an errno if it has no address space.
 [[nodiscard]] inline result<handle> open_task(const target& t, const open_options& how) noexcept {
     auto file = open_maps(t);
     if (!file) return file.error();
@@ -3140,13 +3082,12 @@ struct first_answer {
     return h.failure(text_reader::meaning(h, first.failure), step::read, first.failure);
 }
 
-/// Opens the maps of a process, or of one thread of it. If the main thread has exited, its maps are empty: then those of another
-/// thread are opened.
+/// Opens the maps of a process or a thread. If the main thread has exited, its maps are empty, and those of another thread are opened.
 [[nodiscard]] inline result<handle> open_target(const target& t, const open_options& how) noexcept {
     auto opened = open_task(t, how);
     if (opened || opened.error() != errc::gone || opened.error().errno_value != 0) return opened;
+    const errno_kept keep;
     error empty = opened.error();
-    const int saved = errno;
     const auto through = [&](std::int32_t tid) {
         auto one = open_task({.proc = t.proc, .pid = t.pid, .tid = tid}, how);
         if (one || one.error() != errc::gone) opened = std::move(one);
@@ -3154,7 +3095,6 @@ struct first_answer {
     };
     empty.errno_value = t.tid == 0 ? any_thread(AT_FDCWD, proc_path(t, "/task").c_str(), through) : 0;
     empty.code = empty.errno_value == 0 ? why_empty(t) : open_failure(t, empty.errno_value);
-    errno = saved;
     if (!opened && opened.error() == errc::gone) return empty;
     return opened;
 }
@@ -3162,18 +3102,13 @@ struct first_answer {
 /// See maps::adopt.
 [[nodiscard]] inline result<handle> adopt(unique_fd fd, const open_options& how) noexcept {
     handle h{.fd = std::move(fd)};
-    const int saved = errno;
+    const errno_kept keep;
     const int mode = ::fcntl(h.fd.get(), F_GETFL);
-    if (mode < 0) {
-        const int failure = errno;
-        errno = saved;
-        return h.failure(errc::invalid, step::adopt, failure);
-    }
+    if (mode < 0) return h.failure(errc::invalid, step::adopt, errno);
     if ((mode & O_PATH) != 0) return h.failure(errc::not_maps, step::adopt);
-    // The size of a block is known without asking the file system, whose server may not answer: no FUSE file has procfs's.
+    // The kernel answers FIGETBSZ without asking the file system's server, and no FUSE file has the block size of procfs.
     int block = 0;
     const bool knows = ::ioctl(h.fd.get(), block_size_request, &block) == 0;
-    errno = saved;
     int unclear = 0;
     if ((knows && block != procfs_block_size) || !on_procfs(h.fd.borrow(), unclear)) {
         const int other[] = {h.fd.release()};
@@ -3181,8 +3116,7 @@ struct first_answer {
         return h.failure(unclear == 0 ? errc::not_maps : failure_of(unclear), step::adopt, unclear);
     }
     if ((mode & O_ACCMODE) == O_WRONLY) return h.failure(errc::not_maps, step::adopt);
-    // What answers the ioctl is a maps file: no other file of procfs does. What does not may be smaps, or an older kernel's
-    // maps: in smaps and its like the second line is none of maps.
+    // Only a maps file answers the ioctl. Without it, a file like smaps is recognized by its second line, which is not a maps line.
     const auto first = choose(h, how, true);
     if (first.other_file) return h.failure(errc::not_maps, step::adopt);
     if (first.unsure) return h.failure(errc::unsupported, step::adopt);
@@ -3203,8 +3137,19 @@ struct first_answer {
     return h;
 }
 
-/// The pid in the fdinfo of a pidfd (pidfd_open(2)). errc::invalid: it is of no pidfd; errc::gone: the process was reaped;
-/// errc::unsupported: its pid is not visible in the pid namespace of this procfs.
+/// Reads a small file from its beginning, up to the size of `room`. Returns 0, or the errno of a failed read.
+inline int read_fields(borrowed_fd file, std::span<char> room, std::string_view& fields) noexcept {
+    std::size_t done = 0;
+    for (ssize_t n = 1; n > 0 && done != room.size(); done += static_cast<std::size_t>(n)) {
+        n = ::pread(file.get(), room.data() + done, room.size() - done, static_cast<off_t>(done));
+        if (n < 0) return errno;
+    }
+    fields = {room.data(), done};
+    return 0;
+}
+
+/// Returns the pid in the fdinfo of a pidfd (pidfd_open(2)). Fails with errc::invalid if it is not a pidfd, errc::gone if the process was
+/// reaped, errc::unsupported if its pid is not visible in the pid namespace of this procfs.
 [[nodiscard]] constexpr result<std::int32_t> pid_in(std::string_view fdinfo) noexcept {
     constexpr std::string_view key = "Pid:\t";
     const std::size_t at = fdinfo.find(key);
@@ -3216,20 +3161,17 @@ struct first_answer {
     return static_cast<std::int32_t>(pid);
 }
 
-/// Polls a pidfd, which is readable once its process has exited. The number of descriptors that are, or minus the errno.
+/// Polls a pidfd. Returns 1 if its process has exited, 0 if not, or a negative errno.
 [[nodiscard]] inline int poll_exited(borrowed_fd pidfd) noexcept {
     pollfd exited{.fd = pidfd.get(), .events = POLLIN, .revents = 0};
-    for (int tries = 0;; ++tries) {
-        const int answer = ::poll(&exited, 1, 0);
-        if (answer >= 0) return answer;
-        if (errno != EINTR || tries == interrupted_tries) return -errno;
-    }
+    const int count = uninterrupted([&] { return ::poll(&exited, 1, 0); });
+    return count < 0 ? -errno : count;
 }
 
 /// See maps::open.
 [[nodiscard]] inline result<handle> open_pidfd(borrowed_fd pidfd, const open_options& how) noexcept {
     const uncancelled whole;
-    const int saved = errno;
+    const errno_kept keep;
     const target self{.proc = how.proc};
     char_line<20> number;
     number.put(static_cast<std::uint64_t>(pidfd.get() < 0 ? 0 : pidfd.get()), 10);
@@ -3239,22 +3181,18 @@ struct first_answer {
     if (!info) {
         const int why = errno;
         const errc code = open_failure(self, why);
-        errno = saved;
-        if (why == ENOENT && code == errc::gone) return error{.code = errc::invalid, .at = step::open};  // no such descriptor
+        if (why == ENOENT && code == errc::gone) return error{.code = errc::invalid, .at = step::open};  // not an open descriptor
         return error{.code = code, .at = step::open, .errno_value = why};
     }
     char text[512];
     std::string_view fields;
     int why = read_fields(info.borrow(), text, fields);
-    errno = saved;
     if (why != 0) return error{.code = failure_of(why), .at = step::open, .errno_value = why};
     const auto pid = pid_in(fields);
     if (!pid) return pid.error();
     auto opened = open_target({.proc = how.proc, .pid = *pid}, how);
-    // Until its process has exited, the number is that process's. Nothing in between could refuse to say so: a sandbox that forbids
-    // signals answers as a process of another user does.
+    // The pid is that process's until it has exited. A signal would not tell: its EPERM can also come from a sandbox.
     const int exited = poll_exited(pidfd);
-    errno = saved;
     if (exited == 0) return opened;
     error failure{.code = errc::gone, .at = step::open, .pid = *pid};
     if (exited < 0) {
@@ -3262,10 +3200,9 @@ struct first_answer {
         failure.code = failure.errno_value == EINTR ? errc::interrupted : errc::denied;
         return failure;
     }
-    char again[512];  // a process that is not yet reaped still has its number
+    char again[512];  // a zombie still has its pid
     std::string_view same;
     why = opened || opened.error() != errc::zombie ? ESRCH : read_fields(info.borrow(), again, same);
-    errno = saved;
     if (why == 0 && same == fields) return opened;
     return failure;
 }
@@ -3610,23 +3547,21 @@ struct handle_of {
 }  // namespace procmap::inline PROCMAP_ABI
 
 // ==== procmap/detail/file_system.hpp ====
-// What the type of a file system says about the identity of its files.
+// Which conclusions the type of a file system permits about the identity of its files.
 
 #include <sys/statfs.h>
 
-#include <cstdint>
-
 namespace procmap::inline PROCMAP_ABI::detail {
 
-/// What may be concluded about a file of such a file system.
+/// What proves that a file of such a file system is the mapped one.
 enum class trust : unsigned char {
-    number,       ///< stat shows the device and inode that maps shows, and no two files that exist at one time share them
-    descriptor,   ///< two files may show one pair in maps; a descriptor from map_files is the mapped file
-    layered,      ///< a descriptor from map_files may lead to other contents than the mapped ones
-    untouchable,  ///< a read asks a server, which may never answer, or has effects
+    number,       ///< device and inode: stat and maps show the same, and no two existing files share them
+    descriptor,   ///< a descriptor from map_files; two files may show the same device and inode in maps
+    layered,      ///< nothing: a descriptor from map_files may have other contents than the mapped ones
+    untouchable,  ///< nothing, and it must not be read: a server may never answer, or reading has side effects
 };
 
-/// By statfs(2)'s f_type (include/uapi/linux/magic.h, and the file systems' own headers).
+/// Returns the trust for an f_type of statfs(2) (include/uapi/linux/magic.h, and headers of the file systems).
 [[nodiscard]] constexpr trust trust_of(std::uint32_t type) noexcept {
     switch (type) {
         case 0xef53:        // ext2, ext3, ext4
@@ -3657,12 +3592,12 @@ enum class trust : unsigned char {
     }
 }
 
-/// Whether the change time of a file says that it is unchanged: kept by this kernel, not by a server.
+/// Returns true if an unchanged change time proves that a file is unchanged: this kernel maintains it, not a server.
 [[nodiscard]] constexpr bool keeps_times(std::uint32_t type) noexcept {
     return trust_of(type) == trust::number || type == 0x9123683e /* btrfs */ || type == 0x858458f6 /* ramfs */;
 }
 
-/// The type of a file's file system; 0 where it cannot be had. One system call, which asks the server of a file of FUSE or NFS.
+/// Returns the type of a file's file system, or 0 on failure. One system call, which may ask the server of FUSE or NFS.
 [[nodiscard]] inline std::uint32_t file_system_of(borrowed_fd fd) noexcept {
     struct statfs fs;
     return ::fstatfs(fd.get(), &fs) == 0 ? static_cast<std::uint32_t>(fs.f_type) : 0;
@@ -3671,35 +3606,27 @@ enum class trust : unsigned char {
 }  // namespace procmap::inline PROCMAP_ABI::detail
 
 // ==== procmap/detail/task_directory.hpp ====
-// The procfs directory of the task that a handle was opened through, found and proven.
+// Finds the procfs directory of the task that a handle was opened through, and proves that it is.
 //
-// A pid, and the path that the descriptor's link shows, are numbers: they may be another process's in another pid namespace, another
-// procfs, or by now. The directory is taken only where its `maps` is the very file of the handle. That proves the task, not its address
-// space: after vfork or clone(CLONE_VM) and exec the task has another one, while the handle goes on answering for the first. So what is
-// found below the directory is a candidate, and address_space() compares it with what the handle says.
+// A pid, or the path in the descriptor's link, can belong to another process: in another pid namespace, in another procfs, or after reuse.
+// The directory is accepted only if its `maps` is the handle's own file. That proves the task, not its address space: after vfork or
+// clone(CLONE_VM) and exec the task has a new one, while the handle still answers for the old one. task_files::address_space() therefore
+// compares the task's mappings with those of the handle.
 
-#include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstddef>
-#include <cstdint>
-#include <string_view>
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
-/// openat2(2), Linux 5.6+, O_PATH and close-on-exec.
+/// openat2(2) (Linux 5.6), with O_PATH and O_CLOEXEC.
 [[nodiscard]] inline unique_fd open_path(borrowed_fd at, const char* path, std::uint64_t resolve, std::uint64_t flags = 0) noexcept {
     struct {  // struct open_how, include/uapi/linux/openat2.h
         std::uint64_t flags;
         std::uint64_t mode = 0;
         std::uint64_t resolve;
     } how{.flags = O_PATH | O_CLOEXEC | flags, .resolve = resolve};
-    constexpr long openat2 = 437;  // on every architecture here
+    constexpr long openat2 = 437;  // on every supported architecture
     long fd = -1;
-    for (int tries = 0; tries < 16; ++tries) {  // EAGAIN: a rename on the way made ".." unsafe to follow
+    for (int tries = 0; tries < 16; ++tries) {  // EAGAIN: a concurrent rename made ".." unsafe to follow
         fd = ::syscall(openat2, at.get(), path, &how, sizeof how);
         if (fd >= 0 || (errno != EAGAIN && errno != EINTR)) break;
     }
@@ -3707,57 +3634,73 @@ namespace procmap::inline PROCMAP_ABI::detail {
 }
 inline constexpr std::uint64_t resolve_no_magiclinks = 0x02;
 inline constexpr std::uint64_t resolve_in_root = 0x10;
-inline constexpr std::uint64_t resolve_cached = 0x20;  // Linux 5.12+: fails where it would have to wait
+inline constexpr std::uint64_t resolve_cached = 0x20;  // Linux 5.12: fails instead of waiting
 
-/// A device number as stat has it, in its parts.
+/// Splits a device number of stat(2) into major and minor.
 [[nodiscard]] constexpr device_number device_of(std::uint64_t device) noexcept {
     return {static_cast<std::uint32_t>((device >> 32 & 0xfffff000) | (device >> 8 & 0xfff)),
             static_cast<std::uint32_t>((device >> 12 & 0xffffff00) | (device & 0xff))};
 }
 
-/// What tells files of procfs apart. An inode number comes from a counter of 32 bits and can come again, but not with the change
-/// time of the first: that is when the inode was made.
-struct proc_file {
-    device_number device{};
+/// What changes when a file does. The inode number is not reused while a descriptor or a mapping holds the file. A procfs file is different:
+/// its inode number comes from a 32-bit counter and can be reused, but its change time is when it was created.
+struct file_version {
     std::uint64_t inode = 0;
+    device_number device{};
     std::int64_t ctime_seconds = 0;
-    std::int64_t ctime_nanoseconds = 0;
-    [[nodiscard]] friend bool operator==(const proc_file&, const proc_file&) noexcept = default;
+    std::uint32_t ctime_nanoseconds = 0;
+    std::uint64_t size = 0;
+    std::uint32_t links = 0;
+    bool regular = false;
+    bool device_node = false;
+    [[nodiscard]] friend bool operator==(const file_version&, const file_version&) noexcept = default;
 };
 
-/// Looks at a file below a descriptor, or at the descriptor itself where `name` is empty. `mount`: the number of its mount, or 0 where
-/// the kernel does not say (before Linux 5.8). One system call.
-[[nodiscard]] inline bool look_at(int at, const char* name, proc_file& file, std::uint64_t& mount) noexcept {
-    const int how = AT_SYMLINK_NOFOLLOW | (*name == '\0' ? AT_EMPTY_PATH : 0);
+/// Reads the version of a file below a descriptor, or of the descriptor's file if `name` is empty. Sets `mount` to the ID of its mount, or to
+/// 0 before Linux 5.8. One system call, two if statx fails. On failure returns false and sets errno.
+[[nodiscard]] inline bool look_at(int at, const char* name, file_version& v, std::uint64_t& mount) noexcept {
     mount = 0;
-#ifdef STATX_TYPE  // musl from 1.2.5 on
+#ifdef STATX_TYPE  // glibc, musl since 1.2.5. stat has 64-bit fields on every architecture only with musl
     constexpr unsigned statx_mnt_id = 0x1000;    // STATX_MNT_ID; older headers have neither the name nor the member
     constexpr std::size_t mnt_id_offset = 0x90;  // stx_mnt_id, include/uapi/linux/stat.h
+    const int how = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (*name == '\0' ? AT_EMPTY_PATH : 0);
     struct statx x;
-    if (::statx(at, name, how | AT_NO_AUTOMOUNT, STATX_INO | STATX_CTIME | statx_mnt_id, &x) == 0) {
-        file = {.device = {x.stx_dev_major, x.stx_dev_minor},
-                .inode = x.stx_ino,
-                .ctime_seconds = x.stx_ctime.tv_sec,
-                .ctime_nanoseconds = x.stx_ctime.tv_nsec};
+    if (::statx(at, name, how, STATX_TYPE | STATX_NLINK | STATX_INO | STATX_SIZE | STATX_CTIME | statx_mnt_id, &x) == 0) {
+        v = {.inode = x.stx_ino,
+             .device = {x.stx_dev_major, x.stx_dev_minor},
+             .ctime_seconds = x.stx_ctime.tv_sec,
+             .ctime_nanoseconds = x.stx_ctime.tv_nsec,
+             .size = x.stx_size,
+             .links = x.stx_nlink,
+             .regular = S_ISREG(x.stx_mode),
+             .device_node = S_ISCHR(x.stx_mode) || S_ISBLK(x.stx_mode)};
         if ((x.stx_mask & statx_mnt_id) != 0) __builtin_memcpy(&mount, reinterpret_cast<const char*>(&x) + mnt_id_offset, sizeof mount);
         return true;
     }
 #endif
-    struct stat s;
-    if (::fstatat(at, name, &s, how) != 0) return false;
-    file = {.device = device_of(s.st_dev),
-            .inode = s.st_ino,
-            .ctime_seconds = s.st_ctim.tv_sec,
-            .ctime_nanoseconds = s.st_ctim.tv_nsec};
+    struct stat s;  // without statx, or if a sandbox refuses it
+    if ((*name == '\0' ? ::fstat(at, &s) : ::fstatat(at, name, &s, AT_SYMLINK_NOFOLLOW)) != 0) return false;
+    v = {.inode = s.st_ino,
+         .device = device_of(s.st_dev),
+         .ctime_seconds = s.st_ctim.tv_sec,
+         .ctime_nanoseconds = static_cast<std::uint32_t>(s.st_ctim.tv_nsec),
+         .size = static_cast<std::uint64_t>(s.st_size),
+         .links = static_cast<std::uint32_t>(s.st_nlink),
+         .regular = S_ISREG(s.st_mode),
+         .device_node = S_ISCHR(s.st_mode) || S_ISBLK(s.st_mode)};
     return true;
 }
+[[nodiscard]] inline bool look_at(borrowed_fd fd, file_version& v) noexcept {
+    std::uint64_t mount = 0;
+    return look_at(fd.get(), "", v, mount);
+}
 
-/// The number of the mount that a descriptor was opened through (proc_pid_fdinfo(5), Linux 3.15+); 0 where it cannot be had.
+/// Returns the ID of the mount that a descriptor was opened through (proc_pid_fdinfo(5), Linux 3.15), or 0 on failure.
 [[nodiscard]] inline std::uint64_t mount_of(borrowed_fd fd) noexcept {
     const unique_fd info{::openat(AT_FDCWD, own_fd_path(fd, "fdinfo").c_str(), O_RDONLY | O_CLOEXEC)};
     char text[256];
-    std::string_view fields;
-    if (read_fields(info.borrow(), text, fields) != 0) return 0;
+    const ssize_t n = ::pread(info.get(), text, sizeof text, 0);
+    const std::string_view fields{text, n < 0 ? 0 : static_cast<std::size_t>(n)};
     constexpr std::string_view key = "mnt_id:\t";
     const std::size_t at = fields.find(key);
     if (at == std::string_view::npos) return 0;
@@ -3766,14 +3709,13 @@ struct proc_file {
     return number.decimal(id) && number.literal('\n') ? id : 0;
 }
 
-/// Whether `maps` below a directory is the file that a handle has open: the directory is a task's in procfs, and nothing is mounted
-/// on its `maps`.
+/// Returns true if `maps` below a directory is the open file `maps`, the directory is on procfs, and its `maps` is not a mount point.
 [[nodiscard]] inline bool holds_maps(borrowed_fd directory, borrowed_fd maps) noexcept {
     int unclear = 0;
-    proc_file itself, below, opened;
-    std::uint64_t mount = 0, mount_below = 0, any = 0;
+    file_version itself, below, opened;
+    std::uint64_t mount = 0, mount_below = 0;
     if (!on_procfs(directory, unclear) || !look_at(directory.get(), "", itself, mount) || !look_at(directory.get(), "maps", below, mount_below) ||
-        !look_at(maps.get(), "", opened, any) || below != opened)
+        !look_at(maps, opened) || below != opened)
         return false;
     if (mount == 0 || mount_below == 0) {
         const unique_fd entry{::openat(directory.get(), "maps", O_PATH | O_NOFOLLOW | O_CLOEXEC)};
@@ -3783,7 +3725,7 @@ struct proc_file {
     return mount != 0 && mount == mount_below;
 }
 
-/// The directory of the task that a handle was opened through, O_PATH; none where that cannot be proven. Seven system calls.
+/// Returns the O_PATH directory of the task that a handle was opened through, if it is proven. Six system calls; more before Linux 5.8.
 [[nodiscard]] inline unique_fd find_task(const handle& h) noexcept {
     char target[4096];
     std::string_view path = read_link(AT_FDCWD, own_fd_path(h.fd.borrow(), "fd").c_str(), target);
@@ -3792,8 +3734,7 @@ struct proc_file {
     path.remove_suffix(file.size());
     path_buffer directory;
     directory.put(path);
-    // The path of a descriptor that was sent here is its sender's choice: it must not lead anywhere that could make this wait. As long
-    // as the descriptor is open, the right one is cached.
+    // The sender chose the path of an adopted descriptor; looking it up must not block. The right one is cached while `h` is open.
     const bool own = h.pid != error::unknown || path.starts_with("/proc/");
     unique_fd found = own ? unique_fd{::openat(AT_FDCWD, directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)}
                           : open_path(borrowed_fd{AT_FDCWD}, directory.c_str(), resolve_cached, O_DIRECTORY);
@@ -3804,34 +3745,24 @@ struct proc_file {
 }  // namespace procmap::inline PROCMAP_ABI::detail
 
 // ==== procmap/detail/task.hpp ====
-// The files in the directory of a handle's task: its root, its memory, the entries of map_files.
-
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstddef>
-#include <cstdint>
-#include <span>
-#include <string_view>
+// Access to the procfs files of a handle's task: its root directory, its memory, and map_files.
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
-/// The files below a handle's task, for the time of one call. Nothing is opened before it is asked for.
+/// The files of a handle's task, for the duration of one call. They are opened on first use.
 class task_files {
 public:
     explicit task_files(const handle& h) noexcept : handle_(&h) {}
 
-    /// Whether the task's directory was found and proven.
     [[nodiscard]] bool proven() noexcept { return find(); }
 
-    /// Whether one more walk through all mappings may be made for this call: many mappings of one file must not cost one each.
+    /// Returns true if this call may walk all mappings once more. Limits the cost of many mappings of one file.
     [[nodiscard]] bool may_walk() noexcept { return walks_-- > 0; }
 
-    /// Opens the entry of map_files for a mapping (CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN): what the task has mapped there.
+    /// Opens, O_PATH, the file that the task has mapped there, from map_files. Requires CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN.
     [[nodiscard]] unique_fd open_map_file(const mapping& m) noexcept {
         if (!find()) return {};
-        for (const char* const where : {"map_files/", "../../map_files/"}) {  // a thread's directory has none
+        for (const char* const where : {"map_files/", "../../map_files/"}) {  // the directory of a thread has no map_files
             path_buffer entry;
             entry.put(where).put(m.start, 16).put("-").put(m.end, 16);
             unique_fd fd{::openat(directory_.get(), entry.c_str(), O_PATH | O_CLOEXEC)};
@@ -3840,11 +3771,11 @@ public:
         return {};
     }
 
-    /// The task's root directory, O_PATH, and its path as this process sees it, or empty.
+    /// Returns the task's root directory, O_PATH. Sets `path` to its path as this process sees it, empty for "/".
     [[nodiscard]] borrowed_fd root(std::string_view& path) noexcept {
         if (!root_ && find()) {
             open_root(directory_.borrow());
-            // A main thread that has exited has no root any more; its other threads do.
+            // A main thread that has exited has no root directory; the other threads have.
             if (!root_ && errno != EACCES && errno != EPERM)
                 (void)any_thread(directory_.get(), "task", [this](std::int32_t tid) {
                     path_buffer name;
@@ -3859,7 +3790,7 @@ public:
         return root_.borrow();
     }
 
-    /// Whether the root, once it is open, is that of a task in the handle's address space: see address_space(). Once a call.
+    /// Returns true if the open root directory belongs to a task in the handle's address space; see address_space(). Caches a success.
     [[nodiscard]] bool root_is_the_handles(const mapping& m) noexcept {
         if (!root_ || root_proven_) return root_proven_;
         path_buffer maps;
@@ -3868,17 +3799,16 @@ public:
         return root_proven_;
     }
 
-    /// Whether the task still shows a mapping as the handle does, in an address space that is the handle's: the lowest mappings agree,
-    /// which the randomization of addresses makes different in another program. What was opened before the call is then of it.
+    /// Returns true if the task's address space is that of the handle: both show the same mapping, and the lowest mappings agree, which
+    /// differ between programs by address randomization. Files that were opened before this call then belong to it.
     [[nodiscard]] bool address_space(const mapping& m) noexcept {
         return find() && shows("maps", m);
     }
 
-    /// Reads from the memory of the address space in which `m` is; nothing is read where that is not the handle's. `mem` needs ptrace
-    /// access mode ATTACH.
+    /// Returns a descriptor of the memory of the handle's address space, which has `m`, or -1. Requires ptrace access mode ATTACH.
     [[nodiscard]] borrowed_fd memory(const mapping& m) noexcept {
         if (!mem_ && find()) mem_.reset(::openat(directory_.get(), "mem", O_RDONLY | O_CLOEXEC | O_LARGEFILE));
-        // It is of the address space that the task had when it was opened, which may be another by now: looked at afterwards each time.
+        // `mem` is bound to the address space that the task had when it was opened, so verify after opening, on each call.
         if (!mem_ || !address_space(m)) return borrowed_fd{-1};
         return mem_.borrow();
     }
@@ -3896,19 +3826,18 @@ private:
         if (root_path_size_ == 1) root_path_size_ = 0;  // "/"
     }
 
-    /// Whether a maps file below the directory shows a mapping as the handle does, and the lowest ones.
     bool shows(const char* maps, const mapping& m) const noexcept {
         handle now{.fd = unique_fd{::openat(directory_.get(), maps, O_RDONLY | O_CLOEXEC)}, .backend = handle_->backend};
         return now.fd && agree(*handle_, now, m);
     }
 
-    /// Whether two handles show one mapping, and agree on the lowest ones.
+    /// Returns true if two handles show the same mapping `m` and the same lowest mappings.
     static bool agree(const handle& a, const handle& b, const mapping& m) noexcept {
-        constexpr int enough = 16;  // the program, its heap, and libraries or threads: each at a random place
+        constexpr int enough = 16;  // the program, its heap, and libraries or threads, at random addresses
         name_buffer name;
         const auto there = lookup(b, m.start, {.name = m.name_status == name_state::not_asked ? std::span<char>{} : std::span<char>{name}}, false);
         if (!there || !same_mapping(*there, m) || there->permissions != m.permissions) return false;
-        for (int tries = 0; tries < 3; ++tries) {  // what changes meanwhile is looked at again
+        for (int tries = 0; tries < 3; ++tries) {  // mappings may change between the two walks
             auto one = walk_over(a, {}, a.backend), other = walk_over(b, {}, b.backend);
             auto i = one.begin();
             auto j = other.begin();
@@ -3923,7 +3852,7 @@ private:
     const handle* handle_;
     bool sought_ = false;
     bool root_proven_ = false;
-    std::int32_t root_thread_ = 0;  // through which the root was opened; 0: the task itself
+    std::int32_t root_thread_ = 0;  // the thread through which the root was opened; 0: the task itself
     int walks_ = 16;
     unique_fd directory_{};
     unique_fd root_{};
@@ -3935,93 +3864,42 @@ private:
 }  // namespace procmap::inline PROCMAP_ABI::detail
 
 // ==== procmap/detail/mapped_file.hpp ====
-// The file that is mapped: found, opened and proven to be it, with its path treated as hostile.
+// Finds and opens the file of a mapping and determines what proves that it is the mapped one.
 //
-// A path in another process's maps is whatever that process made it, and it may be read by root. It is resolved below that process's
-// root, never through magic links, first without opening (O_PATH). It is opened for reading only where build IDs or ELF addresses were
-// asked for, only if it is a regular file of a file system that neither asks a server of users (FUSE, autofs) nor has effects, and only
-// for its ELF headers and notes. What is read of a file that is not proven to be the mapped one is not given out unless its build ID
-// then proves it. A lookup on FUSE or NFS can still block: nothing here is async-signal-safe.
-
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstdint>
-#include <string_view>
-#include <utility>
+// The paths in another process's maps are untrusted input, often processed by root. A path is resolved below that process's root,
+// never through magic links, and first without opening the file (O_PATH). The file is opened for reading only if build IDs or ELF
+// addresses were asked for, only if it is a regular file on a file system that neither asks a user's server (FUSE, autofs) nor has side
+// effects on reading, and only to read its ELF headers and notes. Data of a file that is not proven to be the mapped one is returned only
+// if its build ID then proves it. A path lookup on FUSE or NFS can still block. Nothing here is async-signal-safe.
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
-/// What tells whether a file changed: its inode is the same as long as somebody holds it.
-struct file_version {
-    std::uint64_t inode = 0;
-    device_number device{};
-    std::int64_t ctime_seconds = 0;
-    std::uint32_t ctime_nanoseconds = 0;
-    std::uint64_t size = 0;
-    std::uint32_t links = 0;
-    bool regular = false;
-    bool device_node = false;
-    [[nodiscard]] friend bool operator==(const file_version&, const file_version&) noexcept = default;
-};
-
-/// One system call, or two. False: the errno is left for the caller to see.
-inline bool read_version(borrowed_fd fd, file_version& v) noexcept {
-#ifdef STATX_TYPE  // musl from 1.2.5 on. fstat has 64 bits on every machine only with musl
-    struct statx x;
-    if (::statx(fd.get(), "", AT_EMPTY_PATH, STATX_TYPE | STATX_NLINK | STATX_INO | STATX_SIZE | STATX_CTIME, &x) == 0) {
-        v = {.inode = x.stx_ino,
-             .device = {x.stx_dev_major, x.stx_dev_minor},
-             .ctime_seconds = x.stx_ctime.tv_sec,
-             .ctime_nanoseconds = x.stx_ctime.tv_nsec,
-             .size = x.stx_size,
-             .links = x.stx_nlink,
-             .regular = S_ISREG(x.stx_mode),
-             .device_node = S_ISCHR(x.stx_mode) || S_ISBLK(x.stx_mode)};
-        return true;
-    }
-#endif
-    struct stat s;  // also where a sandbox refuses statx
-    if (::fstat(fd.get(), &s) != 0) return false;
-    v = {.inode = s.st_ino,
-         .device = device_of(s.st_dev),
-         .ctime_seconds = s.st_ctim.tv_sec,
-         .ctime_nanoseconds = static_cast<std::uint32_t>(s.st_ctim.tv_nsec),
-         .size = static_cast<std::uint64_t>(s.st_size),
-         .links = static_cast<std::uint32_t>(s.st_nlink),
-         .regular = S_ISREG(s.st_mode),
-         .device_node = S_ISCHR(s.st_mode) || S_ISBLK(s.st_mode)};
-    return true;
-}
-
-/// Opens for reading what an O_PATH descriptor stands for.
+/// Opens the file of an O_PATH descriptor for reading.
 [[nodiscard]] inline unique_fd reopen(borrowed_fd fd) noexcept {
     return unique_fd{::openat(AT_FDCWD, own_fd_path(fd, "fd").c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | O_LARGEFILE)};
 }
 
 /// What proves that a file is the mapped one.
 enum class proof : unsigned char {
-    none,        ///< nothing: it is a candidate, which only its build ID can prove
-    number,      ///< device and inode, on a file system where they name one file
-    descriptor,  ///< it is from map_files
+    none,        ///< nothing; only its build ID can prove it
+    number,      ///< device and inode, on a file system where they are unique
+    descriptor,  ///< it comes from map_files
 };
 
-/// A file that may be the one behind a mapping. The mapping must be looked at again, after this was found, before it is believed.
+/// A file that may be the mapped one. The caller must query the mapping again after this was found.
 struct found_file {
-    unique_fd path_fd{};  // O_PATH; none where there is no candidate that may be read
+    unique_fd path_fd{};  // O_PATH; empty if there is no file that may be read
     build_id_source way = build_id_source::none;
     proof by = proof::none;
-    bool remembered = false;   // its change time may be relied on
-    bool never_read = false;   // it is, or may be, no regular file, or one of FUSE: nobody may be asked to read it
+    bool remembered = false;   // it may be cached: its change time is reliable
+    bool never_read = false;   // it may be on FUSE or not regular: neither the library nor the kernel may read it
     file_version version{};
 };
 
 inline constexpr std::string_view deleted_mark = " (deleted)";  // what the kernel adds to the path of an unlinked file
 
-/// The root of a mapping's process, and the path that maps shows for the mapping below it. False where it has none, or that may not be
-/// looked at. The kernel prints a path as this process sees it: below the other's root, if that is not this one's.
+/// Gets the root directory of a mapping's process and the mapping's path below it. Returns false if there is no path or the root is not
+/// accessible. The kernel prints paths as this process sees them, with the path of the other process's root in front.
 [[nodiscard]] inline bool path_below_root(task_files& task, const mapping& m, borrowed_fd& root, std::string_view& path) noexcept {
     path = m.name;
     if (!path.starts_with('/')) return false;
@@ -4032,27 +3910,27 @@ inline constexpr std::string_view deleted_mark = " (deleted)";  // what the kern
     return path.starts_with('/');
 }
 
-/// Looks up the path of a mapping, whose name is known: two to eight system calls, and some fifty once for each task. Whether a file of the
-/// mapping's number is the mapped one is left to the caller, who can tell whether the number was held. errno is left as it was.
+/// Looks up the path of a mapping, which must have its name. For `linked`, the caller must verify that the inode was not reused. Two to
+/// eight system calls, and about fifty once for each task. Preserves errno.
 [[nodiscard]] inline file_state state_of_path(task_files& task, const mapping& m) noexcept {
-    const int saved = errno;
+    const errno_kept keep;
     const auto leads_to = [&m](borrowed_fd root, std::string_view path) {
         path_buffer text;
         text.put(path);
-        if (text.view().empty()) return file_state::unreadable;  // it is too long
+        if (text.view().empty()) return file_state::unreadable;  // too long
         const unique_fd fd = open_path(root, text.c_str(), resolve_no_magiclinks | resolve_in_root);
         if (!fd) return errno == ENOENT || errno == ENOTDIR ? file_state::deleted : file_state::unreadable;
         const std::uint32_t type = file_system_of(fd.borrow());
         const trust level = type == 0 ? trust::untouchable : trust_of(type);
         file_version v;
-        if (level == trust::untouchable || !read_version(fd.borrow(), v)) return file_state::unreadable;
+        if (level == trust::untouchable || !look_at(fd.borrow(), v)) return file_state::unreadable;
         if (level == trust::number) return v.inode == m.inode && v.device == m.device ? file_state::linked : file_state::replaced;
         return v.regular || v.device_node ? file_state::unknown : file_state::replaced;
     };
     const auto look = [&] {
         borrowed_fd root{-1};
         std::string_view path;
-        // "/dev/zero (deleted)" of shared anonymous memory is no path.
+        // "/dev/zero (deleted)" of shared anonymous memory is not a path.
         if (!m.name.starts_with('/') || kind_of(m) == mapping_kind::shared_memory || !task.proven()) return file_state::unknown;
         const bool below = path_below_root(task, m, root, path);
         if (root.get() < 0) return file_state::unreadable;
@@ -4061,50 +3939,48 @@ inline constexpr std::string_view deleted_mark = " (deleted)";  // what the kern
         const file_state whole = leads_to(root, path);
         if (!path.ends_with(deleted_mark)) return whole == file_state::deleted ? file_state::unreadable : whole;
         if (whole == file_state::linked) return whole;
-        // Unlinked: another file may be there by now, or the same again. Or a file is really called so.
+        // The file was unlinked, and the path may lead to another file or to the same one again. Or its name ends with " (deleted)".
         const file_state unmarked = leads_to(root, path.substr(0, path.size() - deleted_mark.size()));
         const bool uncertain = whole == file_state::unknown || whole == file_state::unreadable;
         return uncertain && unmarked != file_state::linked ? whole : unmarked;
     };
     file_state state = look();
-    // Text of older kernels does not tell a newline from "\012": the path may be another one.
+    // The text has "\012" for a newline and for these four characters, so this may be another path.
     if (m.name_status == name_state::ambiguous && state != file_state::linked) state = file_state::unknown;
-    errno = saved;
     return state;
 }
 
-/// Looks for the file behind a mapping, in map_files and at its path. `m` needs its name, unless map_files is permitted.
+/// Searches the file of a mapping, in map_files and at its path. `m` must have its name, unless map_files is accessible.
 class file_search {
 public:
     file_search(task_files& task, const mapping& m) noexcept : task_(&task), m_(&m) {}
 
-    /// Some ten system calls. errno is left as it was.
+    /// Returns what was found. About ten system calls. Preserves errno.
     [[nodiscard]] found_file run() noexcept {
-        const int saved = errno;
+        const errno_kept keep;
         if (judge(task_->open_map_file(*m_), build_id_source::map_files) != verdict::found) by_path();
-        errno = saved;
         return std::move(found_);
     }
 
 private:
     enum class verdict : unsigned char { found, candidate, another, nothing };
 
-    /// What a descriptor is to the mapping; it is taken if it is better than what was found before.
+    /// Compares the file of a descriptor with the mapping. Keeps the descriptor if it proves more than the one found before.
     verdict judge(unique_fd fd, build_id_source way) noexcept {
         if (!fd) return verdict::nothing;
-        // First of all the file system: of FUSE that can be said without its server, and to another user than its own nothing else can.
+        // Before stat: for another user's FUSE file, fstatfs is the only call that succeeds, and the kernel does not ask the server.
         const std::uint32_t type = file_system_of(fd.borrow());
         const trust level = type == 0 ? trust::untouchable : trust_of(type);
         file_version v;
-        if (!read_version(fd.borrow(), v)) {
+        if (!look_at(fd.borrow(), v)) {
             found_.never_read = true;
             return verdict::nothing;
         }
         const bool same_number = v.inode == m_->inode && v.device == m_->device;
         if (level == trust::number && !same_number) return verdict::another;
         const bool from_map_files = way == build_id_source::map_files;
-        if (!v.regular && !v.device_node) return verdict::another;  // a directory, FIFO, socket or link is never mapped by its path
-        if (level == trust::untouchable || !v.regular) {  // the mapped one, for all that can be known
+        if (!v.regular && !v.device_node) return verdict::another;  // a directory, FIFO, socket or link is never mapped by path
+        if (level == trust::untouchable || !v.regular) {  // may be the mapped file, but must not be read
             found_.never_read = true;
             return from_map_files || same_number ? verdict::found : verdict::nothing;
         }
@@ -4122,11 +3998,11 @@ private:
         const auto try_path = [&](std::string_view name) {
             path_buffer text;
             unique_fd fd = open_path(root, text.put(name).c_str(), resolve_no_magiclinks | resolve_in_root);
-            // What may not be looked at, or whose server does not answer, may be of FUSE too.
+            // A file that is not accessible, or whose server does not answer, may be on FUSE.
             if (!fd && (errno == EACCES || errno == EIO || errno == ENOTCONN || errno == ETIMEDOUT || errno == ESTALE)) found_.never_read = true;
             return judge(std::move(fd), build_id_source::root_path);
         };
-        if (try_path(path) != verdict::found && path.ends_with(deleted_mark))  // unlinked once, and linked there again
+        if (try_path(path) != verdict::found && path.ends_with(deleted_mark))  // unlinked, and linked there again
             (void)try_path(path.substr(0, path.size() - deleted_mark.size()));
     }
 
@@ -4138,19 +4014,13 @@ private:
 }  // namespace procmap::inline PROCMAP_ABI::detail
 
 // ==== procmap/detail/image_facts.hpp ====
-// The ELF headers and the build ID of an image, read from its file or from a process's memory.
+// Reads the ELF headers and the build ID of an image, from its file or from a process's memory.
 
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstddef>
-#include <cstdint>
-#include <span>
 #include <vector>
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
-/// pread with an offset of 64 bits, whatever off_t is here.
+/// pread(2) with a 64-bit offset, whatever the size of off_t.
 inline ssize_t read_once(borrowed_fd fd, std::span<std::byte> to, std::uint64_t offset) noexcept {
 #if defined(__GLIBC__)
     return ::pread64(fd.get(), to.data(), to.size(), static_cast<off64_t>(offset));
@@ -4160,7 +4030,7 @@ inline ssize_t read_once(borrowed_fd fd, std::span<std::byte> to, std::uint64_t 
 #endif
 }
 
-/// Reads all that is asked for, or up to the end of the file; how many bytes. `failed`: set where a read failed.
+/// Fills `to`, or reads up to the end of the file. Returns the number of bytes read. Sets `failed` if a read failed.
 inline std::size_t read_at(borrowed_fd fd, std::span<std::byte> to, std::uint64_t offset, bool& failed) noexcept {
     std::size_t done = 0;
     for (int tries = 0; done != to.size() && offset + done <= INT64_MAX;) {
@@ -4176,7 +4046,7 @@ inline std::size_t read_at(borrowed_fd fd, std::span<std::byte> to, std::uint64_
     return done;
 }
 
-/// The bytes of a file, of which the first page is read once.
+/// The bytes of a file. Caches the first 4096.
 class file_source {
 public:
     explicit file_source(borrowed_fd fd) noexcept : fd_(fd), size_(read_at(fd, first_, 0, failed_)) {}
@@ -4184,7 +4054,7 @@ public:
         if (bytes_source{std::span{first_}.first(size_)}(offset, to)) return true;
         return read_at(fd_, to, offset, failed_) == to.size();
     }
-    /// Whether a read failed: what was not found may be there all the same.
+    /// Returns true if a read failed. What was not found may then exist.
     [[nodiscard]] bool failed() const noexcept { return failed_; }
 
 private:
@@ -4195,14 +4065,13 @@ private:
     std::size_t size_ = 0;
 };
 
-/// The ELF headers and the build ID of an image, by file or memory.
 struct image_facts {
     build_id id{};
-    bool id_known = false;  // also when it is known that there is none
+    bool id_known = false;  // true also if it is known that there is none
     std::vector<elf::segment> loads{};  // the PT_LOADs that have bytes in the file
 };
 
-/// Reads them. False, and nothing known, where a read failed. What a bound cut off is not known.
+/// Reads an image. Returns false, with nothing known, if a read failed. What a limit cuts off is not known.
 template <class Source>
 bool read_image(const Source& source, build_id_source way, image_facts& facts) {
     facts.loads.clear();
@@ -4215,14 +4084,14 @@ bool read_image(const Source& source, build_id_source way, image_facts& facts) {
     std::byte note[build_id::capacity];
     bool bounded = false;
     std::size_t size = image.build_id(note, bounded);
-    // Where no segment has a note, a section may. Section headers are not loaded: by memory that is not known.
+    // If no segment has the note, a section may. Section headers are not loaded, so memory cannot tell.
     if (size == 0 && !bounded && way != build_id_source::memory) size = image.section_build_id(note, bounded);
     if (size == 0 && way == build_id_source::memory) bounded |= image.has_sections();
     if (source.failed()) {
         facts.loads.clear();
         return false;
     }
-    // Before a bound, one of at most 20 bytes is the preferred one; a longer one may not be.
+    // An ID of at most 20 bytes is the preferred one even if a limit was reached; a longer one may not be.
     constexpr std::size_t kernels_most = 20;
     facts.id_known = !bounded || (size != 0 && size <= kernels_most);
     if (facts.id_known) facts.id = build_id{std::span{note}.first(size), way};
@@ -4232,25 +4101,19 @@ bool read_image(const Source& source, build_id_source way, image_facts& facts) {
 }  // namespace procmap::inline PROCMAP_ABI::detail
 
 // ==== procmap/detail/file_cache.hpp ====
-// Cached data of mapped files, revalidated before each use by change time and size. Every write changes these, but one through a shared
-// writable mapping (mmap(2): its time may come as late as msync). A change time is not relied on right after the change, nor once the wall
+// A cache of mapped files, revalidated before each use by change time and size. Every write changes these, except that a write through a
+// shared writable mapping may do so only at msync (mmap(2)). A change time is not relied on directly after the change, or once the wall
 // clock was set.
 
 #include <time.h>
 
-#include <cerrno>
-#include <cstddef>
-#include <cstdint>
 #include <string>
-#include <utility>
-#include <vector>
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
-/// The time at which cached file data is checked. CLOCK_BOOTTIME counts time in suspend as the wall clock does and is slewed with it, so
-/// that the difference of the two changes only when the wall clock is set.
+/// The time of a check. CLOCK_BOOTTIME includes suspend and is slewed like the wall clock. Only setting the latter changes the difference.
 struct moment {
-    std::int64_t wall = 0;     // CLOCK_REALTIME_COARSE, which change times are taken from, in milliseconds
+    std::int64_t wall = 0;     // CLOCK_REALTIME_COARSE, the source of change times, in milliseconds
     std::int64_t set_off = 0;  // the wall clock minus CLOCK_BOOTTIME
     bool known = false;
 
@@ -4259,18 +4122,18 @@ struct moment {
         if (::clock_gettime(CLOCK_REALTIME_COARSE, &wall) != 0 || ::clock_gettime(CLOCK_BOOTTIME, &boot) != 0) return {};
         return {.wall = milliseconds(wall), .set_off = milliseconds(wall) - milliseconds(boot), .known = true};
     }
-    /// Whether a change of a file from now on gets a later change time than `v` has, if the wall clock is not set. Change times have the
-    /// granularity of the kernel's tick (10 ms at most; finer since 6.13). A time without nanoseconds may be of a file system that keeps
-    /// whole seconds (ext4 with inodes of 128 bytes) or two of them.
+    /// Returns true if any later change of the file gets a change time later than that of `v`, unless the wall clock is set. Change times
+    /// have the granularity of the kernel's tick (at most 10 ms; finer since 6.13). A time without nanoseconds may come from a file system
+    /// with a granularity of one second (ext4 with inodes of 128 bytes) or two.
     [[nodiscard]] bool settles(const file_version& v) const noexcept {
         const std::int64_t limit = v.ctime_nanoseconds == 0 ? 3'000 : 20;
         if (!known || v.ctime_seconds > wall / 1'000) return false;  // no clock, or a change in the future
         return v.ctime_seconds < 0 || wall - (v.ctime_seconds * 1'000 + std::int64_t{v.ctime_nanoseconds} / 1'000'000) > limit;
     }
-    /// Whether the wall clock was not set since `earlier`. If it was, a later change can have an earlier change time, or the same one. Not
-    /// noticed is a clock that was set and set back in between, or that was set by less than the tolerance.
+    /// Returns true if the wall clock was not set since `earlier`. Otherwise a later change can have an earlier or the same change time.
+    /// Does not notice a clock that was set and set back in between, or set by less than the tolerance.
     [[nodiscard]] bool follows(const moment& earlier) const noexcept {
-        constexpr std::int64_t tolerance = 50;  // the tick, and that the two clocks are read one after the other
+        constexpr std::int64_t tolerance = 50;  // for the tick, and the time between the two clock_gettime calls
         const std::int64_t step = set_off - earlier.set_off;
         return known && earlier.known && step <= tolerance && step >= -tolerance;
     }
@@ -4281,54 +4144,52 @@ private:
     }
 };
 
-/// What identifies a remembered file to a mapping.
+/// What identifies a cached file for a mapping.
 enum class key : unsigned char {
-    number,      ///< the mapping's device and inode: a descriptor holds the inode, and its file system gives each file its own
-    descriptor,  ///< the device and inode of a descriptor that was found anew: two open files that agree in both are one
+    number,      ///< the mapping's device and inode, unique on this file system; a descriptor keeps the inode from being reused
+    descriptor,  ///< device and inode from stat of a newly opened descriptor: if two open files agree in both, they are the same
     build_id,    ///< the mapping's device and inode, name and build ID together
 };
 
-/// A file that is remembered. Its descriptor (O_PATH), which `build_id` needs none of, holds the inode, so that its number cannot
-/// become another file's.
+/// A cached file. Its O_PATH descriptor keeps the inode number from being reused; a file cached by key::build_id has none.
 struct known_file {
     key by = key::number;
     device_number device{};
     std::uint64_t inode = 0;
-    std::string name{};  // `build_id` only
+    std::string name{};  // key::build_id only
     unique_fd pin{};
     file_version version{};
     build_id_source way = build_id_source::none;  // how it was found
     image_facts facts{};
-    moment checked{};      // when `version` was read, before anything was read of the file
-    bool settled = false;  // a change after that shows in the version
-    bool read = false;     // `facts` are those of `version`, though the ID may be the kernel's
+    moment checked{};      // when `version` was read, which is before the contents are
+    bool settled = false;  // any change after `checked` changes the version
+    bool read = false;     // `facts` were read from this version; the ID may be from the kernel
     std::uint64_t used = 0;
     std::int64_t used_at = 0;  // in seconds
-    std::uint64_t since = 0;  // the memory's time when it was remembered
+    std::uint64_t since = 0;  // the cache's time() when it was added
 };
 
-/// The cached files: at most `capacity` of them, and one at the least, each with at most one descriptor.
+/// Caches at most `capacity` files (at least one), each with at most one descriptor.
 class file_cache {
 public:
     explicit file_cache(std::size_t capacity) noexcept : capacity_(capacity) {}
 
-    /// The file of a mapping, if its device and inode are enough to tell that it is cached. If the file was cached after the mapping was
-    /// seen, the caller must look at the mapping again.
+    /// Returns the cached file of a mapping, or null. If it was cached after the mapping was seen, the mapping must be queried again.
     [[nodiscard]] known_file* find_number(const mapping& m) noexcept {
         return find([&m](const known_file& f) { return f.by == key::number && f.inode == m.inode && f.device == m.device; });
     }
-    /// The file of an open descriptor.
+    /// Returns the cached file of an open descriptor, or null.
     [[nodiscard]] known_file* find_descriptor(const file_version& v) noexcept {
         return find([&v](const known_file& f) { return f.by == key::descriptor && f.inode == v.inode && f.device == v.device; });
     }
-    /// The image of a mapping whose build ID is known.
+    /// Returns the cached image of a mapping with this build ID, or null.
     [[nodiscard]] known_file* find_id(const mapping& m, const build_id& id) noexcept {
         return find([&](const known_file& f) {
             return f.by == key::build_id && f.inode == m.inode && f.device == m.device && f.name == m.name && f.facts.id == id;
         });
     }
 
-    /// Adds a file. The one that was not used for longest makes room for it.
+    /// Adds a file. If the cache is full, the least recently used one is dropped.
     known_file& remember(known_file&& file) {
         if (files_.size() >= capacity_ && !files_.empty()) {
             known_file* oldest = &files_.front();
@@ -4343,7 +4204,6 @@ public:
         files_.back().used_at = seconds_;
         return files_.back();
     }
-    /// Adds the file that was found for a mapping.
     known_file& remember(found_file&& found, key by, const mapping& m) {
         const moment now = moment::now();
         return remember({.by = by,
@@ -4362,29 +4222,27 @@ public:
         ++forgotten_;
     }
 
-    /// Drops the files that were not used for a minute, and looks for such files every few seconds. Its clock stands still in suspend.
+    /// Drops the files that were not used for 60 s. Looks for them at most every 5 s. Time in suspend does not count.
     void release_unused() noexcept {
         constexpr std::int64_t most_idle = 60, interval = 5;  // seconds
-        const int saved = errno;
+        const errno_kept keep;
         timespec present{};
         if (::clock_gettime(CLOCK_MONOTONIC_COARSE, &present) == 0) seconds_ = present.tv_sec;
         if (seconds_ - swept_ >= interval) {
             swept_ = seconds_;
             if (std::erase_if(files_, [this](const known_file& f) noexcept { return seconds_ - f.used_at > most_idle; }) != 0) ++forgotten_;
         }
-        errno = saved;
     }
 
-    /// Whether a file that was remembered by the time `then`, when `forgotten` had that value, has been ever since: then its number cannot
-    /// have become another's.
+    /// Returns true if a file that was cached at `then`, when forgotten() was `forgotten_then`, still is: its inode was not reused.
     [[nodiscard]] bool still_holds(const mapping& m, std::uint64_t forgotten_then, std::uint64_t then) const noexcept {
         if (forgotten_ == forgotten_then) return true;
         for (const known_file& f : files_)
             if (f.by == key::number && f.inode == m.inode && f.device == m.device) return f.since <= then;
         return false;
     }
-    [[nodiscard]] std::uint64_t forgotten() const noexcept { return forgotten_; }  ///< files that made room
-    [[nodiscard]] std::uint64_t time() const noexcept { return clock_; }           ///< later than all that is remembered
+    [[nodiscard]] std::uint64_t forgotten() const noexcept { return forgotten_; }  ///< how often files were dropped
+    [[nodiscard]] std::uint64_t time() const noexcept { return clock_; }           ///< of the latest use or addition
 
 private:
     template <class Property>
@@ -4394,17 +4252,16 @@ private:
         return nullptr;
     }
 
-    /// Brings it up to date, by one system call.
+    /// Returns the file after revalidating it: its cached data is dropped if it is stale. One system call.
     known_file* refreshed(known_file& f) noexcept {
         f.used = ++clock_;
         f.used_at = seconds_;
         if (f.by == key::build_id) return &f;
-        const int saved = errno;
+        const errno_kept keep;
         file_version present;
-        const bool seen = read_version(f.pin.borrow(), present);
-        const moment now = moment::now();  // later than the version: the clock was not set between the two checks either
-        errno = saved;
-        // Written to, renamed, linked or unlinked; or its change time does not tell: everything is asked again.
+        const bool seen = look_at(f.pin.borrow(), present);
+        const moment now = moment::now();  // after the version, so that a clock set before this is noticed
+        // The file was written, renamed, linked or unlinked, or its change time is not reliable.
         if (!seen || present != f.version || !f.settled || !now.follows(f.checked)) {
             f.version = seen ? present : file_version{};
             f.checked = now;
@@ -4418,31 +4275,25 @@ private:
     std::vector<known_file> files_{};
     std::size_t capacity_;
     std::uint64_t clock_ = 0;
-    std::int64_t seconds_ = 0;  // at the beginning of this call
-    std::int64_t swept_ = 0;    // when files were last dropped that are not used
+    std::int64_t seconds_ = 0;  // when the current call began
+    std::int64_t swept_ = 0;    // when unused files were last dropped
     std::uint64_t forgotten_ = 0;
 };
 
 }  // namespace procmap::inline PROCMAP_ABI::detail
 
 // ==== procmap/detail/memory_image.hpp ====
-// The ELF image that a mapping is part of, found and read in the memory of its process.
-
-#include <unistd.h>
-
-#include <cstddef>
-#include <cstdint>
-#include <span>
+// Finds the ELF image that contains a mapping and reads it from the memory of its process.
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
-/// The bytes of another process's memory from an address on, up to the end of the mapping.
+/// The bytes of a mapping in another process's memory.
 class memory_source {
 public:
     /// `mem`: see task_files::memory.
     memory_source(borrowed_fd mem, const mapping& m) noexcept : mem_(mem), base_(m.start), size_(m.end - m.start) {}
     bool operator()(std::uint64_t offset, std::span<std::byte> to) const noexcept {
-        const bool inside = offset <= size_ && to.size() <= size_ - offset;  // nothing ends before what it says of itself
+        const bool inside = offset <= size_ && to.size() <= size_ - offset;  // headers that point outside are a failed read
         failed_ |= !inside || read_at(mem_, to, base_ + offset, failed_) != to.size();
         return !failed_;
     }
@@ -4455,8 +4306,8 @@ private:
     mutable bool failed_ = false;
 };
 
-/// The mapping of the first page of the image that `m` may be part of (see belongs()): `m`, one that leads down to it without a gap,
-/// or the nearest of that file and name below it.
+/// Finds the mapping of the first page of the image that may contain `m` (see belongs()). This is `m` itself, one that is adjacent to it
+/// through mappings of the same file, or the nearest one of that file and name below it. Returns false if there is none.
 [[nodiscard]] inline bool find_header(const maps& from, task_files& task, const mapping& m, name_buffer& name, mapping& header) {
     constexpr int most_steps = 8;
     const auto same_file = [&m](const mapping& other) { return other.inode == m.inode && other.device == m.device && other.name == m.name; };
@@ -4473,11 +4324,11 @@ private:
         if (below.start >= m.start) break;
         if (below.offset == 0 && same_file(below)) header = below;
     }
-    header.name = m.name;  // the walk's own is gone
+    header.name = m.name;  // the walk's name is no longer valid
     return header.offset == 0;
 }
 
-/// Reads the image whose first page `header` maps out of the process's memory.
+/// Reads the image whose first page is mapped by `header`, from the process's memory.
 [[nodiscard]] inline bool read_from_memory(task_files& task, const mapping& header, image_facts& facts) {
     if (!header.permissions.has(perm::read)) return false;
     const borrowed_fd mem = task.memory(header);
@@ -4486,7 +4337,7 @@ private:
     return read_image(source, build_id_source::memory, facts) && !facts.loads.empty();
 }
 
-/// Whether a mapping lies in the image that begins with `header`: where one of its segments puts it.
+/// Returns true if a mapping is where a segment of the image that begins with `header` puts it.
 [[nodiscard]] inline bool belongs(const mapping& header, const mapping& m, std::span<const elf::segment> loads) noexcept {
     const auto page_size = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
     if (!elf::loadable(loads, page_size) || loads.front().offset >= page_size) return false;
@@ -4501,26 +4352,16 @@ private:
 }  // namespace procmap::inline PROCMAP_ABI::detail
 
 // ==== procmap/detail/file_finder.hpp ====
-// What is asked about the file of a mapping: its build ID, its segments, the state of its path. Found by the evidence that there is, and
-// cached.
-
-#include <cerrno>
-#include <cstddef>
-#include <cstdint>
-#include <span>
-#include <string>
-#include <utility>
-#include <vector>
+// Finds the build ID, the segments and the path state of a mapping's file, if it is proven to be the mapped one, and caches them.
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
-/// What was found out about the file of one mapping.
 struct file_answer {
     build_id id{};
     bool id_known = false;
     file_state state = file_state::unknown;
-    bool by_number = false;  // all mappings of this device and inode are of this file, if they are seen from now on
-    bool if_agreed = false;  // `loads` count only where all of them are mapped so: their file is known by its build ID alone
+    bool by_number = false;  // mappings of this device and inode that are queried from now on are of this file
+    bool if_agreed = false;  // use `loads` only if all segments are mapped accordingly: only a build ID or memory proves them
     std::vector<elf::segment> loads{};
 
     void clear() noexcept {
@@ -4531,25 +4372,24 @@ struct file_answer {
     }
 };
 
-/// What is to be found out.
 struct file_question {
     bool id = false;
     bool loads = false;
     bool state = false;
     build_id_choice ids_from = build_id_choice::automatic;
-    std::uint64_t seen_at = UINT64_MAX;  // the memory's time when the mapping was seen, if that was not just now
+    std::uint64_t seen_at = UINT64_MAX;  // the cache's time() when the mapping was seen; the default: just now
     [[nodiscard]] bool opens_files() const noexcept { return loads || (id && ids_from != build_id_choice::kernel); }
 };
 
-/// Finds out about the files of mappings. It caches at most `capacity` files, and one at the least; each costs at most one descriptor.
+/// Finds out about the files of mappings. See file_cache for `capacity`.
 class file_finder {
 public:
     explicit file_finder(std::size_t capacity) noexcept : cache_(capacity) {}
 
-    /// Finds out about the file of `m`, whose name is known. False: something else is mapped there by now, and nothing is known.
+    /// Finds out about the file of `m`, which must have its name. Returns false, with nothing known, if the mapping has changed.
     [[nodiscard]] bool ask(const maps& from, task_files& task, const mapping& m, const file_question& q, file_answer& a) {
         const uncancelled whole;
-        const int saved = errno;
+        const errno_kept keep;
         a.clear();
         const id_rule rule = id_rule_of(m);
         known_file* const held = q.opens_files() && rule != id_rule::none ? cache_.find_number(m) : nullptr;
@@ -4559,14 +4399,13 @@ public:
                                                                  : ask_found(from, task, m, q, rule, a));
         if (still && q.state) still = ask_state(from, task, m, a);
         if (!still) a.clear();
-        errno = saved;
         return still;
     }
 
-    /// The same of an image that is only in memory: the vDSO.
+    /// The same for an image that is only in memory: the vDSO.
     void ask_memory(task_files& task, const mapping& m, const file_question& q, file_answer& a) {
         const uncancelled whole;
-        const int saved = errno;
+        const errno_kept keep;
         a.clear();
         image_facts facts;
         if ((q.id || q.loads) && read_from_memory(task, m, facts)) {
@@ -4576,19 +4415,18 @@ public:
             }
             a.loads.swap(facts.loads);
         }
-        errno = saved;
     }
 
     [[nodiscard]] file_cache& cache() noexcept { return cache_; }
     [[nodiscard]] const file_cache& cache() const noexcept { return cache_; }
-    [[nodiscard]] std::uint64_t reads() const noexcept { return reads_; }          ///< files that were read
+    [[nodiscard]] std::uint64_t reads() const noexcept { return reads_; }  ///< how often a file was read
 
 private:
-    /// Reads the file's ELF headers and note, once for each version of it. The kernel's own word on the ID stands.
+    /// Reads the ELF headers and the build ID, once for each version of the file. Keeps a build ID that the kernel returned.
     void read(known_file& f) {
         if (f.read) return;
         image_facts facts;
-        if (!read_file(f.pin.borrow(), f.way, facts)) return;  // nothing is known, and it is tried again the next time
+        if (!read_file(f.pin.borrow(), f.way, facts)) return;  // retried on the next use
         f.read = true;
         f.facts.loads.swap(facts.loads);
         if (f.facts.id_known && !f.facts.id.empty()) return;
@@ -4598,12 +4436,12 @@ private:
 
     bool read_file(borrowed_fd path_fd, build_id_source way, image_facts& facts) {
         const unique_fd file = reopen(path_fd);
-        if (!file) return false;  // not permitted, or no descriptor free
+        if (!file) return false;  // not permitted, or no free descriptor
         ++reads_;
         return read_image(file_source{file.borrow()}, way, facts);
     }
 
-    /// Asks the kernel about the mapping once more, with its build ID where `id` says that it may be. False: it is another one by now.
+    /// Queries the mapping again, if `id` with its build ID. Returns false if it is another mapping now.
     bool ask_again(const maps& from, const mapping& m, bool id, file_answer& a) {
         const handle& h = handle_of::get(from);
         const find_options asked{.name = name_, .build_id = id ? std::span<std::byte>{id_} : std::span<std::byte>{}};
@@ -4616,16 +4454,15 @@ private:
         return true;
     }
 
-    /// Whether the kernel may be asked about a mapping by its rule.
+    /// Returns true if the kernel is to be asked for the build ID, which is safe for regular files only.
     static bool may_ask(const maps& from, const file_question& q, bool regular) noexcept {
         return q.id && regular && q.ids_from != build_id_choice::file && handle_of::get(from).kernel_build_ids;
     }
 
-    /// Looks at the mapping's path. False: it is another mapping by now.
+    /// Looks up the mapping's path. Returns false if it is another mapping now.
     bool ask_state(const maps& from, task_files& task, const mapping& m, file_answer& a) {
         a.state = state_of_path(task, m);
-        // The file at the path is the mapped one only if its number cannot have become another file's: the mapping is still there, or a
-        // descriptor holds the file.
+        // `linked` is true only if the inode was not reused: a descriptor holds the file, or the mapping still exists.
         return a.state != file_state::linked || a.by_number || ask_again(from, m, false, a);
     }
 
@@ -4633,10 +4470,10 @@ private:
         return !may_ask(from, q, rule == id_rule::ask) || ask_again(from, m, true, a);
     }
 
-    /// Of a file that is held: its number says that the mapping is of it.
+    /// For a cached file that device and inode identify.
     bool ask_held(const maps& from, const mapping& m, const file_question& q, known_file& f, file_answer& a) {
         a.by_number = true;
-        // What the kernel says is kept only because the file's version was looked at before.
+        // The kernel's answer may be cached because the file's version was read before.
         const bool kernel_only = q.ids_from == build_id_choice::kernel;
         const bool ask_id = (kernel_only || !f.facts.id_known) && may_ask(from, q, f.version.regular);
         if (ask_id || f.since > q.seen_at) {
@@ -4650,7 +4487,7 @@ private:
         return true;
     }
 
-    /// Reads what is still missing, and takes it.
+    /// Reads what is missing in `f`, and copies it to `a`.
     void complete(const file_question& q, known_file& f, file_answer& a) {
         const bool ids = q.id && q.ids_from != build_id_choice::kernel;
         if (q.loads || (ids && !f.facts.id_known)) read(f);
@@ -4664,7 +4501,7 @@ private:
     bool ask_found(const maps& from, task_files& task, const mapping& m, const file_question& q, id_rule rule, file_answer& a) {
         found_file found = file_search{task, m}.run();
         if (found.by == proof::number) {
-            // It was not held when `m` was asked for, and may not be the mapped one any more: now that it is, look again.
+            // No descriptor held the file when `m` was queried, so its inode may have been reused. Query again now that one does.
             known_file& f = cache_.remember(std::move(found), key::number, m);
             if (!ask_again(from, m, may_ask(from, q, true), a)) return false;
             if (a.id_known && q.ids_from != build_id_choice::kernel) {
@@ -4693,9 +4530,9 @@ private:
         return ask_candidate(from, task, m, q, rule, found, a);
     }
 
-    /// Nothing proves a file to be the mapped one: its build ID may, or the mapping's own memory says what is in it.
+    /// For a file that is not proven: its build ID may prove it, or the image is read from the process's memory.
     bool ask_candidate(const maps& from, task_files& task, const mapping& m, const file_question& q, id_rule rule, found_file& found, file_answer& a) {
-        if (found.by != proof::none) found = {};  // of another address space
+        if (found.by != proof::none) found = {};  // it belongs to another address space
         const bool file_by_name = rule == id_rule::ask && !found.never_read;
         if (!ask_again(from, m, may_ask(from, {.id = q.id || q.loads, .ids_from = q.ids_from}, file_by_name), a)) return false;
         if (const known_file* known = q.loads && a.id_known ? cache_.find_id(m, a.id) : nullptr; known != nullptr)
@@ -4705,12 +4542,12 @@ private:
             mapping header;
             name_buffer header_name;
             image_facts facts;
-            // The kernel's word is of `m` itself; the header below it can be that of other contents.
+            // The kernel's build ID is that of `m` itself. The header found below it may belong to other contents.
             if (find_header(from, task, m, header_name, header) && read_from_memory(task, header, facts) && belongs(header, m, facts.loads) &&
                 (!a.id_known || facts.id == a.id))
                 take(q, facts, m, a);
         }
-        // Of a file of that build ID the segments may be others than the mapped ones, which the mappings show.
+        // A file with that build ID can have other segments than the mapped ones, so if_agreed is set.
         if (image_facts facts; missing() && a.id_known && found.path_fd && !found.never_read &&
                                read_file(found.path_fd.borrow(), found.way, facts) && facts.id == a.id)
             take(q, facts, m, a);
@@ -4722,7 +4559,7 @@ private:
         return true;
     }
 
-    /// Takes what is still missing, and remembers the segments of an image that its build ID tells again.
+    /// Copies what is missing to `a`, and caches the segments if the build ID can identify the image again.
     void take(const file_question& q, image_facts& facts, const mapping& m, file_answer& a) {
         if (!a.id_known && q.ids_from != build_id_choice::kernel) {
             a.id = facts.id;
@@ -4736,14 +4573,14 @@ private:
 
     file_cache cache_;
     std::uint64_t reads_ = 0;
-    name_buffer name_;  // of the mapping that is asked about again
+    name_buffer name_;  // of the mapping that is queried again
     build_id_buffer id_;
 };
 
 }  // namespace procmap::inline PROCMAP_ABI::detail
 
 // ==== procmap/detail/address_order.hpp ====
-// The addresses of one call, sorted.
+// Sorts the addresses of one normalizer call and keeps the index of each in the caller's order.
 
 #include <algorithm>
 #include <cstddef>
@@ -4754,12 +4591,11 @@ private:
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
-/// Addresses in ascending order. Each knows its place in the caller's order.
 class address_order {
 public:
     struct address {
         std::uint64_t value;
-        std::size_t index;  // in the caller's order
+        std::size_t index;
     };
 
     void assign(std::span<const std::uint64_t> addresses) {
@@ -4771,7 +4607,7 @@ public:
     [[nodiscard]] const address& operator[](std::size_t i) const noexcept { return all_[i]; }
 
 private:
-    /// Many addresses are sorted byte by byte: comparing them would take a third of the time of a call.
+    /// Radix-sorts many addresses: a comparison sort would take a third of the time of a call.
     void sort() {
         constexpr std::size_t many = 128;
         if (all_.size() < many) return std::sort(all_.begin(), all_.end(), [](const address& a, const address& b) { return a.value < b.value; });
@@ -4781,7 +4617,7 @@ private:
         for (unsigned shift = 0; shift < 64; shift += 8) {
             const auto byte = [shift](const address& a) { return static_cast<unsigned char>(a.value >> shift); };
             if (static_cast<unsigned char>(differ >> shift) == 0) continue;
-            std::size_t slots[256] = {};  // of the next address with that byte
+            std::size_t slots[256] = {};  // where the next address with that byte goes
             for (const address& a : all_) ++slots[byte(a)];
             std::size_t sum = 0;
             for (std::size_t& s : slots) sum += std::exchange(s, sum);
@@ -4797,35 +4633,29 @@ private:
 }  // namespace procmap::inline PROCMAP_ABI::detail
 
 // ==== procmap/detail/file_table.hpp ====
-// The files that the addresses of one call lie in.
+// The table of the files that one normalizer call found.
 
 #include <algorithm>
-#include <cstddef>
-#include <cstdint>
-#include <string>
-#include <utility>
-#include <vector>
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
-/// A file of one call, and what is known about it.
 struct file_entry {
     device_number device{};
     std::uint64_t inode = 0;
     std::string path{};
     bool path_known = false;
     file_answer known{};
-    std::uint64_t forgotten = 0;  // file_cache::forgotten() when this was made
+    std::uint64_t forgotten = 0;  // file_cache::forgotten() when the entry was created
     std::uint64_t since = 0;      // file_cache::time() then
     std::vector<std::pair<std::uint64_t, bool>> images{};  // load biases, and whether an image was found there
 };
 
-/// The files of one call, each once: two mappings share an entry only if they are proven to be of one file.
+/// The files of one call. Two mappings share an entry only if they are proven to be of the same file.
 class file_table {
 public:
     explicit file_table(std::size_t most_files) noexcept : finder_(most_files) {}
 
-    /// Begins a call: there are no files yet. The memory of the entries is kept.
+    /// Begins a call with no files. Keeps the memory of the entries.
     void clear() noexcept {
         count_ = 0;
         by_number_.clear();
@@ -4836,16 +4666,16 @@ public:
     [[nodiscard]] file_finder& finder() noexcept { return finder_; }
     [[nodiscard]] const file_finder& finder() const noexcept { return finder_; }
 
-    /// The entry of a file that is held by a descriptor, so that a mapping's device and inode identify it. Null if there is none, or if its
-    /// descriptor was opened after `seen_at`, when the mapping was seen: then the mapping must be looked at again.
+    /// Returns the entry of a file that a descriptor holds, so that the mapping's device and inode identify it. Returns null if there is
+    /// none, or if the file was cached after `seen_at`, when the mapping was seen. The mapping must then be queried again.
     [[nodiscard]] file_entry* find_by_number(const mapping& m, std::uint64_t seen_at) noexcept {
         file_entry* const held = find_held(m);
         return held != nullptr && held->since <= seen_at ? held : nullptr;
     }
 
-    /// The entry of a mapping's file, whose name is known: that of another mapping which is proven to be of the same file, or a new one.
+    /// Returns the entry of a mapping's file, a new one unless another mapping is proven to be of the same file. `m` must have its name.
     file_entry& entry_of(const maps& from, task_files& task, const mapping& m, const file_question& q) {
-        if (!q.id && !q.loads && m.file_backed())  // nothing but the path is said of it
+        if (!q.id && !q.loads && m.file_backed())  // only the path is reported
             if (file_entry* const same = find(m, [&](const file_entry& e) { return e.path == m.name && !m.name.empty(); }); same != nullptr) return *same;
         if (count_ == entries_.size()) entries_.emplace_back();
         file_entry& e = entries_[count_];
@@ -4874,7 +4704,7 @@ public:
     }
 
 private:
-    /// Where the entries of a mapping's device and inode begin in by_number_, or belong.
+    /// Returns where the entries with a mapping's device and inode begin in by_number_, or would be inserted.
     [[nodiscard]] std::vector<std::size_t>::const_iterator place_of(const mapping& m) const noexcept {
         return std::lower_bound(by_number_.begin(), by_number_.end(), m, [this](std::size_t i, const mapping& file) {
             const file_entry& e = entries_[i];
@@ -4882,7 +4712,7 @@ private:
         });
     }
 
-    /// The entry of a mapping's device and inode that has a property.
+    /// Returns the first entry with a mapping's device and inode for which `property` is true, or null.
     template <class Property>
     [[nodiscard]] file_entry* find(const mapping& m, Property property) noexcept {
         for (auto at = place_of(m); at != by_number_.end(); ++at) {
@@ -4893,7 +4723,7 @@ private:
         return nullptr;
     }
 
-    /// The entry of a file that is held by a descriptor, whenever that was opened. It is the first of its device and inode.
+    /// As find_by_number(), whenever the file was cached. The entry is the first with its device and inode.
     [[nodiscard]] file_entry* find_held(const mapping& m) noexcept {
         const auto at = place_of(m);
         if (at == by_number_.end()) return nullptr;
@@ -4902,24 +4732,15 @@ private:
     }
 
     file_finder finder_;
-    std::vector<file_entry> entries_{};  // the first count_ are this call's; the rest keep their memory
+    std::vector<file_entry> entries_{};  // the first count_ are in use; the others are kept for their memory
     std::size_t count_ = 0;
-    std::vector<std::size_t> by_number_{};  // the numbers of those, by inode and device
+    std::vector<std::size_t> by_number_{};  // indices of the entries in use, sorted by inode and device
 };
 
 }  // namespace procmap::inline PROCMAP_ABI::detail
 
 // ==== procmap/detail/resolver.hpp ====
-// Addresses to locations, for a normalizer: one query for each mapping, or one walk through the text.
-
-#include <unistd.h>
-
-#include <algorithm>
-#include <cstddef>
-#include <cstdint>
-#include <span>
-#include <string>
-#include <vector>
+// Resolves addresses to locations for a normalizer: by one query for each mapping, or by one walk of the text.
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
@@ -4944,14 +4765,13 @@ public:
     }
 
 private:
-    /// A mapping that a walk saw, with the number of its name.
+    /// A mapping of a walk, with the index of its name.
     struct walked {
         mapping m;
         std::size_t name;
-        std::size_t first;  // address in it; the number of addresses: none
+        std::size_t first;  // index of the first address in it; the number of addresses if there is none
     };
 
-    /// One query for each mapping, in ascending order.
     error by_queries(const maps& from) {
         std::size_t hint = 0;
         next_hints_.clear();
@@ -4968,8 +4788,8 @@ private:
         return {};
     }
 
-    /// The mapping that holds `address`, or the next above it. Its name is asked for where it is needed: to find its file, and of memory
-    /// without a file to tell the kernel's own mappings, none of which can be written to. `hint`: where to go on in hints_.
+    /// Returns the mapping that contains `address`, or the next above it. Queries its name if it is needed: to find its file, or, without a
+    /// file, to recognize the kernel's own mappings, none of which is writable. `hint`: the position in hints_.
     result<mapping> ask(const maps& from, std::uint64_t address, std::size_t& hint) {
         seen_at_ = finder().cache().time();
         while (hint < hints_.size() && hints_[hint].end <= address) ++hint;
@@ -4982,7 +4802,7 @@ private:
         return m;
     }
 
-    /// One walk; what it saw is looked at afterwards, when the neighbours of each mapping are known.
+    /// Resolves the addresses by one walk. Locates them after it, when the neighbours of each mapping are known.
     error by_walk(const maps& from) {
         seen_.clear();
         name_count_ = 0;
@@ -5009,15 +4829,14 @@ private:
     }
 
     void keep(const mapping& m, std::size_t first) {
-        if (name_count_ == 0 || names_[name_count_ - 1] != m.name) {  // a file's mappings follow one another
+        if (name_count_ == 0 || names_[name_count_ - 1] != m.name) {  // the mappings of a file are usually adjacent
             if (name_count_ == names_.size()) names_.emplace_back();
             names_[name_count_++].assign(m.name);
         }
         seen_.push_back({.m = m, .name = name_count_ - 1, .first = first});
     }
 
-    /// The addresses from the i-th on that lie below the next mapping, or all if there is none, are not mapped. The number of the first that
-    /// does not.
+    /// Marks the addresses from the i-th on that lie below `next` (null: all) as not mapped. Returns the index of the first one after them.
     std::size_t mark_unmapped(std::size_t i, const mapping* next) noexcept {
         for (; i < order_.size() && (next == nullptr || order_[i].value < next->start); ++i) locations_[order_[i].index].reason = reason::not_mapped;
         return i;
@@ -5031,7 +4850,7 @@ private:
         return broke;
     }
 
-    /// Gives the addresses from the i-th on that lie in `m` their location. The number of the first that does not.
+    /// Sets the locations of the addresses from the i-th on that lie in `m`. Returns the index of the first address after them.
     std::size_t locate(const maps& from, const mapping& m, std::size_t i) {
         const mapping_kind kind = kind_of(m);
         location base;
@@ -5058,7 +4877,7 @@ private:
             const auto know = [&] { return elf::address_of(file->known.loads, at, order_[i].value, l.offset, page_size_, l.elf_address); };
             l.elf_address_known = know();
             if (l.elf_address_known || at.how != elf::placing::possible || confirmed) continue;
-            // In the padding of the segment's last page, such as .bss.
+            // The address is in the padding of a segment's last page, for example in .bss.
             const elf::placement more = place(from, m, *file, true);
             confirmed = true;
             if (more.how == elf::placing::loaded) {
@@ -5073,7 +4892,7 @@ private:
         return {.id = options_.build_ids, .loads = options_.elf_addresses, .state = options_.file_states, .ids_from = options_.build_ids_from, .seen_at = seen_at_};
     }
 
-    /// Where `m` belongs in the image of its file.
+    /// Returns where `m` is placed in the image of its file.
     [[nodiscard]] elf::placement place(const maps& from, const mapping& m, file_entry& file, bool confirm = false) {
         if (file.known.loads.empty()) return {};
         const auto next = [&](std::uint64_t address, elf::neighbour& n) {
@@ -5094,7 +4913,7 @@ private:
         return file.known.if_agreed && at.how != elf::placing::loaded ? elf::placement{} : at;
     }
 
-    /// The mapping of a file that holds `address`, or the next above it. Of an image in memory only, the vDSO, that is `m` itself.
+    /// Gets the file mapping that contains `address`, or the next above it; `m` itself for the vDSO. Returns false if there is none.
     bool next_mapping(const maps& from, const mapping& m, const file_entry& file, std::uint64_t address, mapping& found) {
         if (!m.file_backed()) {
             found = m;
@@ -5132,13 +4951,13 @@ private:
     address_order order_{};
     std::vector<location> locations_{};
     std::vector<mapped_file> files_{};
-    std::vector<mapping> hints_{};  // the file mappings that the last call saw, without names: a guess, never an answer
+    std::vector<mapping> hints_{};  // the file mappings of the last call, without names; only used to predict whether a name is needed
     std::vector<mapping> next_hints_{};
-    std::vector<walked> seen_{};        // by text: the mappings that addresses lie in, and for ELF addresses all of files
-    std::vector<std::string> names_{};  // of those; the first name_count_ are this call's
+    std::vector<walked> seen_{};        // by text: the mappings that contain addresses, and for ELF addresses all file mappings
+    std::vector<std::string> names_{};  // their names; the first name_count_ are in use
     std::size_t name_count_ = 0;
     task_files* task_ = nullptr;  // of this call
-    std::uint64_t seen_at_ = 0;   // file_cache::time() when the mapping that is looked at was seen
+    std::uint64_t seen_at_ = 0;   // file_cache::time() when the current mapping was queried
     std::uint64_t page_size_ = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
     name_buffer name_;
     name_buffer neighbour_name_;
@@ -5625,16 +5444,10 @@ private:
 }  // namespace procmap::inline PROCMAP_ABI
 
 // ==== procmap/detail/record_table.hpp ====
-// The storage of a snapshot: a record for each mapping, and each distinct name and build ID once.
+// The storage of a snapshot: one record for each mapping, and each distinct name and build ID once.
 
 #include <algorithm>
-#include <cstddef>
-#include <cstdint>
 #include <map>
-#include <span>
-#include <string>
-#include <string_view>
-#include <utility>
 #include <vector>
 
 namespace procmap::inline PROCMAP_ABI::detail {
@@ -5646,8 +5459,8 @@ struct record {
     std::uint64_t offset;
     std::uint64_t inode;
     device_number device;
-    std::uint32_t name;  // number of the name; 0: none
-    std::uint32_t id;    // number of the build ID; 0: none
+    std::uint32_t name;  // number of the name, from 1; 0: none
+    std::uint32_t id;    // number of the build ID, from 1; 0: none
     std::uint8_t permissions;
     std::uint8_t page_shift;  // log2 of the page size; 0: not known
     name_state name_status;
@@ -5657,7 +5470,7 @@ struct record {
 };
 static_assert(sizeof(record) <= 64);
 
-/// Records with their names and build IDs. `Allocator` allocates all of them.
+/// Records with their names and build IDs, all allocated by `Allocator`.
 template <class Allocator>
 struct record_table {
     explicit record_table(const Allocator& allocator) : records(allocator), names(allocator), name_ends(allocator), ids(allocator) {}
@@ -5681,12 +5494,11 @@ struct record_table {
         const std::size_t first = number == 1 ? 0 : name_ends[number - 2];
         return {names.data() + first, name_ends[number - 1] - first};
     }
-    /// The number of the first record that ends above `address`.
+    /// Returns the index of the first record that ends above `address`.
     [[nodiscard]] std::size_t first_above(std::uint64_t address) const noexcept {
         const auto above = [](std::uint64_t a, const record& r) { return a < r.end; };
         return static_cast<std::size_t>(std::upper_bound(records.begin(), records.end(), address, above) - records.begin());
     }
-    /// In bytes.
     [[nodiscard]] std::size_t memory() const noexcept {
         return records.capacity() * sizeof(record) + names.capacity() + name_ends.capacity() * sizeof(std::size_t) + ids.capacity() * sizeof(build_id);
     }
@@ -5695,7 +5507,7 @@ struct record_table {
     using vector = std::vector<T, typename std::allocator_traits<Allocator>::template rebind_alloc<T>>;
 
     vector<record> records;
-    vector<char> names;  // one after the other
+    vector<char> names;  // concatenated
     vector<std::size_t> name_ends;
     vector<build_id> ids;
 };
@@ -5728,7 +5540,7 @@ public:
             r.name = number_of_name(m.name);
         }
         r.id = number_of_id(build_id{m.build_id.bytes()});
-        if (!m.build_id.empty()) r.build_id_known = r.id != 0;  // one too long to be kept is not known
+        if (!m.build_id.empty()) r.build_id_known = r.id != 0;  // an ID that is too long to be stored is not known
         made_.records.push_back(r);
         return {};
     }
@@ -5749,9 +5561,9 @@ public:
 
     std::uint32_t number_of_id(const build_id& id) {
         if (id.empty()) return 0;
-        if (last_id_ != 0 && made_.ids[last_id_ - 1] == id) return last_id_;  // a file's mappings follow one another
+        if (last_id_ != 0 && made_.ids[last_id_ - 1] == id) return last_id_;  // the mappings of a file are usually adjacent
         const auto place = ids_.try_emplace(id, 0u).first;
-        if (place->second == 0) {  // new, or memory ran out here when it was
+        if (place->second == 0) {  // new, or an allocation failed below when it was
             made_.ids.push_back(id);
             place->second = static_cast<std::uint32_t>(made_.ids.size());
         }
@@ -5761,10 +5573,10 @@ public:
 private:
     std::uint32_t number_of_name(std::string_view name) {
         if (name.empty()) return 0;
-        if (last_name_ != 0 && made_.name(last_name_) == name) return last_name_;  // a file's mappings follow one another
+        if (last_name_ != 0 && made_.name(last_name_) == name) return last_name_;
         auto place = numbers_.find(name);
         if (place == numbers_.end()) place = numbers_.emplace(std::string{name}, 0u).first;
-        if (place->second == 0) {  // new, or memory ran out here when it was
+        if (place->second == 0) {  // as above
             made_.names.resize(made_.name_ends.empty() ? 0 : made_.name_ends.back());
             made_.names.insert(made_.names.end(), name.begin(), name.end());
             made_.name_ends.push_back(made_.names.size());
@@ -5798,9 +5610,9 @@ private:
     };
 
     record_table<Allocator> made_;
-    // Ordered: no text can make a search in them slow, as it could fill one bucket of a hash table.
+    // Ordered maps, because hostile text could put all names into one bucket of a hash table.
     std::map<std::string, std::uint32_t, std::less<>> numbers_{};  // of names
-    std::map<build_id, std::uint32_t, bytes_below> ids_{};         // of build IDs
+    std::map<build_id, std::uint32_t, bytes_below> ids_{};
     std::string decoded_{};
     std::uint32_t last_name_ = 0;
     std::uint32_t last_id_ = 0;
@@ -5809,15 +5621,11 @@ private:
 }  // namespace procmap::inline PROCMAP_ABI::detail
 
 // ==== procmap/detail/capture.hpp ====
-// Capturing the mappings of a process for a snapshot, and the build IDs of their files.
-
-#include <cstddef>
-#include <cstdint>
-#include <vector>
+// Captures the mappings of a process, and the build IDs of their files, for a snapshot.
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
-/// Copies the mappings of a process. The error that broke it off, if any did.
+/// Copies the mappings of a process to `to`. Returns the error that ended it early; errc::none if it is complete.
 template <class Allocator>
 [[nodiscard]] error capture_mappings(const maps& from, const capture_options& options, record_builder<Allocator>& to) {
     const handle& h = handle_of::get(from);
@@ -5826,7 +5634,7 @@ template <class Allocator>
         above = m.end;
         if (!options.page_sizes) m.page_size = 0;
         name_buffer name;
-        // Where the text does not give a name as the kernel has it, the ioctl does, if the mapping is still there.
+        // If the name from the text is ambiguous or too long, the ioctl is queried for the exact one.
         if (h.backend == backend::ioctl && (m.name_status == name_state::ambiguous || m.name_status == name_state::too_long)) {
             const auto exact = handle_of::find(from, m.start, {.name = name});
             if (exact && exact->end == m.end && exact->inode == m.inode && exact->device == m.device) {
@@ -5836,7 +5644,7 @@ template <class Allocator>
         }
         (void)to.add(m);
     };
-    // Goes on from `above` to the end. False: it broke off; see `broke`.
+    // Continues from `above` to the end. Returns false and sets `broke` on failure.
     error broke;
     const auto go_on = [&](backend use) {
         auto walk = walk_over(h, {.names = options.names}, use, above);
@@ -5844,20 +5652,19 @@ template <class Allocator>
         broke = walk.error();
         return walk.complete();
     };
-    // For all mappings at once the text is the faster way, if it has what is asked for (docs/performance.md). But an open description
-    // has one position in its text: of those that may share it by now (fork, SCM_RIGHTS) only the process that opened it reads the
-    // text, so that no two do; the others are left to the ioctl.
+    // The text is faster for reading all mappings (docs/performance.md), but it has no page sizes. An open file description has one
+    // position in the text, and other processes may share it (fork, SCM_RIGHTS). Only the process that opened it reads the text.
     const bool own = h.pid != error::unknown && is_this_process(h.opener);
     const bool by_text = own && !options.page_sizes;
-    // What text cannot give (it ends with the task that it was opened through), the ioctl goes on with, or says why.
+    // The text fails once the task that it was opened through is reaped. The ioctl then continues, or returns the error.
     if (!by_text || !go_on(backend::text)) {
         if (!by_text || h.backend == backend::ioctl) go_on(h.backend);
     }
     return broke;
 }
 
-/// Gives the mappings the build ID of their file, where it is still the one that is mapped. As a normalizer does it, which knows of a file
-/// whether it may be read: a walk knows its name only. The error that broke it off, if any did.
+/// Adds the build IDs of the captured files that are still mapped. Uses a normalizer, which verifies that a file may be read; a walk knows
+/// only its name. Returns the error that ended it early; errc::none if it is complete.
 template <class Allocator>
 [[nodiscard]] error capture_build_ids(const maps& from, const capture_options& options, record_builder<Allocator>& to) {
     record_table<Allocator>& made = to.made();
@@ -5877,9 +5684,9 @@ template <class Allocator>
         if (!at) continue;
         const mapped_file& file = found->files[at.file];
         record& r = *unknown[i];
-        // Something else may have been mapped there since.
+        // Another file may have been mapped there since the capture.
         if (!file.build_id_known || file.inode != r.inode || file.device != r.device || at.offset != r.offset) continue;
-        if (r.name_status == name_state::exact && file.path != made.name(r.name)) {  // or it is of one file with a mapping by another path
+        if (r.name_status == name_state::exact && file.path != made.name(r.name)) {  // or the file is also mapped by another path
             name_buffer name;
             const auto now = handle_of::find(from, r.start, {.name = name});
             if (!now || now->name != made.name(r.name) || now->inode != r.inode || now->device != r.device || now->offset != r.offset) continue;
@@ -6358,11 +6165,7 @@ namespace procmap::inline PROCMAP_ABI {
 }  // namespace procmap::inline PROCMAP_ABI
 
 // ==== procmap/detail/formatted.hpp ====
-// Which types format.hpp and fmt.hpp know, and their text: that of print(), or a name.
-
-#include <string>
-#include <string_view>
-#include <type_traits>
+// What format.hpp and fmt.hpp share: the formattable types, and a formatter that writes the text of print() or to_string().
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
@@ -6373,7 +6176,7 @@ template <class T>
 concept formatted = one_of<T, error, mapping, permission_set, device_number, build_id, build_id_view, change, change_kind,
                            mapping_kind, backend>;
 
-/// A formatter's work, on top of the library's own formatter of strings. Without a spec nothing is allocated.
+/// A formatter on top of the string formatter of the formatting library. Allocates only if there is a format specification.
 template <class T, class Strings>
 struct text_formatter : Strings {
     template <class ParseContext>

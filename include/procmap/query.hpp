@@ -32,8 +32,6 @@ inline constexpr unsigned long ioctl_request = uapi::procmap_query_request;
 inline constexpr int ioctl_request = static_cast<int>(uapi::procmap_query_request);
 #endif
 
-inline constexpr int interrupted_tries = 100;  // EINTR is asked again, but not for ever
-
 /// One ioctl: 0, or the errno of its failure. errno itself is left as it was.
 [[nodiscard]] inline int ioctl_once(int fd, void* struct_of_size) noexcept {
     const int saved = errno;

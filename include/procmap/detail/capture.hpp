@@ -3,10 +3,6 @@
 
 #include <procmap/version.hpp>
 
-#include <cstddef>
-#include <cstdint>
-#include <vector>
-
 #include <procmap/detail/record_table.hpp>
 #include <procmap/maps.hpp>
 #include <procmap/normalizer.hpp>

@@ -7,12 +7,7 @@
 
 #include <time.h>
 
-#include <cerrno>
-#include <cstddef>
-#include <cstdint>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include <procmap/detail/image_facts.hpp>
 #include <procmap/detail/mapped_file.hpp>
@@ -133,14 +128,13 @@ public:
     /// Drops the files that were not used for 60 s. Looks for them at most every 5 s. Time in suspend does not count.
     void release_unused() noexcept {
         constexpr std::int64_t most_idle = 60, interval = 5;  // seconds
-        const int saved = errno;
+        const errno_kept keep;
         timespec present{};
         if (::clock_gettime(CLOCK_MONOTONIC_COARSE, &present) == 0) seconds_ = present.tv_sec;
         if (seconds_ - swept_ >= interval) {
             swept_ = seconds_;
             if (std::erase_if(files_, [this](const known_file& f) noexcept { return seconds_ - f.used_at > most_idle; }) != 0) ++forgotten_;
         }
-        errno = saved;
     }
 
     /// Returns true if a file that was cached at `then`, when forgotten() was `forgotten_then`, still is: its inode was not reused.
@@ -166,11 +160,10 @@ private:
         f.used = ++clock_;
         f.used_at = seconds_;
         if (f.by == key::build_id) return &f;
-        const int saved = errno;
+        const errno_kept keep;
         file_version present;
-        const bool seen = read_version(f.pin.borrow(), present);
+        const bool seen = look_at(f.pin.borrow(), present);
         const moment now = moment::now();  // after the version, so that a clock set before this is noticed
-        errno = saved;
         // The file was written, renamed, linked or unlinked, or its change time is not reliable.
         if (!seen || present != f.version || !f.settled || !now.follows(f.checked)) {
             f.version = seen ? present : file_version{};

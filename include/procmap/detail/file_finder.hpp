@@ -3,14 +3,6 @@
 
 #include <procmap/version.hpp>
 
-#include <cerrno>
-#include <cstddef>
-#include <cstdint>
-#include <span>
-#include <string>
-#include <utility>
-#include <vector>
-
 #include <procmap/detail/file_cache.hpp>
 #include <procmap/detail/mapped_file.hpp>
 #include <procmap/detail/memory_image.hpp>
@@ -53,7 +45,7 @@ public:
     /// Finds out about the file of `m`, which must have its name. Returns false, with nothing known, if the mapping has changed.
     [[nodiscard]] bool ask(const maps& from, task_files& task, const mapping& m, const file_question& q, file_answer& a) {
         const uncancelled whole;
-        const int saved = errno;
+        const errno_kept keep;
         a.clear();
         const id_rule rule = id_rule_of(m);
         known_file* const held = q.opens_files() && rule != id_rule::none ? cache_.find_number(m) : nullptr;
@@ -63,14 +55,13 @@ public:
                                                                  : ask_found(from, task, m, q, rule, a));
         if (still && q.state) still = ask_state(from, task, m, a);
         if (!still) a.clear();
-        errno = saved;
         return still;
     }
 
     /// The same for an image that is only in memory: the vDSO.
     void ask_memory(task_files& task, const mapping& m, const file_question& q, file_answer& a) {
         const uncancelled whole;
-        const int saved = errno;
+        const errno_kept keep;
         a.clear();
         image_facts facts;
         if ((q.id || q.loads) && read_from_memory(task, m, facts)) {
@@ -80,7 +71,6 @@ public:
             }
             a.loads.swap(facts.loads);
         }
-        errno = saved;
     }
 
     [[nodiscard]] file_cache& cache() noexcept { return cache_; }

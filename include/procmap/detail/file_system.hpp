@@ -5,8 +5,6 @@
 
 #include <sys/statfs.h>
 
-#include <cstdint>
-
 #include <procmap/fd.hpp>
 
 namespace procmap::inline PROCMAP_ABI::detail {

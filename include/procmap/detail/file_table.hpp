@@ -4,11 +4,6 @@
 #include <procmap/version.hpp>
 
 #include <algorithm>
-#include <cstddef>
-#include <cstdint>
-#include <string>
-#include <utility>
-#include <vector>
 
 #include <procmap/detail/file_finder.hpp>
 

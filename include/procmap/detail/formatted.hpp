@@ -3,10 +3,6 @@
 
 #include <procmap/version.hpp>
 
-#include <string>
-#include <string_view>
-#include <type_traits>
-
 #include <procmap/build_id.hpp>
 #include <procmap/difference.hpp>
 #include <procmap/kind.hpp>

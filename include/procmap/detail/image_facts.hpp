@@ -3,12 +3,6 @@
 
 #include <procmap/version.hpp>
 
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstddef>
-#include <cstdint>
-#include <span>
 #include <vector>
 
 #include <procmap/build_id.hpp>

@@ -3,14 +3,6 @@
 
 #include <procmap/version.hpp>
 
-#include <poll.h>
-
-#include <cerrno>
-#include <cstddef>
-#include <cstdint>
-#include <span>
-#include <string_view>
-
 #include <procmap/detail/text_reader.hpp>
 #include <procmap/kind.hpp>
 #include <procmap/options.hpp>
@@ -208,9 +200,8 @@ inline void hand_over_name(std::span<char> to, mapping& m) noexcept {
                                                                             bool next) {
     const auto found = lookup_rare(from, address, asked, next);
     if (from.backend == backend::ioctl) return found;
-    const int saved = errno;
+    const errno_kept keep;
     (void)::poll(nullptr, 0, 0);
-    errno = saved;
     return found;
 }
 

@@ -9,15 +9,6 @@
 
 #include <procmap/version.hpp>
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstdint>
-#include <string_view>
-#include <utility>
-
 #include <procmap/build_id.hpp>
 #include <procmap/detail/file_system.hpp>
 #include <procmap/detail/task.hpp>
@@ -25,48 +16,6 @@
 #include <procmap/location.hpp>
 
 namespace procmap::inline PROCMAP_ABI::detail {
-
-/// What changes when a file does. The inode number is not reused while a descriptor or a mapping holds the file.
-struct file_version {
-    std::uint64_t inode = 0;
-    device_number device{};
-    std::int64_t ctime_seconds = 0;
-    std::uint32_t ctime_nanoseconds = 0;
-    std::uint64_t size = 0;
-    std::uint32_t links = 0;
-    bool regular = false;
-    bool device_node = false;
-    [[nodiscard]] friend bool operator==(const file_version&, const file_version&) noexcept = default;
-};
-
-/// Reads the version of a file, by one system call, or two if statx fails. On failure returns false and sets errno.
-inline bool read_version(borrowed_fd fd, file_version& v) noexcept {
-#ifdef STATX_TYPE  // glibc, musl since 1.2.5. fstat has 64-bit fields on every architecture only with musl
-    struct statx x;
-    if (::statx(fd.get(), "", AT_EMPTY_PATH, STATX_TYPE | STATX_NLINK | STATX_INO | STATX_SIZE | STATX_CTIME, &x) == 0) {
-        v = {.inode = x.stx_ino,
-             .device = {x.stx_dev_major, x.stx_dev_minor},
-             .ctime_seconds = x.stx_ctime.tv_sec,
-             .ctime_nanoseconds = x.stx_ctime.tv_nsec,
-             .size = x.stx_size,
-             .links = x.stx_nlink,
-             .regular = S_ISREG(x.stx_mode),
-             .device_node = S_ISCHR(x.stx_mode) || S_ISBLK(x.stx_mode)};
-        return true;
-    }
-#endif
-    struct stat s;  // without statx, or if a sandbox refuses it
-    if (::fstat(fd.get(), &s) != 0) return false;
-    v = {.inode = s.st_ino,
-         .device = device_of(s.st_dev),
-         .ctime_seconds = s.st_ctim.tv_sec,
-         .ctime_nanoseconds = static_cast<std::uint32_t>(s.st_ctim.tv_nsec),
-         .size = static_cast<std::uint64_t>(s.st_size),
-         .links = static_cast<std::uint32_t>(s.st_nlink),
-         .regular = S_ISREG(s.st_mode),
-         .device_node = S_ISCHR(s.st_mode) || S_ISBLK(s.st_mode)};
-    return true;
-}
 
 /// Opens the file of an O_PATH descriptor for reading.
 [[nodiscard]] inline unique_fd reopen(borrowed_fd fd) noexcept {
@@ -107,7 +56,7 @@ inline constexpr std::string_view deleted_mark = " (deleted)";  // what the kern
 /// Looks up the path of a mapping, which must have its name. For `linked`, the caller must verify that the inode was not reused. Two to
 /// eight system calls, and about fifty once for each task. Preserves errno.
 [[nodiscard]] inline file_state state_of_path(task_files& task, const mapping& m) noexcept {
-    const int saved = errno;
+    const errno_kept keep;
     const auto leads_to = [&m](borrowed_fd root, std::string_view path) {
         path_buffer text;
         text.put(path);
@@ -117,7 +66,7 @@ inline constexpr std::string_view deleted_mark = " (deleted)";  // what the kern
         const std::uint32_t type = file_system_of(fd.borrow());
         const trust level = type == 0 ? trust::untouchable : trust_of(type);
         file_version v;
-        if (level == trust::untouchable || !read_version(fd.borrow(), v)) return file_state::unreadable;
+        if (level == trust::untouchable || !look_at(fd.borrow(), v)) return file_state::unreadable;
         if (level == trust::number) return v.inode == m.inode && v.device == m.device ? file_state::linked : file_state::replaced;
         return v.regular || v.device_node ? file_state::unknown : file_state::replaced;
     };
@@ -141,7 +90,6 @@ inline constexpr std::string_view deleted_mark = " (deleted)";  // what the kern
     file_state state = look();
     // The text has "\012" for a newline and for these four characters, so this may be another path.
     if (m.name_status == name_state::ambiguous && state != file_state::linked) state = file_state::unknown;
-    errno = saved;
     return state;
 }
 
@@ -152,9 +100,8 @@ public:
 
     /// Returns what was found. About ten system calls. Preserves errno.
     [[nodiscard]] found_file run() noexcept {
-        const int saved = errno;
+        const errno_kept keep;
         if (judge(task_->open_map_file(*m_), build_id_source::map_files) != verdict::found) by_path();
-        errno = saved;
         return std::move(found_);
     }
 
@@ -168,7 +115,7 @@ private:
         const std::uint32_t type = file_system_of(fd.borrow());
         const trust level = type == 0 ? trust::untouchable : trust_of(type);
         file_version v;
-        if (!read_version(fd.borrow(), v)) {
+        if (!look_at(fd.borrow(), v)) {
             found_.never_read = true;
             return verdict::nothing;
         }

@@ -3,12 +3,6 @@
 
 #include <procmap/version.hpp>
 
-#include <unistd.h>
-
-#include <cstddef>
-#include <cstdint>
-#include <span>
-
 #include <procmap/detail/image_facts.hpp>
 #include <procmap/detail/task.hpp>
 #include <procmap/load_bias.hpp>

@@ -3,17 +3,7 @@
 
 #include <procmap/version.hpp>
 
-#include <fcntl.h>
-#include <poll.h>
 #include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstddef>
-#include <cstdint>
-#include <span>
-#include <string_view>
-#include <utility>
 
 #include <procmap/detail/lookup.hpp>
 #include <procmap/detail/procfs.hpp>
@@ -28,9 +18,8 @@ enum class file_name : unsigned char { maps, other, unknown };
 
 [[nodiscard]] inline file_name name_of_file(borrowed_fd fd) noexcept {
     char target[4096];
-    const int saved = errno;
+    const errno_kept keep;
     std::string_view name = read_link(AT_FDCWD, own_fd_path(fd, "fd").c_str(), target);
-    errno = saved;
     constexpr std::string_view gone = " (deleted)";  // the task was reaped
     if (name.ends_with(gone)) name.remove_suffix(gone.size());
     return name.empty() ? file_name::unknown : name.ends_with("/maps") ? file_name::maps : file_name::other;
@@ -69,10 +58,9 @@ struct first_answer {
         }
         first.absent = answer;
     }
+    const errno_kept keep;
     struct stat file;
-    const int saved = errno;
     first.other_file = ::fstat(h.fd.get(), &file) == 0 && !S_ISREG(file.st_mode);
-    errno = saved;
     if (adopted && !first.other_file) {  // before reading, which could consume data or block, and because text can be forged
         const auto name = name_of_file(h.fd.borrow());
         first.unsure = name == file_name::unknown;
@@ -103,8 +91,8 @@ struct first_answer {
 [[nodiscard]] inline result<handle> open_target(const target& t, const open_options& how) noexcept {
     auto opened = open_task(t, how);
     if (opened || opened.error() != errc::gone || opened.error().errno_value != 0) return opened;
+    const errno_kept keep;
     error empty = opened.error();
-    const int saved = errno;
     const auto through = [&](std::int32_t tid) {
         auto one = open_task({.proc = t.proc, .pid = t.pid, .tid = tid}, how);
         if (one || one.error() != errc::gone) opened = std::move(one);
@@ -112,7 +100,6 @@ struct first_answer {
     };
     empty.errno_value = t.tid == 0 ? any_thread(AT_FDCWD, proc_path(t, "/task").c_str(), through) : 0;
     empty.code = empty.errno_value == 0 ? why_empty(t) : open_failure(t, empty.errno_value);
-    errno = saved;
     if (!opened && opened.error() == errc::gone) return empty;
     return opened;
 }
@@ -120,18 +107,13 @@ struct first_answer {
 /// See maps::adopt.
 [[nodiscard]] inline result<handle> adopt(unique_fd fd, const open_options& how) noexcept {
     handle h{.fd = std::move(fd)};
-    const int saved = errno;
+    const errno_kept keep;
     const int mode = ::fcntl(h.fd.get(), F_GETFL);
-    if (mode < 0) {
-        const int failure = errno;
-        errno = saved;
-        return h.failure(errc::invalid, step::adopt, failure);
-    }
+    if (mode < 0) return h.failure(errc::invalid, step::adopt, errno);
     if ((mode & O_PATH) != 0) return h.failure(errc::not_maps, step::adopt);
     // The kernel answers FIGETBSZ without asking the file system's server, and no FUSE file has the block size of procfs.
     int block = 0;
     const bool knows = ::ioctl(h.fd.get(), block_size_request, &block) == 0;
-    errno = saved;
     int unclear = 0;
     if ((knows && block != procfs_block_size) || !on_procfs(h.fd.borrow(), unclear)) {
         const int other[] = {h.fd.release()};
@@ -187,17 +169,14 @@ inline int read_fields(borrowed_fd file, std::span<char> room, std::string_view&
 /// Polls a pidfd. Returns 1 if its process has exited, 0 if not, or a negative errno.
 [[nodiscard]] inline int poll_exited(borrowed_fd pidfd) noexcept {
     pollfd exited{.fd = pidfd.get(), .events = POLLIN, .revents = 0};
-    for (int tries = 0;; ++tries) {
-        const int answer = ::poll(&exited, 1, 0);
-        if (answer >= 0) return answer;
-        if (errno != EINTR || tries == interrupted_tries) return -errno;
-    }
+    const int count = uninterrupted([&] { return ::poll(&exited, 1, 0); });
+    return count < 0 ? -errno : count;
 }
 
 /// See maps::open.
 [[nodiscard]] inline result<handle> open_pidfd(borrowed_fd pidfd, const open_options& how) noexcept {
     const uncancelled whole;
-    const int saved = errno;
+    const errno_kept keep;
     const target self{.proc = how.proc};
     char_line<20> number;
     number.put(static_cast<std::uint64_t>(pidfd.get() < 0 ? 0 : pidfd.get()), 10);
@@ -207,21 +186,18 @@ inline int read_fields(borrowed_fd file, std::span<char> room, std::string_view&
     if (!info) {
         const int why = errno;
         const errc code = open_failure(self, why);
-        errno = saved;
         if (why == ENOENT && code == errc::gone) return error{.code = errc::invalid, .at = step::open};  // not an open descriptor
         return error{.code = code, .at = step::open, .errno_value = why};
     }
     char text[512];
     std::string_view fields;
     int why = read_fields(info.borrow(), text, fields);
-    errno = saved;
     if (why != 0) return error{.code = failure_of(why), .at = step::open, .errno_value = why};
     const auto pid = pid_in(fields);
     if (!pid) return pid.error();
     auto opened = open_target({.proc = how.proc, .pid = *pid}, how);
     // The pid is that process's until it has exited. A signal would not tell: its EPERM can also come from a sandbox.
     const int exited = poll_exited(pidfd);
-    errno = saved;
     if (exited == 0) return opened;
     error failure{.code = errc::gone, .at = step::open, .pid = *pid};
     if (exited < 0) {
@@ -232,7 +208,6 @@ inline int read_fields(borrowed_fd file, std::span<char> room, std::string_view&
     char again[512];  // a zombie still has its pid
     std::string_view same;
     why = opened || opened.error() != errc::zombie ? ESRCH : read_fields(info.borrow(), again, same);
-    errno = saved;
     if (why == 0 && same == fields) return opened;
     return failure;
 }

@@ -3,16 +3,6 @@
 
 #include <procmap/version.hpp>
 
-#include <fcntl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstddef>
-#include <cstdint>
-#include <span>
-#include <string_view>
-
 #include <procmap/detail/system.hpp>
 #include <procmap/fd.hpp>
 #include <procmap/options.hpp>
@@ -113,17 +103,12 @@ inline errc open_failure(const target& t, int code) noexcept {
         return failure;
     }
     const uncancelled whole;
-    const int saved = errno;
+    const errno_kept keep;
     constexpr int how = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-    int fd = ::openat(AT_FDCWD, path.c_str(), how);
-    for (int tries = 0; fd < 0 && errno == EINTR && tries < 100; ++tries) fd = ::openat(AT_FDCWD, path.c_str(), how);
-    if (fd >= 0) {
-        errno = saved;
-        return unique_fd{fd};
-    }
+    const int fd = uninterrupted([&] { return ::openat(AT_FDCWD, path.c_str(), how); });
+    if (fd >= 0) return unique_fd{fd};
     failure.errno_value = errno;
     failure.code = open_failure(t, failure.errno_value);
-    errno = saved;
     return failure;
 }
 

@@ -4,13 +4,7 @@
 #include <procmap/version.hpp>
 
 #include <algorithm>
-#include <cstddef>
-#include <cstdint>
 #include <map>
-#include <span>
-#include <string>
-#include <string_view>
-#include <utility>
 #include <vector>
 
 #include <procmap/build_id.hpp>

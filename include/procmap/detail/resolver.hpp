@@ -3,15 +3,6 @@
 
 #include <procmap/version.hpp>
 
-#include <unistd.h>
-
-#include <algorithm>
-#include <cstddef>
-#include <cstdint>
-#include <span>
-#include <string>
-#include <vector>
-
 #include <procmap/detail/address_order.hpp>
 #include <procmap/detail/file_table.hpp>
 #include <procmap/kind.hpp>

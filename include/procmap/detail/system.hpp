@@ -38,6 +38,27 @@ private:
 #endif
 };
 
+/// Restores errno at the end of a scope.
+class errno_kept {
+public:
+    errno_kept() noexcept = default;
+    ~errno_kept() { errno = saved_; }
+    errno_kept(const errno_kept&) = delete;
+    errno_kept& operator=(const errno_kept&) = delete;
+
+private:
+    int saved_ = errno;
+};
+
+inline constexpr int interrupted_tries = 100;  // EINTR is retried, but not for ever
+
+/// Repeats a system call that is interrupted (EINTR). Returns what the last call returned.
+template <class Call>
+[[nodiscard]] auto uninterrupted(Call call) noexcept {
+    for (int tries = 0;; ++tries)
+        if (const auto n = call(); n >= 0 || errno != EINTR || tries == interrupted_tries) return n;
+}
+
 /// Blocks the signals of the calling thread for its lifetime, so that no handler can leave a critical section by siglongjmp. Signals that
 /// a thread raises itself are not blocked: while blocked they kill the process, and a sandbox may emulate system calls in a SIGSYS handler.
 /// Two system calls. If a sandbox refuses them, no signals are blocked.
@@ -47,14 +68,12 @@ public:
         sigset_t all;
         ::sigfillset(&all);
         for (const int caused : {SIGSYS, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP}) ::sigdelset(&all, caused);
-        const int saved = errno;
+        const errno_kept keep;
         blocked_ = ::sigprocmask(SIG_SETMASK, &all, &before_) == 0;  // on Linux, the thread's mask; needs no libpthread
-        errno = saved;
     }
     ~signals_blocked() {
-        const int saved = errno;
+        const errno_kept keep;
         if (blocked_) ::sigprocmask(SIG_SETMASK, &before_, nullptr);
-        errno = saved;
     }
     signals_blocked(const signals_blocked&) = delete;
     signals_blocked& operator=(const signals_blocked&) = delete;
@@ -81,7 +100,7 @@ inline constexpr std::uint32_t most_generations = process_page_size - 1;
     process_page* page = __atomic_load_n(&this_process_page, __ATOMIC_ACQUIRE);
     if (page == nullptr && !__atomic_load_n(&no_process_page, __ATOMIC_RELAXED)) {
         constexpr int wipe_on_fork = 18;  // MADV_WIPEONFORK
-        const int saved = errno;
+        const errno_kept keep;
         void* const memory = ::mmap(nullptr, process_page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         const bool mapped = memory != MAP_FAILED;
         if (mapped && ::madvise(memory, process_page_size, wipe_on_fork) == 0) {
@@ -95,7 +114,6 @@ inline constexpr std::uint32_t most_generations = process_page_size - 1;
             if (mapped) (void)::munmap(memory, process_page_size);
             __atomic_store_n(&no_process_page, true, __ATOMIC_RELAXED);
         }
-        errno = saved;
     }
     if (page != nullptr && __atomic_load_n(&page->generation, __ATOMIC_ACQUIRE) == 0) {
         const std::uint32_t next = __atomic_add_fetch(&last_generation, 1, __ATOMIC_RELAXED);
@@ -211,7 +229,7 @@ inline void close_elsewhere(std::span<const int> fds) noexcept {
     if (fds.empty()) return;
     const uncancelled safe;
     const signals_blocked no_handlers;  // in the children
-    const int saved = errno;
+    const errno_kept keep;
     const long child = fork_sharing_descriptors();
     if (child == 0) {
         close_by_children(fds);
@@ -222,7 +240,6 @@ inline void close_elsewhere(std::span<const int> fds) noexcept {
     } else {
         while (::syscall(SYS_wait4, child, nullptr, wait_for_clones, nullptr) < 0 && errno == EINTR) {}
     }
-    errno = saved;
 }
 
 }  // namespace procmap::inline PROCMAP_ABI::detail

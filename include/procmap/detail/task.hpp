@@ -3,15 +3,6 @@
 
 #include <procmap/version.hpp>
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstddef>
-#include <cstdint>
-#include <span>
-#include <string_view>
-
 #include <procmap/detail/task_directory.hpp>
 #include <procmap/walk.hpp>
 

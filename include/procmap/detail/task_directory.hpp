@@ -8,15 +8,7 @@
 
 #include <procmap/version.hpp>
 
-#include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstddef>
-#include <cstdint>
-#include <string_view>
 
 #include <procmap/detail/procfs.hpp>
 #include <procmap/probe.hpp>
@@ -48,40 +40,57 @@ inline constexpr std::uint64_t resolve_cached = 0x20;  // Linux 5.12: fails inst
             static_cast<std::uint32_t>((device >> 12 & 0xffffff00) | (device & 0xff))};
 }
 
-/// Identifies a procfs file. An inode number comes from a 32-bit counter and can be reused, but the change time is when it was created.
-struct proc_file {
-    device_number device{};
+/// What changes when a file does. The inode number is not reused while a descriptor or a mapping holds the file. A procfs file is different:
+/// its inode number comes from a 32-bit counter and can be reused, but its change time is when it was created.
+struct file_version {
     std::uint64_t inode = 0;
+    device_number device{};
     std::int64_t ctime_seconds = 0;
-    std::int64_t ctime_nanoseconds = 0;
-    [[nodiscard]] friend bool operator==(const proc_file&, const proc_file&) noexcept = default;
+    std::uint32_t ctime_nanoseconds = 0;
+    std::uint64_t size = 0;
+    std::uint32_t links = 0;
+    bool regular = false;
+    bool device_node = false;
+    [[nodiscard]] friend bool operator==(const file_version&, const file_version&) noexcept = default;
 };
 
-/// Reads the identity of a file below a descriptor, or of the descriptor's file if `name` is empty. Sets `mount` to the ID of its mount,
-/// or to 0 before Linux 5.8. One system call, two if statx fails. Returns false on failure.
-[[nodiscard]] inline bool look_at(int at, const char* name, proc_file& file, std::uint64_t& mount) noexcept {
-    const int how = AT_SYMLINK_NOFOLLOW | (*name == '\0' ? AT_EMPTY_PATH : 0);
+/// Reads the version of a file below a descriptor, or of the descriptor's file if `name` is empty. Sets `mount` to the ID of its mount, or to
+/// 0 before Linux 5.8. One system call, two if statx fails. On failure returns false and sets errno.
+[[nodiscard]] inline bool look_at(int at, const char* name, file_version& v, std::uint64_t& mount) noexcept {
     mount = 0;
-#ifdef STATX_TYPE  // glibc, musl since 1.2.5
+#ifdef STATX_TYPE  // glibc, musl since 1.2.5. stat has 64-bit fields on every architecture only with musl
     constexpr unsigned statx_mnt_id = 0x1000;    // STATX_MNT_ID; older headers have neither the name nor the member
     constexpr std::size_t mnt_id_offset = 0x90;  // stx_mnt_id, include/uapi/linux/stat.h
+    const int how = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (*name == '\0' ? AT_EMPTY_PATH : 0);
     struct statx x;
-    if (::statx(at, name, how | AT_NO_AUTOMOUNT, STATX_INO | STATX_CTIME | statx_mnt_id, &x) == 0) {
-        file = {.device = {x.stx_dev_major, x.stx_dev_minor},
-                .inode = x.stx_ino,
-                .ctime_seconds = x.stx_ctime.tv_sec,
-                .ctime_nanoseconds = x.stx_ctime.tv_nsec};
+    if (::statx(at, name, how, STATX_TYPE | STATX_NLINK | STATX_INO | STATX_SIZE | STATX_CTIME | statx_mnt_id, &x) == 0) {
+        v = {.inode = x.stx_ino,
+             .device = {x.stx_dev_major, x.stx_dev_minor},
+             .ctime_seconds = x.stx_ctime.tv_sec,
+             .ctime_nanoseconds = x.stx_ctime.tv_nsec,
+             .size = x.stx_size,
+             .links = x.stx_nlink,
+             .regular = S_ISREG(x.stx_mode),
+             .device_node = S_ISCHR(x.stx_mode) || S_ISBLK(x.stx_mode)};
         if ((x.stx_mask & statx_mnt_id) != 0) __builtin_memcpy(&mount, reinterpret_cast<const char*>(&x) + mnt_id_offset, sizeof mount);
         return true;
     }
 #endif
-    struct stat s;
-    if (::fstatat(at, name, &s, how) != 0) return false;
-    file = {.device = device_of(s.st_dev),
-            .inode = s.st_ino,
-            .ctime_seconds = s.st_ctim.tv_sec,
-            .ctime_nanoseconds = s.st_ctim.tv_nsec};
+    struct stat s;  // without statx, or if a sandbox refuses it
+    if ((*name == '\0' ? ::fstat(at, &s) : ::fstatat(at, name, &s, AT_SYMLINK_NOFOLLOW)) != 0) return false;
+    v = {.inode = s.st_ino,
+         .device = device_of(s.st_dev),
+         .ctime_seconds = s.st_ctim.tv_sec,
+         .ctime_nanoseconds = static_cast<std::uint32_t>(s.st_ctim.tv_nsec),
+         .size = static_cast<std::uint64_t>(s.st_size),
+         .links = static_cast<std::uint32_t>(s.st_nlink),
+         .regular = S_ISREG(s.st_mode),
+         .device_node = S_ISCHR(s.st_mode) || S_ISBLK(s.st_mode)};
     return true;
+}
+[[nodiscard]] inline bool look_at(borrowed_fd fd, file_version& v) noexcept {
+    std::uint64_t mount = 0;
+    return look_at(fd.get(), "", v, mount);
 }
 
 /// Returns the ID of the mount that a descriptor was opened through (proc_pid_fdinfo(5), Linux 3.15), or 0 on failure.
@@ -101,10 +110,10 @@ struct proc_file {
 /// Returns true if `maps` below a directory is the open file `maps`, the directory is on procfs, and its `maps` is not a mount point.
 [[nodiscard]] inline bool holds_maps(borrowed_fd directory, borrowed_fd maps) noexcept {
     int unclear = 0;
-    proc_file itself, below, opened;
-    std::uint64_t mount = 0, mount_below = 0, any = 0;
+    file_version itself, below, opened;
+    std::uint64_t mount = 0, mount_below = 0;
     if (!on_procfs(directory, unclear) || !look_at(directory.get(), "", itself, mount) || !look_at(directory.get(), "maps", below, mount_below) ||
-        !look_at(maps.get(), "", opened, any) || below != opened)
+        !look_at(maps, opened) || below != opened)
         return false;
     if (mount == 0 || mount_below == 0) {
         const unique_fd entry{::openat(directory.get(), "maps", O_PATH | O_NOFOLLOW | O_CLOEXEC)};

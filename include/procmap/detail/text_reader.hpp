@@ -3,15 +3,6 @@
 
 #include <procmap/version.hpp>
 
-#include <sched.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstddef>
-#include <cstdint>
-#include <span>
-#include <string_view>
-
 #include <procmap/detail/procfs.hpp>
 #include <procmap/query.hpp>
 #include <procmap/text.hpp>
@@ -91,15 +82,9 @@ public:
     /// Reads text at `position`. Returns the number of bytes, or a negative errno. Preserves errno.
     static ssize_t read(const handle& from, std::span<char> buffer, std::uint64_t position) noexcept {
         const uncancelled whole;
-        const int saved = errno;
-        ssize_t n = -1;
-        for (int tries = 0; tries <= interrupted_tries; ++tries) {
-            n = ::pread(from.fd.get(), buffer.data(), buffer.size(), static_cast<off_t>(position));
-            if (n >= 0 || errno != EINTR) break;
-        }
-        if (n < 0) n = -errno;
-        errno = saved;
-        return n;
+        const errno_kept keep;
+        const ssize_t n = uninterrupted([&] { return ::pread(from.fd.get(), buffer.data(), buffer.size(), static_cast<off_t>(position)); });
+        return n < 0 ? -errno : n;
     }
     static errc meaning(const handle& from, int code) noexcept { return code == ESRCH ? reaped(from) : failure_of(code); }
 
