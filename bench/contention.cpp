@@ -1,8 +1,7 @@
-// What a process pays for being asked while it maps memory, and what the one who asks pays: two threads, one that maps and
-// unmaps, one that asks about another mapping of the same process; each alone, and both together. The kernel decides: where a
-// query takes the lock of the whole address space (mmap_lock, Linux 6.11 to 6.16 or so) the two wait for each other, where it
-// takes that of one mapping they do not. Prints a line for each round, and the medians. As a machine's only program (process 1)
-// it mounts /proc and ends the machine.
+// Measures lock contention between queries and changes of an address space. One thread maps and unmaps memory, another queries a
+// different mapping of the same process; each runs alone, then both together. If a query takes the lock of the whole address space
+// (mmap_lock, about Linux 6.11 to 6.16), the threads wait for each other; if it takes the lock of one mapping, they do not. Prints a
+// table row with medians for each kind of query. As process 1 of a virtual machine, mounts /proc and reboots at the end.
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
@@ -28,13 +27,13 @@ namespace {
 
 using clock_type = std::chrono::steady_clock;
 
-/// What a thread did: how often in a second, and how often in a thousand times it slept, for a lock as nothing else makes it wait.
+/// How often a thread ran its work: per second, and how often it slept per 1,000 runs. Only a lock makes it sleep.
 struct rate {
     double a_second = 0;
     double waits = 0;
 };
 
-/// Does `work` in a thread of its own, until `stop`.
+/// Runs `work` repeatedly in a thread of its own, until `stop` is set.
 class worker {
 public:
     worker(std::atomic<bool>& stop, std::function<void()> work)
@@ -63,7 +62,7 @@ void map_and_unmap() {
     if (p != MAP_FAILED) ::munmap(p, page);
 }
 
-/// The rates of those that are given, at once.
+/// Runs all works concurrently and returns their rates.
 std::vector<rate> rates(const std::vector<std::function<void()>>& works, std::chrono::milliseconds time) {
     std::atomic<bool> stop{false};
     std::vector<rate> all;

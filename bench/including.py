@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""including.py INCLUDE_DIR OUT COMPILER...: what it costs to include each public header, beside standard and other ones, as a
-table in OUT: lines behind the preprocessor (the first compiler's), and the processor time of each compiler, as the ratio to
-<span>, <string_view> and <cstdint> together: the median of five runs, in which the headers take turns. Then the size of a
-program of ten lines."""
+"""including.py INCLUDE_DIR OUT COMPILER...: measures the cost of including each public header, and some other headers, and writes a
+table to OUT: the lines after preprocessing (by the first compiler), and the processor time of each compiler, also as the ratio to
+<span>, <string_view> and <cstdint> together. Times are the median of five interleaved runs. OUT also has the size of a ten-line
+program."""
 import os
 import statistics
 import subprocess
@@ -26,7 +26,7 @@ int main() {
 
 
 def seconds(command):
-    """The processor time of a command, or None where it fails."""
+    """Returns the processor time of a command, or None if it fails."""
     with open(os.devnull, "w") as null:
         process = subprocess.Popen(command, stdout=null, stderr=null)
         _, status, usage = os.wait4(process.pid, 0)
@@ -54,7 +54,7 @@ def main(include, out, compilers):
             done = subprocess.run([compilers[0], *flags, "-E", "-P", sources[headers]], capture_output=True, text=True)
             return sum(1 for line in done.stdout.splitlines() if line.strip()) if done.returncode == 0 else None
 
-        def of(compiler, headers):  # without what the compiler needs for nothing
+        def of(compiler, headers):  # minus the time for an empty file
             if not times[compiler, headers]:
                 return None
             return statistics.median(times[compiler, headers]) - statistics.median(times[compiler, ()])

@@ -1,4 +1,4 @@
-// find and walk beside the bare ioctl in C; threads on one handle; growth with the number of mappings.
+// Benchmarks of find and walk: compared with the plain ioctl in C, with several threads, and by number of mappings.
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -16,7 +16,7 @@ std::uint64_t here() { return reinterpret_cast<std::uintptr_t>(&here); }
 
 enum fields : unsigned { plain = 0, name = 1, id = 2 };
 
-// One query as careful C makes it: the struct zeroed, filled, sent, its result looked at.
+// One query in C: zeroes the struct, fills it, sends it, and reads the result.
 template <unsigned Fields>
 bool bare_find(int fd, std::uint64_t address, std::uint64_t& start) {
     char name_bytes[4096];
@@ -65,7 +65,7 @@ BENCHMARK(find<plain>)->Name("turn about/find")->UseManualTime();
 BENCHMARK(find<name>)->Name("turn about/find with name")->UseManualTime();
 BENCHMARK(find<name | id>)->Name("turn about/find with name and build ID")->UseManualTime();
 
-// Walks over a thousand mappings; what one mapping costs is reported.
+// Walks over 1,000 mappings. Reports the time for each mapping.
 
 template <unsigned Fields, std::uint64_t Filter>
 std::uint64_t bare_walk(int fd, std::uint64_t& sum) {
@@ -95,7 +95,7 @@ std::uint64_t our_walk(const procmap::maps& maps, const procmap::walk_options& o
     return walk.complete() ? count : 0;
 }
 
-// The text, read whole and not even looked at: what the kernel needs to print it.
+// Reads the whole text without parsing it: the time that the kernel needs to print it.
 std::uint64_t text_only(std::uint64_t& sum) {
     static std::array<char, 65536> buffer;
     std::uint64_t lines = 0;
@@ -156,8 +156,6 @@ BENCHMARK(walk<bare_executable>)->Name("walk of executable files, for each of th
 BENCHMARK(walk<our_executable>)->Name("walk of executable files, for each of them/procmap")->Arg(1000);
 BENCHMARK(walk<text_executable>)->Name("walk of executable files, for each of them/procmap, text")->Arg(1000);
 
-// Growth with the number of mappings.
-
 template <backend Use>
 void find_among(benchmark::State& state) {
     const crowd many{static_cast<std::size_t>(state.range(0))};
@@ -178,7 +176,7 @@ BENCHMARK(find_among<backend::text>)->Name("growth: mappings/find, text")->Apply
 BENCHMARK(walk<our_names>)->Name("growth: mappings/walk, for each mapping")->Apply(sizes);
 BENCHMARK(walk<text_names>)->Name("growth: mappings/walk of text, for each mapping")->Apply(sizes);
 
-// Several threads on one handle, each with its own queries; alone, and beside one that maps and unmaps memory all the time.
+// Several threads query one handle, with and without another thread that continuously maps and unmaps memory.
 
 std::atomic<bool> churns;
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""kernel_patches.py PROCMAP TARGET OUT: repeats with `procmap compare` the experiments that were published with the ioctl, and
-writes them beside the published figures, as a table, to OUT. Exit status 77 where there is no ioctl."""
+"""kernel_patches.py PROCMAP TARGET OUT: repeats the experiments that were published with the ioctl, using `procmap compare`, and
+writes a table with the published and the measured values to OUT. The exit status is 77 if the ioctl is not available."""
 import json
 import subprocess
 import sys
 
-# What was asked; target's arguments; compare's; whether the time is each mapping's; published: text and ioctl, µs, and their
-# system calls.
+# Description; arguments of target; whether to pass its addresses to compare; options of compare; whether the time is per mapping;
+# published: times of text and ioctl in µs, and their numbers of system calls.
 EXPERIMENTS = (
     ("3,244 addresses (464 different) in 5 of 655 mappings [1]", (655, 3244, 464, 5), True, (), False, 333, 8, "27, 5"),
     ("all mappings, as perf collects them: for each [2]", (655, 1, 1, 1), False, ("--all",), True, 2.735, 2.768, ""),

@@ -1,5 +1,5 @@
-// The parser on ten thousand recorded lines, beside what people write by hand. Every contender reads the same fields of
-// every line and adds them up, so that none can leave one out.
+// Benchmarks of the parser on 10,000 recorded lines, compared with common ways to parse them by hand. Each contender adds up the same
+// fields of every line, so that none can skip one.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -45,7 +45,7 @@ struct fields {
     }
 };
 
-// Each reader takes a whole line, NUL-terminated where the newline was.
+// Each reader gets one line, with a NUL in place of the newline.
 
 bool by_nothing(const char*, const char*, fields&) { return true; }
 
@@ -153,8 +153,8 @@ void by_parse(benchmark::State& state) {
     state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(count));
 }
 
-// Libraries that read a maps file from a FILE*, so recorded text too. They do more with it, or leave lines out: what they find is
-// counted, so that nobody can find nothing.
+// Libraries that parse maps from a FILE*, so that they can read recorded text. They do more than parse, or skip lines; the benchmark
+// checks the number of modules that they find.
 
 #if defined(PROCMAP_BENCH_LIBDW) || defined(PROCMAP_BENCH_LIBBCC)
 template <auto Read>

@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
-"""report.py DOCS COMPILER RESULTS.json... NAME=FILE...: the medians of runs of Google Benchmark as tables, in place of what
-stands between the marks "begin results" and "end results" in DOCS/performance.md, and as the charts DOCS/*.svg; and what is
-in each FILE, in place of what stands between the marks of that NAME. Names of benchmarks are GROUP/CONTENDER; the ratio is to
-the first of BASES that the group has. In the group "turn about" each benchmark is a pair; those of a group "growth: X" end in
-/X."""
+"""report.py DOCS COMPILER RESULTS.json... NAME=FILE...: writes the medians of Google Benchmark runs as tables between the marks
+"begin results" and "end results" of DOCS/performance.md, and as the charts DOCS/*.svg. Writes the contents of each FILE between
+the marks of NAME. Benchmarks are named GROUP/CONTENDER; ratios are relative to the first of BASES that the group has. In the
+group "turn about" each benchmark is a pair. In a group "growth: X" the names end in /X."""
 import html
 import json
 import math
@@ -15,7 +14,7 @@ BASES = ("bare ioctl", "sscanf", "snapshot", "ioctl only")
 
 
 def medians(results):
-    """{group: {contender: ns, or what a pair counted}}, in the order of the source; a benchmark that could not run has None."""
+    """Returns {group: {contender: ns, or the counters of a pair}} in the order of the source; None if a benchmark could not run."""
     groups = {}
     for b in sorted(results["benchmarks"], key=lambda b: (b["family_index"], b["per_family_instance_index"])):
         if b.get("aggregate_name") != "median" and not b.get("error_occurred"):
@@ -64,14 +63,14 @@ def pairs(rows):
 
 
 def fit(curve):
-    """What fits best, in words, as a function, and its R² (of the logarithms): a power law, or a line that grows."""
+    """Returns the best fit, a power law or an ascending line: its text, its function, and R² of the logarithms."""
     points = [(n, ns) for n, ns in curve.items() if ns]
     logs = [(math.log(n), math.log(ns)) for n, ns in points]
     mx, my = (sum(p[i] for p in logs) / len(logs) for i in (0, 1))
     b = sum((x - mx) * (y - my) for x, y in logs) / sum((x - mx) ** 2 for x, _ in logs)
     a = math.exp(my - b * mx)
     fits = [(f"{duration(a)} · n^{b:.2f}", lambda n: a * n ** b)]
-    # c + d·n with the least relative errors: weighted by 1/y².
+    # c + d·n with the smallest relative errors: weighted by 1/y².
     w, wx, wxx, wy, wxy = (sum(f(n, ns) / ns ** 2 for n, ns in points) for f in (
         lambda n, y: 1, lambda n, y: n, lambda n, y: n * n, lambda n, y: y, lambda n, y: n * y))
     d = (w * wxy - wx * wy) / (w * wxx - wx * wx)
@@ -85,7 +84,7 @@ def fit(curve):
 
 
 def growth(what, rows):
-    """The table and the curves of contenders by number, each with what fits it best: n^0 is constant, n^1 linear."""
+    """Returns the table and the curves of the contenders, each with its best fit: n^0 is constant, n^1 linear."""
     curves = {}
     for name, ns in rows.items():
         name, _, n = name.rpartition("/")
@@ -104,7 +103,7 @@ STYLE = ("<style>text{font:13px sans-serif;fill:#333}.n{fill:#777;font-size:11px
 
 
 def captioned(y, caption):
-    """The lines of a caption, and the end of the chart."""
+    """Returns the lines of a caption and the end of the chart."""
     return "".join(f'<text class="n" x="10" y="{y + 14 * i}">{html.escape(line)}</text>'
                    for i, line in enumerate(caption.split("\n"))) + "</svg>"
 
@@ -146,7 +145,7 @@ def curves_chart(curves, caption):
                    f'<polyline class="l" stroke="{colour}" points="{line}"/>')
         labels.append((py(curve[max(n for n, ns in curve.items() if ns)]), colour, name))
     at = 0
-    for y, colour, name in sorted(labels):  # beside the end of its curve, and below the one before
+    for y, colour, name in sorted(labels):  # next to the end of the curve, but below the previous label
         at = max(y + 4, at + 16)
         out.append(f'<text x="408" y="{at:.0f}" style="fill:{colour}">{html.escape(name)}</text>')
     out.append(captioned(350, caption))

@@ -1,4 +1,4 @@
-// What the benchmarks share: the bare ioctl, and address spaces of a chosen size.
+// What the benchmarks share: the plain ioctl, interleaved comparison, and address spaces of a given size.
 #pragma once
 
 #include <benchmark/benchmark.h>
@@ -25,7 +25,7 @@ using procmap::uapi::procmap_query;
 
 inline bool ask(int fd, procmap_query& q) { return ::ioctl(fd, procmap::uapi::procmap_query_request, &q) == 0; }
 
-/// This process, by the ioctl or by text; ends the program where that cannot be.
+/// Returns a handle on this process for a back-end. Exits with status 77 if it is not available.
 inline const procmap::maps& self(procmap::backend use = procmap::backend::ioctl) {
     static const auto open = [](procmap::backend b) {
         auto maps = procmap::maps::open_self({.use = b});
@@ -37,11 +37,11 @@ inline const procmap::maps& self(procmap::backend use = procmap::backend::ioctl)
     return use == procmap::backend::ioctl ? by_ioctl : by_text;
 }
 
-/// Runs both, turn about, so that what the machine does meanwhile meets both alike; reports what one of the `count` things that
-/// each call does takes, and the median and the quartiles of the ratio of each pair.
+/// Runs both functions alternately, so that other load affects them equally. Reports the median time of one of the `count` operations of
+/// each call, and the median and quartiles of the ratios of the pairs.
 template <class Base, class Ours>
 void turn_about(benchmark::State& state, double count, Base base, Ours ours) {
-    const auto now = [] {  // of this thread's processor time
+    const auto now = [] {  // processor time of this thread
         timespec t{};
         ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
         return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) / 1e9;
@@ -76,7 +76,7 @@ void turn_about(benchmark::State& state, double count, Base base, Ours ours) {
     state.counters["high"] = at(ratios, 0.75);
 }
 
-/// vm.max_map_count, raised where that is permitted, and put back at the end.
+/// Raises vm.max_map_count if permitted, and restores it when the program exits.
 class map_limit {
 public:
     static void allow(std::size_t mappings) {
@@ -107,7 +107,7 @@ private:
     std::size_t now_ = 0;
 };
 
-/// Fills this process up to `wanted` mappings, each of one page of its own executable, and takes them away again.
+/// Adds mappings to this process, each of one page of its own executable, up to a total of `wanted`. Unmaps them at the end.
 class crowd {
 public:
     explicit crowd(std::size_t wanted) {
@@ -127,12 +127,12 @@ public:
     crowd(const crowd&) = delete;
     crowd& operator=(const crowd&) = delete;
 
-    /// Whether they could all be made; the benchmark is skipped, visibly, where not.
+    /// Returns true if all mappings were created. Otherwise reports the benchmark as skipped.
     [[nodiscard]] bool whole(benchmark::State& state) const {
         if (!whole_) state.SkipWithError("there are more mappings already, or vm.max_map_count is too low and cannot be raised");
         return whole_;
     }
-    /// `n` addresses, each in another mapping as far as there are so many, in no order.
+    /// Returns `n` unsorted addresses, in as many different mappings as possible.
     [[nodiscard]] std::vector<std::uint64_t> addresses(std::size_t n) const {
         std::vector<std::uint64_t> all(n);
         const std::size_t pages = size_ / page;

@@ -1,4 +1,4 @@
-// What is built on find and walk: snapshot, normalizer, cached_maps.
+// Benchmarks of snapshot, normalizer and cached_maps.
 #include <elf.h>
 
 #include <algorithm>
@@ -20,7 +20,7 @@ using procmap::snapshot;
 
 std::uint64_t here() { return reinterpret_cast<std::uintptr_t>(&here); }
 
-// Capture: by whichever is faster, by the ioctl alone (page sizes are its alone), by text alone.
+// Capture: by the faster back-end, by the ioctl only (which page sizes require), and by text only.
 
 template <backend Use, bool PageSizes>
 void capture(benchmark::State& state) {
@@ -56,7 +56,7 @@ void sizes(benchmark::internal::Benchmark* b) {
 }
 BENCHMARK(capture_among)->Name("growth: mappings/capture, for each mapping")->Apply(sizes);
 
-// Lookup of random addresses in 30,000 recorded mappings.
+// Lookup of unsorted addresses in 30,000 recorded mappings.
 
 constexpr std::size_t recorded = 30000;
 
@@ -107,9 +107,7 @@ BENCHMARK(in_snapshot)->Name("lookup in 30,000 recorded mappings/snapshot");
 BENCHMARK(in_map)->Name("lookup in 30,000 recorded mappings/std::map");
 BENCHMARK(in_list)->Name("lookup in 30,000 recorded mappings/linear scan");
 
-// Normalization.
-
-// The bare calls: one query for each address, and for the first of each file one with its name.
+// The plain calls: one query for each address, the first `named` of them with the name.
 std::uint64_t bare_queries(int fd, const std::vector<std::uint64_t>& addresses, std::size_t named) {
     char name[4096];
     std::uint64_t sum = 0;
@@ -139,7 +137,7 @@ void five_bare(benchmark::State& state) {
 template <backend Use, bool BuildIds>
 void five_normalized(benchmark::State& state) {
     procmap::normalizer n{{.build_ids = BuildIds}};
-    (void)n.normalize(self(Use), five());  // from here on it is warm
+    (void)n.normalize(self(Use), five());  // warms up
     for (auto _ : state) {
         const auto r = n.normalize(self(Use), five());
         if (!r || !r->complete() || r->files.size() != 2) return state.SkipWithError("not resolved, or not in two files");
@@ -152,7 +150,7 @@ BENCHMARK(five_normalized<backend::ioctl, false>)->Name("five addresses in two f
 BENCHMARK(five_normalized<backend::ioctl, true>)->Name("five addresses in two files/normalizer, build IDs");
 BENCHMARK(five_normalized<backend::text, false>)->Name("five addresses in two files/normalizer, text");
 
-/// The addresses ascending, one for each mapping, as a bare loop needs them.
+/// Returns the addresses in ascending order, one for each mapping, as a plain loop needs them.
 std::vector<std::uint64_t> one_for_each_page(std::vector<std::uint64_t> addresses) {
     std::sort(addresses.begin(), addresses.end());
     const auto together = [](std::uint64_t a, std::uint64_t b) { return a / 4096 == b / 4096; };
@@ -171,7 +169,7 @@ void many(benchmark::State& state) {
         const auto r = n.normalize(self(Use), addresses);
         resolved = resolved && r && r->complete() && r->locations[0];
     };
-    normalize();  // from here on it is warm
+    normalize();  // warms up
     turn_about(state, 1, [&] { benchmark::DoNotOptimize(bare_queries(self().fd().get(), sorted, 1)); }, normalize);
     if (!resolved) state.SkipWithError("not resolved");
 }
@@ -182,7 +180,7 @@ void many(benchmark::State& state) {
 NORMALIZE(1000, 30000, "1,000 addresses in 30,000 mappings");
 NORMALIZE(3244, 655, "3,244 addresses in 655 mappings");
 
-// The cache: what a confirmed answer costs beside the bare query that confirms it.
+// The cache: a hit, compared with the plain query that verifies it.
 
 template <bool BuildIds>
 void cache_hit(benchmark::State& state) {
@@ -205,8 +203,6 @@ void cache_hit(benchmark::State& state) {
 BENCHMARK(cache_hit<false>)->Name("turn about/a hit of cached_maps")->UseManualTime();
 BENCHMARK(cache_hit<true>)->Name("turn about/a hit of cached_maps, build IDs")->UseManualTime();
 
-// Growth with the number of addresses, in ten thousand mappings.
-
 template <backend Use>
 void addresses_among(benchmark::State& state) {
     const crowd all{10000};
@@ -224,9 +220,7 @@ void counts(benchmark::internal::Benchmark* b) {
 BENCHMARK(addresses_among<backend::ioctl>)->Name("growth: addresses/normalizer")->Apply(counts);
 BENCHMARK(addresses_among<backend::text>)->Name("growth: addresses/normalizer on text")->Apply(counts);
 
-// Growth with the number of files: one address in each.
-
-/// That many ELF files in memory, each with a build ID of its own, mapped.
+/// Maps `count` ELF files in memory, each with its own build ID.
 class files {
 public:
     explicit files(std::size_t count) {
@@ -283,7 +277,7 @@ void files_among(benchmark::State& state) {
     procmap::normalizer warm{options};
     for (int i = 0; Warm && i < 3; ++i) {
         (void)warm.normalize(self(), all.addresses());
-        ::usleep(30000);  // a file that was just written is not remembered
+        ::usleep(30000);  // a file that was just written is not cached
     }
     for (auto _ : state) {
         procmap::normalizer cold{options};

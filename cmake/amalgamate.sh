@@ -1,7 +1,7 @@
 #!/bin/sh
-# amalgamate.sh > single_include/procmap.hpp   the library as one header, in the order of cmake/headers.cmake; without format.hpp and
-#                                              fmt.hpp
-# amalgamate.sh check                          exit 1 and one line if single_include/procmap.hpp is not that
+# amalgamate.sh > single_include/procmap.hpp   writes the library as one header, in the order of cmake/headers.cmake, without format.hpp
+#                                              and fmt.hpp
+# amalgamate.sh check                          fails with one line of output if single_include/procmap.hpp is out of date
 set -eu
 cd "$(dirname "$0")/.."
 if [ "${1-}" = check ]; then

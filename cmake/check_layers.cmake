@@ -1,8 +1,8 @@
-# cmake -DROOT=... -P check_layers.cmake: what the design says about the headers and no compiler checks.
-#  - each header includes only headers of procmap that stand above it in headers.cmake, and each header is listed there;
-#  - the core includes none of the standard library's heavy headers;
-#  - each header includes version.hpp first, which checks the language and the system (tests/requirements.sh);
-#  - no macro but the version's leaves a header.
+# cmake -DROOT=... -P check_layers.cmake: checks design rules for the headers that no compiler checks.
+#  - Each header is listed in headers.cmake and includes only procmap headers that are listed before it.
+#  - The core does not include heavy headers of the standard library.
+#  - Each header includes version.hpp first, which checks the language and the system (tests/requirements.sh).
+#  - Headers define no macros except those of version.hpp.
 cmake_minimum_required(VERSION 3.18)
 include(${ROOT}/cmake/headers.cmake)
 set(failures 0)

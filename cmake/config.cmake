@@ -1,5 +1,5 @@
-# find_package(procmap [COMPONENTS headers cli module]): the target procmap::procmap; procmap::cli, the command, where it is
-# installed and asked for; procmap::module, built in the project that asks for it.
+# find_package(procmap [COMPONENTS headers cli module]) defines the target procmap::procmap. With `cli`, it defines procmap::cli, the
+# command, if that is installed. With `module`, it defines procmap::module, which is built in the calling project.
 include(${CMAKE_CURRENT_LIST_DIR}/procmap-targets.cmake)
 set(procmap_headers_FOUND TRUE)
 foreach(component IN LISTS procmap_FIND_COMPONENTS)

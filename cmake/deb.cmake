@@ -1,4 +1,4 @@
-# Run by CPack before it packs: puts the license, the changelog and the manual page where Debian's policy wants them.
+# CPack runs this before it creates a package. Moves the license, changelog and manual page to where Debian's policy requires them.
 if(NOT CPACK_GENERATOR STREQUAL "DEB")
   return()
 endif()

@@ -1,4 +1,4 @@
-# Every public header, lowest layer first: each may include only headers that stand above it here (check_layers.cmake checks it).
+# All headers, lowest layer first. Each may include only headers listed before it; check_layers.cmake checks this.
 set(procmap_headers
   include/procmap/version.hpp
   include/procmap/flags.hpp
@@ -47,7 +47,7 @@ set(procmap_headers
   include/procmap/detail/formatted.hpp
   include/procmap/procmap.hpp
 )
-# Those that need what not every compiler or machine has.
+# Headers that need a newer standard library or {fmt}.
 set(procmap_optional_headers
   include/procmap/format.hpp
   include/procmap/fmt.hpp

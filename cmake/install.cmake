@@ -1,4 +1,4 @@
-# Two components of the installation: `headers` (with the CMake package, the module's source and the pkg-config file) and `cli`.
+# Installs two components: `headers` (with the CMake package, the module's source and the pkg-config file) and `cli`.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 set(package ${CMAKE_INSTALL_DATADIR}/cmake/procmap)
@@ -7,9 +7,9 @@ install(TARGETS procmap_library EXPORT procmap COMPONENT headers INCLUDES DESTIN
 install(EXPORT procmap NAMESPACE procmap:: DESTINATION ${package} FILE procmap-targets.cmake COMPONENT headers)
 install(DIRECTORY include/procmap DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT headers FILES_MATCHING PATTERN *.hpp)
 
-# Below 1.0 a minor version may break. Nothing here depends on the architecture. Meson installs the same rule.
+# Before 1.0, a minor version can break compatibility. The package is independent of the architecture. Meson installs the same rule.
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/procmap-config-version.cmake COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
-# The source has another name, or find_package would take a tree named procmap for an installation.
+# The source file has another name because find_package would mistake a source tree named procmap for an installation.
 install(FILES ${CMAKE_CURRENT_LIST_DIR}/config.cmake RENAME procmap-config.cmake DESTINATION ${package} COMPONENT headers)
 install(FILES ${PROJECT_BINARY_DIR}/procmap-config-version.cmake ${CMAKE_CURRENT_LIST_DIR}/procmap-module.cmake
         DESTINATION ${package} COMPONENT headers)
@@ -21,7 +21,7 @@ if(IS_ABSOLUTE ${CMAKE_INSTALL_INCLUDEDIR})
 endif()
 configure_file(${CMAKE_CURRENT_LIST_DIR}/procmap.pc.in ${PROJECT_BINARY_DIR}/procmap.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/procmap.pc DESTINATION ${CMAKE_INSTALL_DATADIR}/pkgconfig COMPONENT headers)
-# Each component is complete by itself.
+# Each component has the license, because it can be installed alone.
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/licenses/procmap COMPONENT headers)
 
 if(PROCMAP_BUILD_CLI)

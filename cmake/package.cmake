@@ -1,5 +1,5 @@
-# Binary packages: `cpack -G DEB` (or RPM, TGZ) in the build tree. There is one package, of everything that is installed.
-# -DCPACK_PACKAGE_CONTACT="NAME <ADDRESS>" names who built it.
+# Binary packages: run `cpack -G DEB` (or RPM, TGZ) in the build tree. One package contains all installed files.
+# Set the maintainer with -DCPACK_PACKAGE_CONTACT="NAME <ADDRESS>".
 set(CPACK_PACKAGE_NAME procmap)
 set(CPACK_PACKAGE_VENDOR "The procmap authors")
 set(CPACK_PACKAGE_CONTACT "The procmap authors <maintainers@procmap.invalid>" CACHE STRING "Maintainer of the binary packages")
@@ -22,7 +22,7 @@ set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_RELEASE 1)
 set(CPACK_DEBIAN_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
-# Needs CMake 3.19. Before that, the license is only under share/licenses and there is no changelog.
+# Requires CMake 3.19. With older versions, the license is only in share/licenses, and there is no changelog.
 set(CPACK_PRE_BUILD_SCRIPTS ${CMAKE_CURRENT_LIST_DIR}/deb.cmake)
 if(NOT PROCMAP_BUILD_CLI)
   set(CPACK_DEBIAN_PACKAGE_ARCHITECTURE all)

@@ -1,13 +1,13 @@
-# The target procmap::module, for `import procmap;`. It is built in the project that uses it, in the tree of the library and from
-# an installation alike: a compiled module fits only the compiler, the standard and the extensions that it was compiled with.
+# The target procmap::module, for `import procmap;`. It is always built in the project that uses it, because a compiled module works only
+# with the compiler, language standard and extensions that it was compiled with.
 if(CMAKE_VERSION VERSION_LESS 3.28)
   message(FATAL_ERROR "The module of procmap needs CMake 3.28 or newer, with Ninja, and GCC 15 or Clang 16 or newer; "
                       "this is CMake ${CMAKE_VERSION}")
 endif()
 if(NOT TARGET procmap_module)
-  cmake_path(GET CMAKE_CURRENT_LIST_DIR PARENT_PATH procmap_module_dir)  # of the tree
+  cmake_path(GET CMAKE_CURRENT_LIST_DIR PARENT_PATH procmap_module_dir)  # source tree
   if(NOT EXISTS ${procmap_module_dir}/modules/procmap.cppm)
-    set(procmap_module_dir ${CMAKE_CURRENT_LIST_DIR})  # of an installation
+    set(procmap_module_dir ${CMAKE_CURRENT_LIST_DIR})  # installation
   endif()
   add_library(procmap_module STATIC)
   add_library(procmap::module ALIAS procmap_module)

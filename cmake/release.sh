@@ -1,8 +1,8 @@
 #!/bin/sh
-# release.sh check               the checklist of a release: each item that is not met on a line of its own, and exit 1 if any is
-# release.sh archive URL [DIR]   the same, and then what a release publishes, in DIR (build/release): the archive, its checksum,
-#                                procmap.hpp (the single header), the wrap for Meson and the port for vcpkg, which fetch the archive from URL/.
-# Needs git, cmake, meson and python3.
+# release.sh check               checks whether the tree is ready for a release: prints each problem on a line, and fails if there is any
+# release.sh archive URL [DIR]   checks the same and writes the files of a release to DIR (build/release): the archive, its checksum,
+#                                procmap.hpp (the single header), and a Meson wrap and a vcpkg port, which download the archive from URL/
+# Requires git, cmake, meson and python3.
 set -eu
 usage() { sed -n '2,5s/^# //p' "$0" >&2; exit 2; }
 case $#,${1-} in 1,check | [23],archive) ;; *) usage ;; esac
@@ -35,7 +35,7 @@ fi
 
 single=$(cmake/amalgamate.sh check) || wrong "$single"
 
-# CHANGELOG.md: the form of Keep a Changelog, and this version on top, with a date and something in it.
+# CHANGELOG.md must have the format of Keep a Changelog, and this version first, with a date and entries.
 awk -v version="$version" '
     function wrong(what) { print "not ready: CHANGELOG.md: " what }
     /^## / && !/^## \[Unreleased\]$/ && !/^## \[[0-9]+\.[0-9]+\.[0-9]+\] - [0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]$/ {
@@ -58,7 +58,7 @@ cat "$work/changelog"
 
 [ $failed = 0 ] || exit 1
 
-# The version as each package has it: last, for it takes seconds.
+# The version in each package. Checked last, because it takes seconds.
 agrees() { [ "$2" = "$version" ] || wrong "$1 says version ${2:-nothing}, include/procmap/version.hpp says $version"; }
 agrees vcpkg "$(sed -n 's/.*"version": "\(.*\)".*/\1/p' packaging/vcpkg/procmap/vcpkg.json)"
 if cmake -S . -B "$work/cmake" -DPROCMAP_BUILD_TESTS=OFF -DPROCMAP_BUILD_CLI=OFF >"$work/log" 2>&1; then
@@ -72,7 +72,7 @@ if meson setup "$work/meson" . >"$work/log" 2>&1; then
 else
     wrong "Meson: $(cat "$work/log")"
 fi
-# conanfile.py's own set_version, which needs of Conan no more than this.
+# Runs set_version of conanfile.py, with stubs in place of Conan.
 agrees Conan "$(python3 - 2>&1 <<'END'
 import sys
 from unittest import mock
@@ -108,7 +108,7 @@ source_hash = $(cut -d' ' -f1 "$out/$name.tar.gz.sha256")
 [provide]
 dependency_names = procmap
 END
-# The port of the tree, with the archive in place of the tree.
+# The port from packaging/, but with the archive as its source.
 cp packaging/vcpkg/procmap/vcpkg.json packaging/vcpkg/procmap/usage "$out/vcpkg/procmap/"
 cat >"$out/vcpkg/procmap/portfile.cmake" <<END
 vcpkg_download_distfile(archive URLS "$url/$name.tar.gz" FILENAME "$name.tar.gz"

@@ -1,4 +1,4 @@
-// The ELF reader on hostile bytes: what a slow, obvious reader of the same bytes finds, by a bounded number of reads.
+// Fuzzes the ELF reader. Compares its results with those of a slow, simple reader, and limits the number of reads.
 #include "fuzz.hpp"
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 
 namespace {
 
-__extension__ typedef unsigned __int128 wide_number;  // in which no sum of what a file says overflows
+__extension__ typedef unsigned __int128 wide_number;  // no sum of values from a file overflows
 
 struct reference {
     std::span<const std::byte> file;
@@ -107,20 +107,20 @@ bool same(const procmap::elf::segment& a, const procmap::elf::segment& b) {
            a.alignment == b.alignment;
 }
 
-/// Maps each segment as a loader does, the later over the earlier, and asks where a mapping of it belongs: a bias other than the
-/// loader's is never given.
+/// Maps each segment as a loader does, later ones over earlier ones, and looks up the bias of each mapping. No bias other than the loader's
+/// may be returned.
 void map_and_ask(std::span<const procmap::elf::segment> loads) {
     constexpr std::uint64_t page = 4096, bias = 0x7f00'0000'0000;
     namespace elf = procmap::elf;
     if (!elf::loadable(loads, page) || loads.back().address > (std::uint64_t{1} << 40) || loads.size() > 64) return;
-    std::vector<elf::neighbour> mapped;  // ascending, page by page where segments overlap: a loader's later mapping replaces the earlier
+    std::vector<elf::neighbour> mapped;  // ascending; where segments overlap, the later mapping replaces pages of the earlier
     for (std::size_t i = 0; i < loads.size(); ++i) {
         const auto& s = loads[i];
         if (s.file_size > (1u << 20)) return;
         elf::neighbour n{.start = bias + s.address / page * page, .end = bias + (s.address + s.file_size + page - 1) / page * page,
                          .offset = s.offset / page * page, .same_file = true};
         while (!mapped.empty() && mapped.back().end > n.start) {
-            if (mapped.back().end > n.end) return;  // it would be split
+            if (mapped.back().end > n.end) return;  // the earlier mapping would be split
             mapped.back().end = n.start;
             if (mapped.back().end <= mapped.back().start) mapped.pop_back();
         }

@@ -1,4 +1,4 @@
-// What every fuzz target has: an entry, and a way to say that something is wrong.
+// What the fuzz targets share: the entry point, a check that aborts, and a reader of the input.
 #pragma once
 
 #include <cstddef>
@@ -20,7 +20,7 @@ inline void require(bool right, const char* what) {
 
 inline std::string_view text(const std::uint8_t* data, std::size_t size) { return {reinterpret_cast<const char*>(data), size}; }
 
-/// Takes numbers off the front of an input; zeros when it is used up.
+/// Takes numbers from the front of an input. Returns zeros at its end.
 class bytes {
 public:
     bytes(const std::uint8_t* data, std::size_t size) : rest_(data, size) {}

@@ -1,5 +1,5 @@
-// A kernel that lies: any struct, any errno, any text, cut anyhow. A walk ascends and ends; nothing is read outside of its buffer;
-// a walk that says that it is complete had an end; normalizer and snapshot survive the same.
+// Fuzzes the library with an incorrect kernel, which returns any struct, any errno, and text in chunks of any size. Walks must ascend,
+// terminate, and be complete only after an end. Nothing may read outside its buffer. Also runs find, snapshot and normalizer.
 #include "fuzz.hpp"
 
 #include <sys/ioctl.h>
@@ -16,9 +16,9 @@
 
 namespace {
 
-std::optional<fuzz::bytes> input;  // set while the kernel lies
+std::optional<fuzz::bytes> input;  // set while the simulated kernel is active
 bool text = false;
-bool ended = false;  // some answer was an end
+bool ended = false;  // the kernel has reported an end
 
 int lie(procmap::uapi::procmap_query& q) {
     constexpr int failures[] = {ENOENT, ESRCH, EINTR, ENAMETOOLONG, ENOMEM, E2BIG, EINVAL, EFAULT, EPERM, ENOTTY, EIO};
@@ -40,7 +40,7 @@ int lie(procmap::uapi::procmap_query& q) {
         const std::uint32_t fits = std::min<std::uint32_t>(size, q.vma_name_size);
         if (fits != 0) std::memset(reinterpret_cast<void*>(q.vma_name_addr), 'n', fits);
         if (fits != 0) reinterpret_cast<char*>(q.vma_name_addr)[fits - 1] = '\0';
-        q.vma_name_size = size;  // also one that is larger than the buffer
+        q.vma_name_size = size;  // may be larger than the buffer
     }
     if (q.build_id_size != 0) q.build_id_size = input->take<std::uint8_t>();
     return 0;
@@ -56,7 +56,7 @@ int ioctl(int fd, unsigned long request, ...) noexcept {
     va_end(more);
     if (request != procmap::uapi::procmap_query_request) return static_cast<int>(syscall(SYS_ioctl, fd, request, argument));
     if (input) return lie(*static_cast<procmap::uapi::procmap_query*>(argument));
-    errno = ENOENT;  // it is there, on any kernel
+    errno = ENOENT;  // the ioctl exists, whatever the kernel
     return -1;
 }
 ssize_t pread(int fd, void* to, size_t size, off_t position) {
@@ -64,7 +64,7 @@ ssize_t pread(int fd, void* to, size_t size, off_t position) {
     const auto all = input->rest();
     const auto at = static_cast<std::size_t>(position);
     if (at >= all.size()) return 0;
-    const std::size_t chunk = 1 + at * 7 % 61;  // cut anyhow, the same way each time
+    const std::size_t chunk = 1 + at * 7 % 61;  // irregular, but the same on each run
     const std::size_t n = std::min({chunk, size, all.size() - at});
     std::memcpy(to, all.data() + at, n);
     return static_cast<ssize_t>(n);

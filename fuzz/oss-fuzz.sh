@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds the fuzz targets for OSS-Fuzz, as the build.sh that its builder calls with CXX, CXXFLAGS, LIB_FUZZING_ENGINE, OUT and SRC set:
-# https://google.github.io/oss-fuzz/getting-started/new-project-guide/#buildsh. Headers only, so nothing else is to be built.
+# Builds the fuzz targets for OSS-Fuzz. Its builder calls this as build.sh, with CXX, CXXFLAGS, LIB_FUZZING_ENGINE, OUT and SRC set:
+# https://google.github.io/oss-fuzz/getting-started/new-project-guide/#buildsh
 set -eu
 cd "$SRC/procmap"
 for corpus in fuzz/corpus/*; do

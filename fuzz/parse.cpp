@@ -1,5 +1,5 @@
-// Each line: the parser and the reference give the same verdict and the same fields; what was read prints, and reads again the
-// same; parse() numbers its lines right.
+// Fuzzes the line parser. Compares verdict and fields of each line with the slow reference parser, checks that a printed line reads back
+// the same, and checks the line numbers of parse().
 #include "fuzz.hpp"
 
 #include "../tests/reference.hpp"

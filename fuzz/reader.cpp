@@ -1,5 +1,5 @@
-// The text reader under every chunking of the same bytes: whole, byte by byte, and cut as the input says, with interruptions.
-// Every walk gives what the slow reference makes of the lines: the same mappings, the same names, the same end.
+// Fuzzes the text reader with different chunk sizes: whole, byte by byte, and as the input says, with and without EINTR. Every walk must
+// have the mappings, names and end that the slow reference derives from the text.
 #include "fuzz.hpp"
 
 #include <sys/syscall.h>
@@ -17,17 +17,17 @@
 
 namespace {
 
-// What the kernel hands out while a walk is under way.
+// What the simulated kernel returns during a walk.
 struct listing {
     std::string_view text;
-    std::string_view cuts{};     // how many bytes come at each position; empty: as many as fit
-    std::size_t interrupts = 0;  // EINTR at every so many reads; 0: never
+    std::string_view cuts{};     // size of the chunk at each position, less 1; empty: as much as fits
+    std::size_t interrupts = 0;  // every how many reads fail with EINTR; 0: none
     std::size_t reads = 0;
 };
 listing* now = nullptr;
 
 struct record {
-    procmap::mapping m;  // but for the name
+    procmap::mapping m;  // without the name
     std::string name;
     bool operator==(const record& other) const {
         return m.start == other.m.start && m.end == other.m.end && m.permissions == other.m.permissions &&
@@ -54,7 +54,7 @@ std::string decoded(std::string_view name) {
     return out;
 }
 
-// What a walk of this text is, from the description of the format alone.
+// Returns the expected outcome of a walk, from the description of the format alone.
 outcome expected(std::string_view text, const procmap::walk_options& options) {
     outcome out;
     const std::size_t room = options.buffer.size();
@@ -64,7 +64,7 @@ outcome expected(std::string_view text, const procmap::walk_options& options) {
         const std::size_t newline = text.find('\n', at);
         const bool terminated = newline != std::string_view::npos;
         const std::string_view whole = text.substr(at, newline - at);
-        const bool cut = whole.size() >= room;  // a line that the buffer does not hold: its head counts, and its name if that fits alone
+        const bool cut = whole.size() >= room;  // longer than the buffer: the head is read, and the name if it fits alone
         const std::string_view line = whole.substr(0, room);
         ++out.line;
         if (!terminated && !cut) {
@@ -113,7 +113,7 @@ outcome expected(std::string_view text, const procmap::walk_options& options) {
             out.records.push_back(r);
             last_end = fields.end;
         }
-        if (!terminated) {  // the end of the text inside a line that was too long
+        if (!terminated) {  // the text ends inside a line that is longer than the buffer
             out.code = procmap::errc::malformed;
             out.offset = text.size();
             return out;

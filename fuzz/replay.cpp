@@ -1,4 +1,4 @@
-// replay.TARGET: the corpus of a target, replayed as a test. Every compiler runs what the fuzzer found.
+// replay.TARGET: replays the corpus of a fuzz target as a test, with any compiler.
 #include <doctest/doctest.h>
 
 #include "fuzz.hpp"

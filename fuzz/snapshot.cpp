@@ -1,5 +1,5 @@
-// Snapshots of any text: what it lists and nothing else, ascending, without overlap, written and read back the same, whatever the
-// names; the difference to itself is nothing, and to another covers exactly what differs.
+// Fuzzes snapshots. A snapshot of any text must have exactly the listed mappings, ascending and without overlap, and must read back the
+// same after writing, with any names. A difference must be empty for equal snapshots, and otherwise cover exactly what differs.
 #include "fuzz.hpp"
 
 #include <algorithm>
@@ -39,7 +39,7 @@ void check(const procmap::snapshot& s) {
         fuzz::require(s.find(m.start)->start == m.start && s.find(m.end - 1)->end == m.end, "found by its addresses");
     }
     check_read_back(s);
-    // A builder may give any mapping a name that means something else in a line of text.
+    // A builder can give any mapping a name that has a special meaning in text.
     for (const char* const name : {"[vsyscall]", "[rollup]", " [vsyscall]", " [rollup]", "[vectors]", "\\012\n"}) {
         procmap::snapshot::builder renamed;
         for (mapping m : s) {
@@ -52,7 +52,7 @@ void check(const procmap::snapshot& s) {
     }
 }
 
-// The mappings that a text lists, read line by line without the reader under test. Where it breaks off, and why.
+// The mappings that a text lists, read without the reader under test; where reading stopped, and why.
 struct listing {
     std::vector<mapping> mappings;
     std::uint64_t line = 0;
@@ -62,8 +62,8 @@ struct listing {
 listing listed(std::string_view text) {
     listing all;
     bool any = false;
-    bool open = false;  // the last mapping's line lists it
-    mapping last;       // that line
+    bool open = false;  // the last mapping line is in `mappings`
+    mapping last;       // the last mapping line
     std::uint64_t number = 0;
     for (std::size_t at = 0; at < text.size();) {
         const std::string_view line = text.substr(at, text.find('\n', at) - at);
@@ -75,7 +75,7 @@ listing listed(std::string_view text) {
             std::string_view value = line.substr(colon + 1);
             value.remove_prefix(std::min(value.find_first_not_of(' '), value.size()));
             if (line.substr(0, colon) == "Mapping" && value == "yes" && !open && last.start < last.end)
-                all.mappings.push_back(last), open = true;  // it is one all the same
+                all.mappings.push_back(last), open = true;  // a mapping despite its name
             continue;
         }
         const auto m = procmap::parse_line(line);
@@ -90,7 +90,7 @@ listing listed(std::string_view text) {
     return all;
 }
 
-// Whether a snapshot has what its text lists: bounds, permissions and files; the lines after a mapping's can be malformed, too.
+// Checks bounds, permissions and files of a snapshot against its text. The lines after a mapping line can be malformed too.
 void check_listed(std::string_view text, const procmap::result<procmap::snapshot>& read) {
     if (!read) {
         fuzz::require(read.error().line != 0 && read.error().offset <= text.size(), "where it is wrong");
@@ -110,7 +110,7 @@ void check_listed(std::string_view text, const procmap::result<procmap::snapshot
     }
 }
 
-// Told to go on, the reader gives what it gives when it is told to stop, and then more; it says what is smaps_rollup.
+// If told to continue after errors, the reader must return at least what it returns if told to stop, and report smaps_rollup.
 void check_reader(std::string_view text, const procmap::snapshot& until_error) {
     std::vector<procmap::error> wrong;
     procmap::recorded_reader reader{text};
@@ -140,7 +140,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const auto first = procmap::snapshot::parse(text.substr(0, half));
     check_listed(text.substr(0, half), first);
     check_reader(text.substr(0, half), *first);
-    check(*first);  // on an error: what stood before it
+    check(*first);  // after an error: the mappings before it
     if (half == std::string_view::npos) return 0;
     const auto second = procmap::snapshot::parse(text.substr(half + 2));
     check(*second);

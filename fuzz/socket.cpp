@@ -1,5 +1,5 @@
-// What a socket brings: any number and kind of descriptors, any bytes, any of the options that add control messages. Received is
-// a maps file or an error, exactly as what was sent says, and no descriptor is left behind.
+// Fuzzes receive_maps with any number and kind of descriptors, any bytes, and any socket options that add control messages. It must
+// return a handle or the right error, depending on what was sent, and leave no descriptor open.
 #include "fuzz.hpp"
 
 #include <fcntl.h>
@@ -17,7 +17,7 @@ namespace {
 struct sendable {
     const char* path;
     int flags;
-    bool good;  // a maps file that can be read
+    bool good;  // a readable maps file
 };
 constexpr sendable sendables[] = {
     {"/proc/self/maps", O_RDONLY, true},       {"/proc/self/maps", O_RDONLY, true},  {"/proc/thread-self/maps", O_RDONLY, true},
@@ -25,7 +25,7 @@ constexpr sendable sendables[] = {
     {"/proc/self", O_RDONLY | O_DIRECTORY, false}, {"/dev/null", O_RDONLY, false},    {"/dev/zero", O_RDWR, false},
 };
 
-// The lowest descriptors that are free: others than before mean that one was left behind.
+// The lowest free descriptors. If they change, a descriptor was left open.
 struct free_descriptors {
     int lowest[3];
     free_descriptors() {
@@ -35,7 +35,7 @@ struct free_descriptors {
     bool operator==(const free_descriptors& other) const { return std::equal(lowest, lowest + 3, other.lowest); }
 };
 
-// Sends the bytes and descriptors in one message; whether it was sent.
+// Sends the bytes and descriptors in one message. Returns true on success.
 bool send(int socket, std::span<const std::uint8_t> bytes, std::span<const int> fds) {
     iovec data{const_cast<std::uint8_t*>(bytes.data()), bytes.size()};
     alignas(cmsghdr) char control[CMSG_SPACE(8 * sizeof(int))] = {};
@@ -65,7 +65,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     int pair[2];
     fuzz::require(::socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair) == 0, "a pair of sockets");
     const int on = 1;
-    constexpr int so_passpidfd = 76;  // Linux 6.5; an older kernel refuses it, and passes none
+    constexpr int so_passpidfd = 76;  // Linux 6.5; older kernels reject it and pass no pidfd
     constexpr int options[] = {SO_PASSCRED, SO_PASSSEC, so_passpidfd};
     for (std::size_t i = 0; i < std::size(options); ++i)
         if ((shape >> (2 + i) & 1) != 0) (void)::setsockopt(pair[1], SOL_SOCKET, options[i], &on, sizeof on);
@@ -79,7 +79,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
         fuzz::require(fds[count] >= 0, "what is sent can be opened");
         good += what.good ? 1u : 0u;
     }
-    // A stream carries descriptors only with a byte of data.
+    // A stream socket passes descriptors only with at least one byte of data.
     const bool sent = send(pair[0], input.rest(), {fds, count});
     for (std::size_t i = 0; i < count; ++i) ::close(fds[i]);
     ::close(pair[0]);
