@@ -1,8 +1,8 @@
-// `import procmap;`: every public name of the headers, without what they include and without macros. One program may import it
-// here and include the headers there: the entities are the same.
+// `import procmap;` exports every public name of the headers, but not what they include, and no macros. One source file of a program may
+// import it and another include the headers: the entities are the same.
 module;
 
-#include <version>  // whether there is std::format
+#include <version>  // for __cpp_lib_format
 
 #include <procmap/bpf.hpp>
 #include <procmap/procmap.hpp>
@@ -15,8 +15,8 @@ module;
 
 export module procmap;
 
-// The formatter is a partial specialization for types that it does not name. Above, where nothing exported would lead to it, it
-// would be discarded; here it is kept, and the same as where format.hpp is included.
+// A formatter is a partial specialization that names no type of the library, so nothing exported leads to it, and in the global module
+// fragment above it would be discarded. Included here it is kept, and is the same as where format.hpp is included.
 #if defined(PROCMAP_HAS_FORMAT)
 extern "C++" {
 #include "procmap/format.hpp"
@@ -49,7 +49,7 @@ using procmap::error;
 using procmap::print;
 using procmap::result;
 using procmap::step;
-using procmap::operator<<;  // of every type
+using procmap::operator<<;  // of all types
 
 // mapping.hpp
 using procmap::build_id_view;

@@ -1,4 +1,7 @@
-// The kernel's build-ID stacks (BPF_F_STACK_BUILD_ID), typed, and what the kernel could not resolve resolved.
+// Typed build-ID stacks of the kernel (BPF_F_STACK_BUILD_ID). Resolves the entries that the kernel left as addresses.
+//
+//   procmap::normalizer n{{.build_ids = true}};
+//   if (auto resolved = procmap::bpf::resolve(n, *self, stack)) use(stack, *resolved);
 #pragma once
 
 #include <procmap/version.hpp>
@@ -10,29 +13,29 @@
 
 #include <procmap/normalizer.hpp>
 
-/// BPF stacks.
+/// Build-ID stacks of BPF programs.
 namespace procmap::inline PROCMAP_ABI::bpf {
 
-/// enum bpf_stack_build_id_status, include/uapi/linux/bpf.h.
+/// enum bpf_stack_build_id_status in include/uapi/linux/bpf.h.
 enum class stack_status : std::int32_t {
-    empty = 0,  ///< BPF_STACK_BUILD_ID_EMPTY: behind the end of the trace
+    empty = 0,  ///< BPF_STACK_BUILD_ID_EMPTY: past the end of the trace
     valid = 1,  ///< BPF_STACK_BUILD_ID_VALID: build ID and file offset
-    ip = 2,     ///< BPF_STACK_BUILD_ID_IP: a bare address, which the kernel could not resolve
+    ip = 2,     ///< BPF_STACK_BUILD_ID_IP: an address that the kernel could not resolve
 };
 
 /// struct bpf_stack_build_id, field for field.
 struct stack_build_id {
-    stack_status status;         ///< which of the two below it is
-    unsigned char build_id[20];  ///< shorter IDs are filled up with zeros
+    stack_status status;         ///< tells which member of the union is set
+    unsigned char build_id[20];  ///< shorter IDs are padded with zeros
     union {
-        std::uint64_t offset;  ///< valid: in the file, in bytes
+        std::uint64_t offset;  ///< valid: file offset in bytes
         std::uint64_t ip;      ///< ip: the address
     };
 };
 static_assert(sizeof(stack_build_id) == 32);
 
-/// Writes a location in the kernel's format. False, and `to` untouched, where it has no file, or a build ID of none or more than
-/// 20 bytes, which the format cannot hold.
+/// Writes a location in the kernel's format. Returns false and leaves `to` unchanged if the location has no file, or its build ID is empty
+/// or longer than 20 bytes, which the format cannot hold.
 [[nodiscard]] inline bool to_stack(const location& l, std::span<const mapped_file> files, stack_build_id& to) noexcept {
     if (!l) return false;
     const std::span<const std::byte> id = files[l.file].build_id.bytes();
@@ -43,8 +46,8 @@ static_assert(sizeof(stack_build_id) == 32);
     return true;
 }
 
-/// Resolves, in place, the entries that the kernel left as bare addresses; `n` must have been made with build_ids. Others are
-/// left alone, and so is an address that has no build ID. How many became valid, or the error that kept all from it.
+/// Resolves in place the entries that the kernel left as addresses, and returns how many became valid. Leaves other entries unchanged, and
+/// addresses without a build ID. `n` must have been constructed with build_ids. Fails as normalizer::normalize does.
 [[nodiscard]] inline result<std::size_t> resolve(normalizer& n, const maps& from, std::span<stack_build_id> stack) {
     std::vector<std::uint64_t> addresses;
     for (const stack_build_id& s : stack)

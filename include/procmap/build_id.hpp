@@ -1,4 +1,7 @@
-// A build ID as a value, with where it came from.
+// A build ID as a value, with its source.
+//
+//   auto id = procmap::build_id::parse("0123456789abcdef");
+//   if (id && *id == m->build_id) use(id->bytes());
 #pragma once
 
 #include <procmap/version.hpp>
@@ -13,23 +16,23 @@
 
 namespace procmap::inline PROCMAP_ABI {
 
-/// Who said what a file's build ID is.
+/// Where a build ID comes from.
 enum class build_id_source : unsigned char {
-    none,       ///< nobody: there is no ID
+    none,       ///< there is no build ID
     kernel,     ///< PROCMAP_QUERY, for the mapping itself
-    map_files,  ///< the ELF note of the file, opened through /proc/PID/map_files: the mapped file itself
-    root_path,  ///< the ELF note of the file at the mapping's path, opened below the process's root and seen to be the same file
-    memory,     ///< the ELF note of an image in memory: the vDSO
-    given,      ///< the caller, or the text that it was read from
+    map_files,  ///< the ELF note of the mapped file, opened through /proc/PID/map_files
+    root_path,  ///< the ELF note of the file at the mapping's path below the process's root, verified to be the mapped file
+    memory,     ///< the ELF note in the process's memory: of the vDSO, and of images whose file is not proven to be the mapped one
+    given,      ///< the caller, or the text that was parsed
 };
 
-/// A build ID of up to 64 bytes. Two are equal when their bytes are, whoever said them.
+/// A build ID of up to 64 bytes. Two are equal if their bytes are equal, whatever their sources.
 class build_id {
 public:
-    static constexpr std::size_t capacity = 64;  ///< linkers write 8, 16 or 20; by hand it can be any size
+    static constexpr std::size_t capacity = 64;  ///< in bytes; linkers write 8, 16 or 20, and a custom ID can have any size
 
     constexpr build_id() noexcept = default;  ///< empty
-    /// A copy of `bytes`; empty where they are more than `capacity`.
+    /// Copies `bytes`; empty if there are more than `capacity`.
     constexpr explicit build_id(std::span<const std::byte> bytes, build_id_source from = build_id_source::given) noexcept {
         if (bytes.empty() || bytes.size() > capacity) return;
         for (std::size_t i = 0; i < bytes.size(); ++i) bytes_[i] = bytes[i];
@@ -37,7 +40,7 @@ public:
         source_ = from;
     }
 
-    /// Reads hexadecimal digits of either case, two for each byte; errc::malformed for anything else, with the offset.
+    /// Parses hexadecimal digits of either case, two for each byte. Fails with errc::malformed and the offset for anything else.
     [[nodiscard]] static constexpr result<build_id> parse(std::string_view hex) noexcept {
         error wrong{.code = errc::malformed, .at = step::parse};
         build_id id;
@@ -55,16 +58,14 @@ public:
         return id;
     }
 
-    /// Valid as long as this is.
-    [[nodiscard]] constexpr std::span<const std::byte> bytes() const noexcept { return {bytes_, size_}; }
-    [[nodiscard]] constexpr bool empty() const noexcept { return size_ == 0; }  ///< there is none
-    [[nodiscard]] constexpr std::size_t size() const noexcept { return size_; }  ///< in bytes
-    [[nodiscard]] constexpr build_id_source source() const noexcept { return source_; }  ///< who said so
-    /// Borrows the bytes.
-    constexpr operator build_id_view() const& noexcept { return build_id_view{bytes()}; }
+    [[nodiscard]] constexpr std::span<const std::byte> bytes() const noexcept { return {bytes_, size_}; }  ///< valid as long as this object
+    [[nodiscard]] constexpr bool empty() const noexcept { return size_ == 0; }  ///< true if there is no build ID
+    [[nodiscard]] constexpr std::size_t size() const noexcept { return size_; }  ///< size in bytes
+    [[nodiscard]] constexpr build_id_source source() const noexcept { return source_; }  ///< where it comes from
+    constexpr operator build_id_view() const& noexcept { return build_id_view{bytes()}; }  ///< borrows the bytes
     operator build_id_view() const&& = delete;  // it would borrow from a temporary
 
-    /// Equal byte for byte.
+    /// Compares the bytes.
     ///@{
     [[nodiscard]] friend constexpr bool operator==(const build_id& a, const build_id& b) noexcept {
         return build_id_view{a.bytes()} == build_id_view{b.bytes()};
@@ -80,7 +81,7 @@ private:
     build_id_source source_ = build_id_source::none;
 };
 
-/// Writes it as lower-case hexadecimal digits.
+/// Writes the build ID as lower-case hexadecimal digits.
 template <class Sink>
 constexpr void print(Sink&& sink, const build_id& id) {
     print(sink, build_id_view{id.bytes()});
@@ -88,10 +89,10 @@ constexpr void print(Sink&& sink, const build_id& id) {
 
 }  // namespace procmap::inline PROCMAP_ABI
 
-/// FNV-1a over the bytes: build IDs are hashes already.
+/// Hashes the bytes by FNV-1a, which is sufficient because build IDs are hashes.
 template <>
 struct std::hash<procmap::build_id> {
-    /// The hash.
+    /// Returns the hash.
     [[nodiscard]] constexpr std::size_t operator()(const procmap::build_id& id) const noexcept {
         std::uint64_t h = 0xcbf29ce484222325;
         for (const std::byte b : id.bytes()) h = (h ^ std::to_integer<std::uint64_t>(b)) * 0x100000001b3;

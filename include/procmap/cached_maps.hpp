@@ -1,4 +1,7 @@
-// A cache of mappings that cannot lie: the kernel confirms each answer before it is believed.
+// A mapping cache that verifies every hit with the kernel.
+//
+//   procmap::cached_maps cache{*self, {.build_ids = true}};
+//   if (auto m = cache.find(address)) use(m->name, m->build_id);
 #pragma once
 
 #include <procmap/version.hpp>
@@ -16,42 +19,39 @@
 
 namespace procmap::inline PROCMAP_ABI {
 
-/// Finds mappings with their names and build IDs, and keeps them. Each find asks the kernel about the mapping, its name
-/// included; only where the answer equals what is kept does it count as a hit and is the kept record given. A build ID is
-/// kept only while a descriptor holds the file's inode and its change time and size are unchanged, and asked for again otherwise:
-/// so an answer is true at the time of the call, also after remapping, renaming, inode reuse and overwriting in place.
-/// (Writing to an ELF file through a shared mapping changes neither at once; build_id_choice::kernel keeps no build ID.)
+/// Looks up mappings with their names and build IDs, and caches them. Each find() queries the kernel for the mapping and its name, and
+/// returns the cached record only if it equals the kernel's answer (a hit). A cached build ID is used only while a descriptor holds the
+/// file's inode and the file's change time and size are unchanged. Each answer is therefore correct at the time of the call, also after
+/// remapping, renaming, inode reuse and overwriting in place. (Exception: a write to an ELF file through a shared mapping changes neither
+/// at once. build_id_choice::kernel avoids this: it caches no build IDs.) Cached files are held and released as by a normalizer.
 ///
-/// A descriptor keeps its file system from being unmounted (umount says EBUSY). At a call, files are dropped that no call used for a minute;
-/// release_files() drops all of them at once.
-///
-/// Cost of a hit: one query with the name (0.6 µs), and one statx where build IDs are asked for. On the text back-end nothing can
-/// be confirmed cheaply: it reads the text again each time, and has no hits. The handle must outlive the cache. It may open
-/// files (build IDs): not async-signal-safe. One thread at a time; a second one inside is answered errc::contended.
+/// Cost of a hit: one query with the name (0.6 µs); with build IDs also one statx if device and inode identify the file, and otherwise a
+/// new search for it (see normalizer). The text back-end has no hits: each call reads the text again. The handle must outlive the cache.
+/// Not async-signal-safe: it allocates, and opens files for build IDs, which can block. One thread at a time; a second one fails with
+/// errc::contended.
 class cached_maps {
 public:
-    /// What became of the calls so far.
+    /// Counters of the calls so far.
     struct counts {
-        std::uint64_t hits = 0;        ///< the kernel confirmed what was kept
-        std::uint64_t misses = 0;      ///< new or changed, and not mapped
-        std::uint64_t evictions = 0;   ///< records that made room
+        std::uint64_t hits = 0;        ///< the kernel confirmed the cached record
+        std::uint64_t misses = 0;      ///< new or changed mappings, and addresses that are not mapped
+        std::uint64_t evictions = 0;   ///< records removed to make room
         std::uint64_t file_reads = 0;  ///< files whose build-ID note was read
     };
 
-    /// Borrows the handle.
     explicit cached_maps(const maps& from, const cached_maps_options& options = {})
-        : from_(&from), options_(options), finder_(options.most_files) {}
+        : from_(&from), options_(options), finder_(options.most_files) {}  ///< borrows the handle
     explicit cached_maps(const maps&& from, const cached_maps_options& options = {}) = delete;  // it would borrow from a temporary
 
-    /// As maps::find, with the name, and the build ID where the options ask for it. What it gives is valid until the next call.
+    /// Returns the mapping as maps::find does, with its name and, if the options request it, its build ID; valid until the next call.
     [[nodiscard]] result<mapping> find(std::uint64_t address) {
         if (__atomic_exchange_n(&busy_, true, __ATOMIC_ACQUIRE)) return error{.code = errc::contended, .at = step::query};
         const inside leave{busy_};
         return look_up(address);
     }
 
-    /// Drops all cached file data and closes the descriptors that it holds; the next call reads the files again. False: another thread is in
-    /// find(), and nothing was dropped.
+    /// Drops all cached file data and closes its descriptors; the next call reads the files again. Returns false and drops nothing if
+    /// another thread is in find().
     bool release_files() noexcept {
         if (__atomic_exchange_n(&busy_, true, __ATOMIC_ACQUIRE)) return false;
         const inside leave{busy_};
@@ -59,7 +59,7 @@ public:
         return true;
     }
 
-    /// Since it was made.
+    /// Returns the counters since construction.
     [[nodiscard]] counts statistics() const noexcept {
         counts c = counts_;
         c.file_reads = finder_.reads();
@@ -67,7 +67,7 @@ public:
     }
 
 private:
-    /// One thread is in here until this goes, also where memory ran out.
+    /// Marks the cache as in use for its lifetime, also if an allocation throws.
     struct inside {
         bool& busy;
         ~inside() { __atomic_store_n(&busy, false, __ATOMIC_RELEASE); }
@@ -91,7 +91,7 @@ private:
         detail::task_files task{detail::handle_of::get(*from_)};
         for (int tries = 0; options_.build_ids; ++tries) {
             if (ask(task, *m, file)) break;
-            constexpr int most_tries = 3;  // each time something else was mapped there meanwhile
+            constexpr int most_tries = 3;  // each time the mapping changed in between
             if (tries == most_tries) break;
             m = detail::handle_of::find(*from_, address, {.name = name_});
             if (!m) {
@@ -126,7 +126,7 @@ private:
         return answer;
     }
 
-    /// The build ID of what is mapped. False: it is another mapping by now.
+    /// Finds the build ID of a mapping. Returns false if another mapping is there by now.
     bool ask(detail::task_files& task, const mapping& m, detail::file_answer& file) {
         const detail::file_question q{.id = true, .ids_from = options_.build_ids_from};
         if (kind_of(m) != mapping_kind::vdso) return finder_.ask(*from_, task, m, q, file);
@@ -152,7 +152,7 @@ private:
     const maps* from_;
     cached_maps_options options_;
     detail::file_finder finder_;
-    std::unordered_map<std::uint64_t, record> records_{};  // by the mapping's start
+    std::unordered_map<std::uint64_t, record> records_{};  // by start address
     counts counts_{};
     std::uint64_t clock_ = 0;
     bool busy_ = false;

@@ -1,4 +1,8 @@
-// What changed from one snapshot to the next.
+// Compares two snapshots, or reports the changes of an address space.
+//
+//   procmap::watcher watch{*self};
+//   if (auto changes = watch.look())
+//       for (const procmap::change& c : *changes) std::cout << c << '\n';
 #pragma once
 
 #include <procmap/version.hpp>
@@ -15,30 +19,30 @@
 
 namespace procmap::inline PROCMAP_ABI {
 
-/// What happened to a range of addresses. Where several things did, the first that holds.
+/// How a range of addresses changed. If several kinds apply, the first one is reported.
 enum class change_kind : unsigned char {
-    mapped,       ///< nothing was there before
-    unmapped,     ///< nothing is there now
-    backing,      ///< another file, another part of it, a file or none, another page size or build ID
+    mapped,       ///< not mapped before
+    unmapped,     ///< not mapped now
+    backing,      ///< another file, file offset, page size or build ID, or a file before or now but not both
     permissions,
     name,
 };
 
-/// The kind's name, as in the enumeration.
+/// Returns the name of the enumerator.
 [[nodiscard]] constexpr std::string_view to_string(change_kind kind) noexcept {
     constexpr std::string_view names[] = {"mapped", "unmapped", "backing", "permissions", "name"};
     return names[static_cast<std::size_t>(kind)];
 }
 
-/// One change: a range of addresses and what is there now (unmapped: what was there), cut to the range, its offset too.
+/// A changed range, and the mapping that is there now (unmapped: was there before), clipped to the range, including its offset.
 struct change {
-    change_kind kind = change_kind::mapped;  ///< what happened
+    change_kind kind = change_kind::mapped;  ///< how the range changed
     std::uint64_t start = 0;                 ///< first address
-    std::uint64_t end = 0;                   ///< first address behind it
-    mapping now;                             ///< borrows from the snapshot that it is in
+    std::uint64_t end = 0;                   ///< end address (exclusive)
+    mapping now;                             ///< borrows from the snapshot that contains it
 };
 
-/// Writes a change as one line, without a newline: the kind, and the mapping's own line.
+/// Writes a change as one line without a newline: the kind, then the mapping's line.
 template <class Sink>
 constexpr void print(Sink&& sink, const change& c) {
     detail::char_line<16> kind;
@@ -50,7 +54,6 @@ constexpr void print(Sink&& sink, const change& c) {
 
 namespace detail {
 
-/// A mapping cut to a range within it.
 [[nodiscard]] constexpr mapping cut(mapping m, std::uint64_t start, std::uint64_t end) noexcept {
     if (m.file_backed()) m.offset += start - m.start;
     m.start = start;
@@ -58,8 +61,7 @@ namespace detail {
     return m;
 }
 
-/// Whether two records are of the same memory at the same place, whatever their bounds. What one of them does not know is no
-/// difference.
+/// True if two records show the same memory at the same place, whatever their bounds. An unknown value equals any other.
 [[nodiscard]] constexpr bool same_backing(const mapping& a, const mapping& b) noexcept {
     return a.file_backed() == b.file_backed() && a.device == b.device && a.inode == b.inode &&
            (!a.file_backed() || a.offset - a.start == b.offset - b.start) &&
@@ -67,7 +69,7 @@ namespace detail {
            (!a.build_id_known || !b.build_id_known || a.build_id == b.build_id);
 }
 
-/// Whether two names are written alike in maps text, where `\012` stands for a newline or for itself.
+/// True if two names have the same text in maps, where `\012` is a newline or itself.
 [[nodiscard]] constexpr bool same_text(std::string_view a, std::string_view b) noexcept {
     while (!a.empty() && !b.empty())
         if (take_decoded(a) != take_decoded(b)) return false;
@@ -82,7 +84,7 @@ namespace detail {
 
 }  // namespace detail
 
-/// What changed from one snapshot to the next, ascending: a split or a merge alone is no change. Linear in both sizes. The
+/// Returns the changes from one snapshot to the next, ascending. A split or a merge alone is not a change. Linear in both sizes. The
 /// records borrow from the snapshots.
 template <class A, class B>
 [[nodiscard]] std::vector<change> difference(const basic_snapshot<A>& before, const basic_snapshot<B>& after) {
@@ -132,33 +134,31 @@ std::vector<change> difference(const basic_snapshot<A>&, const basic_snapshot<B>
 template <class A, class B>
 std::vector<change> difference(const basic_snapshot<A>&&, const basic_snapshot<B>&&) = delete;
 
-/// Looks at an address space again and again, and says what changed since the last look. The handle must outlive it.
+/// Reports what changed in an address space since the previous look. The handle must outlive the watcher.
 class watcher {
 public:
-    /// Borrows the handle, and does not look yet.
-    explicit watcher(const maps& from, const capture_options& options = {}) : from_(&from), options_(options) {}
+    explicit watcher(const maps& from, const capture_options& options = {}) : from_(&from), options_(options) {}  ///< borrows the handle
     explicit watcher(const maps&& from, const capture_options& options = {}) = delete;  // it would borrow from a temporary
 
-    /// Captures, and compares with the look before; the first look gives every mapping as mapped. What it gives is valid until
-    /// the next look. An error as from capture(); the look before then stays what the next is compared with.
+    /// Captures the mappings and returns the changes since the previous look; the first look reports every mapping as mapped. The result is
+    /// valid until the next look. Fails as snapshot::capture does; the next look then compares with the last successful one.
     [[nodiscard]] result<std::span<const change>> look() {
         auto captured = snapshot::capture(*from_, options_);
         if (!captured) return captured.error();
-        changes_ = difference(now_, *captured);  // whose records go with what they borrow from
+        changes_ = difference(now_, *captured);  // moving a snapshot keeps the storage that these borrow from
         before_ = std::move(now_);
         now_ = std::move(*captured);
         return std::span<const change>{changes_};
     }
 
-    /// The last look.
-    [[nodiscard]] const snapshot& last() const noexcept { return now_; }
+    [[nodiscard]] const snapshot& last() const noexcept { return now_; }  ///< the last successful look
 
 private:
     const maps* from_;
     capture_options options_;
     snapshot before_{};
     snapshot now_{};
-    std::vector<change> changes_{};  // borrow from both
+    std::vector<change> changes_{};  // borrow from both snapshots
 };
 
 }  // namespace procmap::inline PROCMAP_ABI

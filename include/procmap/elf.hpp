@@ -1,7 +1,11 @@
-// The little of ELF that an address map needs: the build ID, and from file offsets to ELF addresses. Pure, constexpr, no
-// allocation; 32 and 64 bit, both byte orders; bounded whatever the input claims.
+// Reads what an address map needs from an ELF file: program headers and build ID.
 //
-// Source: elf(5), the gABI; lib/buildid.c in the kernel, which looks for the same note in the same place.
+//   const procmap::elf::bytes_source source{bytes};
+//   const procmap::elf::image file{source};
+//   if (file.valid()) id_size = file.build_id(id_bytes);
+//
+// Pure, constexpr, no allocation; 32 and 64 bit, both byte orders; limited, so that malformed files cost little. Source: elf(5), the gABI;
+// lib/buildid.c in the kernel, which reads the same note.
 #pragma once
 
 #include <procmap/version.hpp>
@@ -12,21 +16,18 @@
 
 #include <procmap/mapping.hpp>
 
-/// The little of ELF that an address map needs.
+/// ELF program headers, build IDs and load biases.
 namespace procmap::inline PROCMAP_ABI::elf {
 
-/// Bounds on what is looked at, so that a file that lies costs little: real files have a dozen of each.
-///@{
-inline constexpr std::uint32_t most_segments = 1024;
-inline constexpr std::uint32_t most_notes = 1024;
-inline constexpr std::uint32_t most_sections = 4096;  ///< relocatable objects with a section for each function have hundreds
-///@}
+inline constexpr std::uint32_t most_segments = 1024;  ///< limit on program headers; files have about a dozen
+inline constexpr std::uint32_t most_notes = 1024;     ///< limit on notes; files have a few
+inline constexpr std::uint32_t most_sections = 4096;  ///< limit on sections; objects with a section for each function have hundreds
 
-/// A source of bytes: a callable `bool(std::uint64_t offset, std::span<std::byte> to)` that fills all of `to` or says no.
-/// This is the one for bytes in memory.
+/// Reads bytes from memory. A byte source is a callable `bool(std::uint64_t offset, std::span<std::byte> to)` that fills all of `to` or
+/// returns false.
 struct bytes_source {
     std::span<const std::byte> bytes;  ///< the file, from its first byte
-    /// Copies from `offset` on; false where they are not all there.
+    /// Copies bytes from `offset` on. Returns false if some of them do not exist.
     constexpr bool operator()(std::uint64_t offset, std::span<std::byte> to) const noexcept {
         if (offset > bytes.size() || to.size() > bytes.size() - offset) return false;
         const auto from = bytes.subspan(offset & SIZE_MAX, to.size());
@@ -35,7 +36,7 @@ struct bytes_source {
     }
 };
 
-/// One program header, in the terms of its file.
+/// A program header.
 struct segment {
     static constexpr std::uint32_t load = 1;        ///< PT_LOAD
     static constexpr std::uint32_t note = 4;        ///< PT_NOTE
@@ -43,25 +44,22 @@ struct segment {
 
     std::uint32_t type = 0;       ///< p_type: `load`, `note`, or any other
     std::uint32_t flags = 0;      ///< p_flags
-    std::uint64_t offset = 0;     ///< in the file, in bytes
+    std::uint64_t offset = 0;     ///< file offset in bytes
     std::uint64_t address = 0;    ///< ELF address
-    std::uint64_t file_size = 0;  ///< in bytes
+    std::uint64_t file_size = 0;  ///< size in the file, in bytes
     std::uint64_t alignment = 0;  ///< in bytes
 };
 
-/// An ELF file, by its header. `Read` is a source as above.
+/// The headers of an ELF file. `Read` is a byte source (see bytes_source).
 template <class Read>
 class image {
 public:
-    /// Reads the header; borrows `read`.
-    constexpr explicit image(const Read& read) noexcept : read_(&read) { read_header(); }
+    constexpr explicit image(const Read& read) noexcept : read_(&read) { read_header(); }  ///< reads the ELF header; borrows `read`
 
-    /// Whether the source is an ELF file with program headers that can be read.
-    [[nodiscard]] constexpr bool valid() const noexcept { return count_ != 0; }
-    /// How many program headers it has, up to most_segments; see cut_off().
-    [[nodiscard]] constexpr std::uint32_t segments() const noexcept { return count_; }
+    [[nodiscard]] constexpr bool valid() const noexcept { return count_ != 0; }  ///< an ELF file with readable program headers
+    [[nodiscard]] constexpr std::uint32_t segments() const noexcept { return count_; }  ///< at most most_segments: see cut_off()
 
-    /// The program header of that number; false where it lies outside of the file.
+    /// Reads the program header of that number. Returns false if it lies outside of the file.
     [[nodiscard]] constexpr bool segment_at(std::uint32_t number, segment& s) const noexcept {
         std::byte raw[56] = {};
         const std::size_t size = wide_ ? 56 : 32;
@@ -73,18 +71,17 @@ public:
         return true;
     }
 
-    /// Whether it has more program headers than most_segments, or a number of them that cannot be read: what was not found may be in the
-    /// others.
+    /// True if there are more than most_segments program headers, or their number cannot be read. What was not found may be in the others.
     [[nodiscard]] constexpr bool cut_off() const noexcept { return cut_off_; }
 
-    /// Copies the build ID (an NT_GNU_BUILD_ID note of a PT_NOTE segment) to `to`; its size, or 0 where there is none or it does not
-    /// fit. Of several, the first that the kernel can return (at most 20 bytes), otherwise the first.
+    /// Copies the build ID (the NT_GNU_BUILD_ID note of a PT_NOTE segment) to `to` and returns its size, or 0 if there is none or it does
+    /// not fit. Of several IDs it takes the first that the kernel can return (at most 20 bytes), otherwise the first.
     [[nodiscard]] constexpr std::size_t build_id(std::span<std::byte> to) const noexcept {
         bool ignored = false;
         return build_id(to, ignored);
     }
-    /// The same; `bounded` is set where a bound was reached (most_segments, most_notes, the room in `to`). Then an answer of 0 does not mean
-    /// "none", and one of more than 20 bytes need not be the preferred one.
+    /// The same. Sets `bounded` if a limit was reached (most_segments, most_notes, the size of `to`). Then 0 does not mean that there is no
+    /// build ID, and an ID of more than 20 bytes may not be the preferred one.
     [[nodiscard]] constexpr std::size_t build_id(std::span<std::byte> to, bool& bounded) const noexcept {
         note_search search{.to = to, .bounded = cut_off_};
         segment s;
@@ -94,9 +91,8 @@ public:
         return search.size;
     }
 
-    /// Copies the build ID that the notes of sections (SHT_NOTE, whatever their names) have, by the same preference. The kernel does not look
-    /// there. Relocatable objects have notes only there, and so may files that objcopy(1) has made. A process's memory has no section
-    /// headers. `bounded` as above, for most_sections.
+    /// The same from the notes of sections (SHT_NOTE of any name), limited by most_sections. The kernel does not read them. Relocatable
+    /// objects and some output of objcopy(1) have notes only there; a process's memory has no section headers.
     [[nodiscard]] constexpr std::size_t section_build_id(std::span<std::byte> to, bool& bounded) const noexcept {
         constexpr std::uint32_t sht_note = 7;
         std::byte raw[64] = {};
@@ -121,24 +117,22 @@ public:
         bounded = search.bounded;
         return search.size;
     }
-    /// Whether its header says that it has section headers.
-    [[nodiscard]] constexpr bool has_sections() const noexcept { return sections_ != 0; }
+    [[nodiscard]] constexpr bool has_sections() const noexcept { return sections_ != 0; }  ///< according to the ELF header
 
 private:
-    /// A search through notes, and the build ID that was found so far.
     struct note_search {
         std::span<std::byte> to;
         std::uint32_t notes = 0;
         std::size_t size = 0;
         bool bounded = false;
-        bool over = false;  // it is one that the kernel can return, or a bound was reached
+        bool over = false;  // found one that the kernel can return, or reached a limit
     };
 
     constexpr void look_through(std::uint64_t offset, std::uint64_t length, std::uint64_t alignment, note_search& search) const noexcept {
         constexpr std::size_t kernels_most = 20;  // BUILD_ID_SIZE_MAX, include/linux/buildid.h
         constexpr std::uint32_t nt_gnu_build_id = 3;
         const std::uint64_t align = alignment == 8 ? 8 : 4;
-        std::uint64_t at = 0;  // from `offset` on
+        std::uint64_t at = 0;  // relative to `offset`
         while (length >= 12 && at <= length - 12) {
             if (search.notes++ >= most_notes) {
                 search.bounded = search.over = true;
@@ -153,7 +147,7 @@ private:
             const bool wanted = content <= kernels_most || search.size == 0;
             if (u32(head + 8) == nt_gnu_build_id && name == 4 && content != 0 && wanted &&
                 (*read_)(offset + at + 12, std::span{head}.last(4)) && is_gnu(head + 12)) {
-                std::byte brief[kernels_most] = {};  // so that a failure leaves a longer one as it is
+                std::byte brief[kernels_most] = {};  // a failed read keeps the longer ID found before
                 const auto size = static_cast<std::size_t>(content);
                 const bool fits = size <= search.to.size();
                 if (!fits) search.bounded = true;
@@ -188,7 +182,7 @@ private:
         constexpr std::uint32_t pn_xnum = 0xffff;
         if (count == pn_xnum) {  // the true count is in the first section header
             const std::uint64_t at = sections_ + (wide_ ? 44 : 28);
-            cut_off_ = true;  // where that cannot be read
+            cut_off_ = true;  // if it cannot be read
             if (at < sections_ || !(*read_)(at, std::span{raw}.first(4))) return;
             count = u32(raw);
         }
@@ -218,10 +212,10 @@ private:
     [[nodiscard]] constexpr std::uint64_t u64(const std::byte* raw) const noexcept { return number(raw, 8); }
 
     const Read* read_;
-    std::uint64_t table_ = 0;  // the program headers' offset in the file
-    std::uint32_t entry_ = 0;  // the size of each, in bytes
+    std::uint64_t table_ = 0;  // file offset of the program headers
+    std::uint32_t entry_ = 0;  // size of each, in bytes
     std::uint32_t count_ = 0;
-    std::uint64_t sections_ = 0;  // the section headers' offset in the file
+    std::uint64_t sections_ = 0;  // file offset of the section headers
     std::uint32_t section_size_ = 0;
     std::uint32_t section_count_ = 0;  // 0: none, or too many for the ELF header
     bool cut_off_ = false;

@@ -1,4 +1,6 @@
-// {fmt} (9 or newer) for the library's types: what format.hpp does for std::format, with the same output.
+// Formats the types of format.hpp with {fmt} 9 or newer, with the same output.
+//
+//   std::string text = fmt::format("{:>6} {}", m->permissions, *m);
 #pragma once
 
 #include <procmap/version.hpp>

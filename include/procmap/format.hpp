@@ -1,6 +1,9 @@
-// std::format for the library's types: error, mapping, permission_set, device_number, build_id, build_id_view, change, and the
-// names of change_kind, mapping_kind and backend. The text is that of `<<`, the spec that of a string: "{:>20}", "{:.40}".
-// Needs GCC 13, libc++ 17 or newer; fmt.hpp does the same with {fmt}. A snapshot, being a range, has print() alone.
+// Formats the library's types with std::format (GCC 13, libc++ 17 or newer). fmt.hpp does the same with {fmt}.
+//
+//   std::string text = std::format("{:>6} {}", m->permissions, *m);
+//
+// Types: error, mapping, permission_set, device_number, build_id, build_id_view, change, and the names of change_kind, mapping_kind and
+// backend. The text is that of `<<`; the format specification is that of a string. A snapshot is a range and has only print().
 #pragma once
 
 #include <procmap/version.hpp>

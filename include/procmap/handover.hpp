@@ -1,5 +1,7 @@
-// Handing an open maps file to another process: an application opens its own, which needs no privilege, and an agent with none
-// asks it.
+// Passes an open maps file to another process: an application opens its own, without privileges, and an unprivileged agent queries it.
+//
+//   auto sent = procmap::send_maps(socket, *self);        // in the application
+//   auto application = procmap::receive_maps(socket);     // in the agent
 #pragma once
 
 #include <procmap/version.hpp>
@@ -16,8 +18,9 @@
 
 namespace procmap::inline PROCMAP_ABI {
 
-/// Sends a handle's descriptor over a Unix socket, with one byte of data. The receiver's handle is on the same address space; the
-/// sender's stays open. One system call; 0.5 kB of stack; async-signal-safe. errc::failed with the errno of sendmsg(2); never SIGPIPE.
+/// Sends a handle's descriptor over a Unix socket, with one byte of data. The receiver's handle is bound to the same address space; the
+/// sender's stays open. One system call; 0.5 kB of stack; async-signal-safe; never SIGPIPE. Fails with errc::failed and the errno of
+/// sendmsg(2), or with errc::interrupted.
 [[nodiscard]] inline result<void> send_maps(int socket, const maps& from) noexcept {
     char byte = 'm';
     iovec data{&byte, 1};
@@ -46,15 +49,15 @@ namespace procmap::inline PROCMAP_ABI {
     return error{.code = failure == EINTR ? errc::interrupted : errc::failed, .at = step::send, .errno_value = failure};
 }
 
-/// Receives what send_maps sent, close-on-exec, and makes sure that it is a maps file (maps::adopt). Blocks as the socket does, and no
-/// longer than that, whatever the sender passes: see adopt. Not a cancellation point. errc::malformed: no descriptor came, or
-/// several, or the message was cut off: all that came are closed. errc::not_maps and the others: as adopt. errc::gone without an
-/// errno: the other side closed the connection. Up to 13 kB of stack.
+/// Receives what send_maps sent, close-on-exec, and verifies that it is a maps file. Blocks as long as the socket does; the sender cannot
+/// block it for longer (see maps::adopt). Up to 13 kB of stack; async-signal-safe; not a cancellation point. Fails with errc::malformed if
+/// no descriptor or several came, or the message was truncated (they are closed), with errc::gone and no errno if the peer closed the
+/// connection, with errc::failed or errc::interrupted if recvmsg(2) failed, and otherwise as maps::adopt.
 [[nodiscard]] inline result<maps> receive_maps(int socket, const open_options& how = {}) noexcept {
     char byte = 0;
     iovec data{&byte, 1};
-    // Room for all that a message can bring, or the kernel would close the rest here: 253 descriptors (SCM_MAX_FD), and what the socket
-    // may be set to pass with them: credentials, a security label, a pidfd (unix(7)).
+    // Room for all that a message can carry, because the kernel closes the rest in this call: 253 descriptors (SCM_MAX_FD), and what the
+    // socket may be set to pass: credentials, a security label, a pidfd (unix(7)).
     constexpr std::size_t most_fds = 253;
     alignas(cmsghdr) char control[CMSG_SPACE(most_fds * sizeof(int)) + 512] = {};
     msghdr message{};
@@ -89,7 +92,7 @@ namespace procmap::inline PROCMAP_ABI {
             if (rights && count < most_fds)
                 came[count++] = fd;
             else
-                unique_fd{fd}.reset();  // a pidfd that nobody asked for here
+                unique_fd{fd}.reset();  // a pidfd that was not requested
         }
     }
     if (n == 0 && count == 0) return error{.code = errc::gone, .at = step::receive};

@@ -1,4 +1,6 @@
-// What kind of memory a mapping is: a pure function of its record.
+// Classifies a mapping by its name and device: file, heap, stack, vdso, shared memory, ...
+//
+//   if (kind_of(*m) == procmap::mapping_kind::stack) use(m->start, m->end);
 #pragma once
 
 #include <procmap/version.hpp>
@@ -11,10 +13,10 @@
 
 namespace procmap::inline PROCMAP_ABI {
 
-/// Kinds, by how kernels old and new spell them.
+/// Kinds of memory, with the names that old and new kernels write. docs/semantics.md lists all names.
 enum class mapping_kind : unsigned char {
     file,             ///< "/path"
-    deleted_file,     ///< "/path (deleted)": unlinked, or a file of that very name
+    deleted_file,     ///< "/path (deleted)": an unlinked file, or a file with that name
     heap,             ///< "[heap]", the brk area
     stack,            ///< "[stack]", and "[stack:TID]" (Linux 3.4 to 4.4)
     vdso,             ///< "[vdso]"
@@ -25,12 +27,12 @@ enum class mapping_kind : unsigned char {
     memfd,            ///< "/memfd:NAME (deleted)"
     sysv,             ///< "/SYSVkkkkkkkk (deleted)", by shmget
     hugetlb,          ///< "/anon_hugepage (deleted)", or a page size of hugetlbfs
-    device,           ///< "/dev/NAME", but for /dev/shm and /dev/hugepages, which hold files
+    device,           ///< "/dev/NAME", except below /dev/shm and /dev/hugepages, which hold files
     anon_inode,       ///< "anon_inode:[NAME]", and "/[aio] (deleted)"
-    other,            ///< the kernel's own memory ("[uprobes]", "[vectors]", ...), and what no rule here knows: docs/semantics.md
+    other,            ///< the kernel's own memory ("[uprobes]", "[vectors]", ...), and unknown names
 };
 
-/// The kind of a mapping. It needs the name; without one, a mapping with a file is `file` and one without is `anonymous`.
+/// Returns the kind of a mapping. Without its name, that is `anonymous` or, with a file, `file` (large pages: `hugetlb`).
 [[nodiscard]] constexpr mapping_kind kind_of(const mapping& m) noexcept {
     const std::string_view name = m.name;
     constexpr std::string_view deleted = " (deleted)";
@@ -45,7 +47,7 @@ enum class mapping_kind : unsigned char {
     }
     if (name.starts_with("[anon_shmem:")) return mapping_kind::shared_memory;
     if (name.starts_with("anon_inode:")) return mapping_kind::anon_inode;
-    // The kernel's own file systems have no device behind them (major 0); a real file can look the same only on one of those.
+    // The kernel's own file systems have no block device (major 0). Another file can have such a name only on a file system without one.
     if (m.device.major == 0 && name.ends_with(deleted)) {
         if (name.starts_with("/memfd:")) return mapping_kind::memfd;
         if (name == "/dev/zero (deleted)") return mapping_kind::shared_memory;
@@ -64,7 +66,7 @@ enum class mapping_kind : unsigned char {
     return name.ends_with(deleted) ? mapping_kind::deleted_file : mapping_kind::file;
 }
 
-/// The kind's name, as in the enumeration.
+/// Returns the name of the enumerator.
 [[nodiscard]] constexpr std::string_view to_string(mapping_kind kind) noexcept {
     constexpr std::string_view names[] = {"file",      "deleted_file",    "heap",          "stack", "vdso", "vvar",    "anonymous",
                                           "named_anonymous", "shared_memory", "memfd", "sysv", "hugetlb", "device", "anon_inode",
@@ -74,14 +76,14 @@ enum class mapping_kind : unsigned char {
 
 namespace detail {
 
-/// What a mapping's name says about asking the kernel for its build ID. The kernel reads whatever is mapped, also a socket's data.
+/// Whether the kernel may be asked for a mapping's build ID, according to its name. It reads whatever is mapped, also a socket's data.
 enum class id_rule : unsigned char {
-    ask,      ///< by its name it is a regular file
-    unknown,  ///< it may be a device or something else that must not be read, or its name is not known
-    none,     ///< it has no build ID: no file, a socket, an anonymous inode
+    ask,      ///< a regular file
+    unknown,  ///< may be a device or another file that must not be read, or the name is not known
+    none,     ///< has no build ID: no file, a socket, or an anonymous inode
 };
 
-/// The rule for a mapping whose name was asked for. A device node outside /dev and a file of FUSE have names of regular files.
+/// Returns the rule for a mapping whose name was requested. Device nodes outside of /dev and files on FUSE look like regular files.
 [[nodiscard]] constexpr id_rule id_rule_of(const mapping& m) noexcept {
     const std::string_view name = m.name;
     if (m.name_status != name_state::exact && m.name_status != name_state::ambiguous) return id_rule::unknown;

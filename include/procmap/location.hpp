@@ -1,4 +1,7 @@
-// Where an address lies: in which file, at which offset, at which ELF address, with which build ID; or why not.
+// The location of an address: file, file offset, ELF address and build ID, or the reason why it has none. See normalizer.hpp.
+//
+//   for (const procmap::location& l : found->locations)
+//       if (l) use(found->files[l.file].path, l.offset);
 #pragma once
 
 #include <procmap/version.hpp>
@@ -13,61 +16,59 @@
 
 namespace procmap::inline PROCMAP_ABI {
 
-/// Why an address has no location, or not all of it.
+/// Why an address has no location or an incomplete one.
 enum class reason : unsigned char {
     none,
     not_mapped,
     not_file_backed,  ///< anonymous memory: heap, stack, generated code, ...
-    special,          ///< the kernel's own: [vvar], [vsyscall], ... (the vDSO has a location: its ELF image)
+    special,          ///< the kernel's own memory: [vvar], [vsyscall], ... (the vDSO has a location: its ELF image)
     gone,             ///< the address space was gone before this address was looked up
-    denied,           ///< so was the permission
-    failed,           ///< the walk broke off; see normalized::error
-    name_unknown,     ///< there is a location, but its file's path could not be had (longer than PATH_MAX); without one: no file, and no memory for the name
+    denied,           ///< access was denied before this address was looked up
+    failed,           ///< the lookup ended before this address; see normalized::error
+    name_unknown,     ///< with a file: its path is not known (longer than PATH_MAX); without one: the kernel had no memory for the name
 };
 
-/// Where an address is. True where it has a file.
+/// Where an address lies. Converts to true if it has a file.
 struct location {
-    static constexpr std::uint32_t no_file = UINT32_MAX;  ///< `file` where there is none
+    static constexpr std::uint32_t no_file = UINT32_MAX;  ///< `file` if there is none
 
-    std::uint64_t offset = 0;       ///< in the file, in bytes: address - mapping.start + mapping.offset
-    std::uint64_t elf_address = 0;  ///< as in the file's own headers and symbols; see elf_address_known
+    std::uint64_t offset = 0;       ///< file offset in bytes: address - mapping.start + mapping.offset
+    std::uint64_t elf_address = 0;  ///< as in the file's headers and symbols; see elf_address_known
     std::uint32_t file = no_file;   ///< index into normalized::files
-    procmap::reason reason = reason::none;  ///< why there is no file, or not all of it
-    bool elf_address_known = false;  ///< it was asked for, and it is certain which segment of the file is mapped there (elf::load_bias)
+    procmap::reason reason = reason::none;  ///< why there is no file, or what is missing
+    bool elf_address_known = false;  ///< true if requested and the mapped segment is certain (elf::load_bias)
 
-    [[nodiscard]] constexpr explicit operator bool() const noexcept { return file != no_file; }  ///< whether it has a file
+    [[nodiscard]] constexpr explicit operator bool() const noexcept { return file != no_file; }  ///< true if it has a file
 };
 
-/// Where the path that maps shows for a mapping leads. It is looked up below the process's root when it is asked for, in the same way
-/// for every caller: a caller without rights gets the same state, or `unreadable`. It says nothing of other names of the file.
+/// Where the path that maps shows leads. It is looked up below the process's root, if requested, and in the same way for every caller: a
+/// caller without permission gets the same state or `unreadable`. It does not tell whether the file has other names.
 enum class file_state : unsigned char {
-    unknown,     ///< not asked for; or not provable: device and inode do not name a file there (btrfs, overlayfs, NFS, ...), or the process
-                 ///< that the handle was opened through has another address space by now
+    unknown,     ///< not requested, or not provable: device and inode identify no file there, or the task has another address space
     linked,      ///< to the mapped file
     deleted,     ///< nowhere, and the kernel marks it: the file was unlinked, or never had a path (memfd_create, shmget)
-    replaced,    ///< to another file, whether or not the mapped one still has another name
-    unreadable,  ///< it could not be looked at: permission, FUSE, a path outside of the process's root; or one that the kernel does not mark
-                 ///< and that leads nowhere, since its mount is gone or hidden
+    replaced,    ///< to another file, even if the mapped file still has another name
+    unreadable,  ///< not accessible: permission, FUSE, outside of the root; or nowhere, without the mark (its mount is gone or hidden)
 };
 
-/// A file that some address of the batch lies in. Two mappings are given as one file only where they are proven to be: by device and
-/// inode while a descriptor holds the file, on file systems where these name one file (ext2 to ext4, xfs, f2fs, tmpfs, squashfs,
-/// erofs); elsewhere (btrfs, overlayfs, FUSE, ...) by device, inode, path and build ID together. What is not proven is listed twice.
+/// A file that contains an address of the batch. Two mappings share an entry only if they are proven to be of the same file: by device and
+/// inode while a descriptor holds the file, on file systems where these identify a file (ext2 to ext4, xfs, f2fs, tmpfs, squashfs, erofs);
+/// elsewhere (btrfs, overlayfs, FUSE, ...) by device, inode, path and build ID together. Otherwise they have two entries.
 struct mapped_file {
-    std::string_view path;             ///< the kernel's bytes, " (deleted)" included; empty: not known
-    procmap::build_id build_id;        ///< empty: it has none, or see build_id_known
-    device_number device;              ///< of its superblock, as maps shows it
+    std::string_view path;             ///< the kernel's bytes, including " (deleted)"; empty: not known
+    procmap::build_id build_id;        ///< empty: none, or not known (build_id_known)
+    device_number device;              ///< of the superblock, as maps shows it
     std::uint64_t inode = 0;           ///< as maps shows it
     file_state state = file_state::unknown;  ///< see normalizer_options::file_states
-    bool build_id_known = false;             ///< it was asked for and somebody could answer, if only that there is none
+    bool build_id_known = false;             ///< requested and known; an empty build ID then means that there is none
 };
 
-/// What one call of normalize() gives; it borrows from the normalizer until its next call.
+/// The result of normalize(). It borrows from the normalizer until its next call.
 struct normalized {
     std::span<const location> locations;   ///< in the order of the addresses
     std::span<const mapped_file> files;    ///< each file once
-    procmap::error error;                  ///< what broke the lookup off, after what is in `locations` was resolved
-    [[nodiscard]] bool complete() const noexcept { return error.code == errc::none; }  ///< nothing broke it off
+    procmap::error error;                  ///< what ended the lookup early; `locations` has what was resolved before
+    [[nodiscard]] bool complete() const noexcept { return error.code == errc::none; }  ///< true if nothing ended the lookup early
 };
 
 }  // namespace procmap::inline PROCMAP_ABI

@@ -1,4 +1,7 @@
 // One mapping (VMA) of an address space, as both back-ends report it.
+//
+//   for (const procmap::mapping& m : self->walk({.names = true}))
+//       if (m.contains(address)) std::cout << m << '\n';
 #pragma once
 
 #include <procmap/version.hpp>
@@ -14,12 +17,11 @@
 
 namespace procmap::inline PROCMAP_ABI {
 
-/// The device of the file's superblock, as in the "fe:00" of /proc/PID/maps. On btrfs and overlayfs stat(2) shows another.
+/// The device of the file's superblock, as maps shows it ("fe:00"). On btrfs and overlayfs, stat(2) shows another one.
 struct device_number {
-    std::uint32_t major = 0;  ///< 0 for the kernel's own file systems
-    std::uint32_t minor = 0;  ///< within that
-    /// By major, then minor.
-    [[nodiscard]] friend constexpr auto operator<=>(const device_number&, const device_number&) noexcept = default;
+    std::uint32_t major = 0;  ///< 0: no block device (tmpfs, overlayfs, btrfs, ...)
+    std::uint32_t minor = 0;  ///< number within `major`
+    [[nodiscard]] friend constexpr auto operator<=>(const device_number&, const device_number&) noexcept = default;  ///< major, then minor
 };
 
 /// Writes a device as maps does: "fe:00".
@@ -43,18 +45,17 @@ constexpr void print(Sink&& sink, permission_set permissions) {
     sink(text.view());
 }
 
-/// The bytes of a build ID, borrowed. Empty: none, or not known (see mapping::build_id_known).
+/// A non-owning view of a build ID. Empty: there is none, or it is not known (see mapping::build_id_known).
 class build_id_view {
 public:
     constexpr build_id_view() noexcept = default;  ///< empty
-    /// Borrows `bytes`.
-    constexpr explicit build_id_view(std::span<const std::byte> bytes) noexcept : bytes_(bytes) {}
+    constexpr explicit build_id_view(std::span<const std::byte> bytes) noexcept : bytes_(bytes) {}  ///< borrows `bytes`
 
     [[nodiscard]] constexpr std::span<const std::byte> bytes() const noexcept { return bytes_; }  ///< as in the ELF note
-    [[nodiscard]] constexpr bool empty() const noexcept { return bytes_.empty(); }  ///< none, or not known
-    [[nodiscard]] constexpr std::size_t size() const noexcept { return bytes_.size(); }  ///< in bytes
+    [[nodiscard]] constexpr bool empty() const noexcept { return bytes_.empty(); }  ///< true if there is none, or it is not known
+    [[nodiscard]] constexpr std::size_t size() const noexcept { return bytes_.size(); }  ///< size in bytes
 
-    /// Equal byte for byte.
+    /// Compares the bytes.
     [[nodiscard]] friend constexpr bool operator==(build_id_view a, build_id_view b) noexcept {
         if (a.size() != b.size()) return false;
         for (std::size_t i = 0; i < a.size(); ++i)
@@ -76,49 +77,47 @@ constexpr void print(Sink&& sink, build_id_view id) {
     }
 }
 
-/// What is known about mapping::name.
+/// The state of mapping::name.
 enum class name_state : unsigned char {
-    not_asked,  ///< names were not asked for
+    not_asked,  ///< names were not requested
     exact,      ///< the kernel's bytes; empty: the mapping has no name
-    escaped,    ///< parse: the text's own bytes, in which `\012` stands for a newline or for itself
-    ambiguous,  ///< text: `\012` was decoded to a newline, but may have stood for itself
-    too_long,   ///< longer than the buffer, or (ioctl) than PATH_MAX whatever the buffer; `name` is empty
+    escaped,    ///< parse: the bytes of the text, which contain `\012`: a newline or those four characters
+    ambiguous,  ///< text: `\012` was decoded to a newline, but the name may contain those four characters
+    too_long,   ///< longer than the buffer, or (ioctl) than PATH_MAX; `name` is empty
     no_memory,  ///< the kernel had no memory for it; `name` is empty
 };
 
-/// One mapping. `name` and `build_id` borrow from the caller's buffer, from the walk or from the text that was parsed: a copy
-/// that outlives those dangles.
+/// One mapping. `name` and `build_id` borrow from the caller's buffer, the walk or the parsed text; a copy must not outlive these.
 struct mapping {
     std::uint64_t start = 0;  ///< first address
-    std::uint64_t end = 0;    ///< first address behind it
+    std::uint64_t end = 0;    ///< end address (exclusive)
     permission_set permissions{};  ///< what it permits
-    name_state name_status = name_state::not_asked;  ///< what is known about `name`
-    bool build_id_known = false;  ///< the build ID was asked for and is known; an empty one then means "has none"
-    std::uint64_t offset = 0;     ///< in the file, in bytes; 0 where there is no file
+    name_state name_status = name_state::not_asked;  ///< state of `name`
+    bool build_id_known = false;  ///< requested and known; an empty build ID then means that there is none
+    std::uint64_t offset = 0;     ///< file offset in bytes; 0 without a file
     std::uint64_t page_size = 0;  ///< in bytes; 0: not known (text)
-    std::uint64_t inode = 0;      ///< 0: no file, or a file without one (SysV): see file_backed()
+    std::uint64_t inode = 0;      ///< 0: no file, or a file without inode (System V): see file_backed()
     device_number device{};       ///< 0:0: no file
-    std::string_view name{};        ///< path or `[heap]`-like name; unlinked files end in " (deleted)", but so may a file's own name
-    build_id_view build_id{};       ///< of the mapped ELF file, where it was asked for
+    std::string_view name{};        ///< path, or a name like `[heap]`; " (deleted)" at its end: unlinked, or a file with that name
+    build_id_view build_id{};       ///< of the mapped ELF file, if requested
 
-    [[nodiscard]] constexpr std::uint64_t size() const noexcept { return end - start; }  ///< in bytes
-    /// Whether it holds the address.
+    [[nodiscard]] constexpr std::uint64_t size() const noexcept { return end - start; }  ///< size in bytes
+    /// True if the mapping contains the address.
     [[nodiscard]] constexpr bool contains(std::uint64_t address) const noexcept { return start <= address && address < end; }
-    /// Whether a file is behind it, as the kernel's own filter decides: by the device too, for a SysV segment can have inode 0.
+    /// True if it has a file, as the kernel's filter decides. The device counts too, because a System V segment can have inode 0.
     [[nodiscard]] constexpr bool file_backed() const noexcept { return inode != 0 || device != device_number{}; }
-    /// Whether the kernel's filter would let it pass.
+    /// True if the mapping matches the kernel's filters.
     [[nodiscard]] constexpr bool passes(filters only) const noexcept {
         return permissions.has(permission_set::from_bits(only.bits() & 0x0f)) && (!only.has(filter::file_backed) || file_backed());
     }
 };
 
-inline constexpr std::size_t name_column_64 = 73;  ///< where a 64-bit kernel writes the name, in bytes from the line's start
-inline constexpr std::size_t name_column_32 = 49;  ///< where a 32-bit kernel does
+inline constexpr std::size_t name_column_64 = 73;  ///< offset of the name in a 64-bit kernel's line, in bytes
+inline constexpr std::size_t name_column_32 = 49;  ///< offset of the name in a 32-bit kernel's line, in bytes
 inline constexpr std::string_view escaped_newline = "\\012";  ///< how the kernel writes a newline in a name
 
-/// Writes a mapping as the kernel writes its line, without the newline, to a callable that takes std::string_view pieces. A
-/// newline in the name is written as `\012`; nothing is escaped twice. `name_column` is the running kernel's: name_column_32 or,
-/// at most, name_column_64.
+/// Writes a mapping as the kernel's line, without the newline at its end, to a callable that takes std::string_view pieces. Writes a
+/// newline in the name as `\012` and escapes nothing twice. `name_column`: as in the kernel, name_column_32 or (at most) name_column_64.
 template <class Sink>
 constexpr void print(Sink&& sink, const mapping& m, std::size_t name_column = name_column_64) {
     detail::char_line<128> head;  // 16 + 1 + 16 + 1 + 4 + 1 + 16 + 1 + 8 + 1 + 8 + 1 + 20 + 1, and two blanks

@@ -1,4 +1,8 @@
-// Addresses in; file, file offset, ELF address and build ID out: what a profiler or a crash reporter ships to where symbols are.
+// Converts addresses to file, file offset, ELF address and build ID, for a symbolizer.
+//
+//   procmap::normalizer normalizer{{.build_ids = true, .elf_addresses = true}};
+//   auto found = normalizer.normalize(*self, addresses);
+//   if (found) use(found->locations, found->files);
 #pragma once
 
 #include <procmap/version.hpp>
@@ -13,40 +17,36 @@
 
 namespace procmap::inline PROCMAP_ABI {
 
-/// Turns addresses into locations. It remembers files between calls, of any number of processes. What it remembers is used only while a
-/// descriptor holds the inode and the file's change time and size are unchanged; mappings are never remembered.
-/// (Writing to an ELF file through a shared mapping changes neither at once; build_id_choice::kernel remembers no build ID.)
+/// Converts addresses to locations. It caches data of files between calls, for any number of processes, but never mappings. Cached data is
+/// used only while a descriptor holds the file's inode and the file's change time and size are unchanged. (Exception: a write to an ELF
+/// file through a shared mapping changes neither at once. build_id_choice::kernel avoids this: it caches no build IDs.) The descriptors
+/// keep file systems from being unmounted: umount(8) fails with EBUSY. Each call drops the files that no call has used for 60 s;
+/// release_files() drops all of them.
 ///
-/// A descriptor keeps its file system from being unmounted (umount says EBUSY). At a call, files are dropped that no call used for a minute;
-/// release_files() drops all of them at once.
+/// A file is taken for the mapped one only if its device and inode, a descriptor from map_files, or its build ID proves it
+/// (docs/semantics.md). What cannot be proven is not known. Files are looked up below the process's own procfs directory and root, never
+/// below this process's root.
 ///
-/// What an answer rests on: a file is taken for the mapped one only where its device and inode, a descriptor from map_files, or its
-/// build ID prove it (docs/semantics.md). What cannot be proven is not known. Files are looked for below the process's own directory
-/// of procfs and its root, never below this process's.
-///
-/// Cost: ioctl: one query for each mapping that an address lies in (0.4 µs), one for each file's name, one statx for each file that is
-/// known already; and for an image in which an ELF address is ambiguous one or two for each segment and one for each other bias. A new file costs some thirty system calls, once. On a
-/// file system where numbers do not name files, each mapping costs a named query, one for its build ID, and for an ELF address one for
-/// each segment; without a build ID, the process's memory is read (some eighty system calls). File states cost four to eight system calls
-/// a file and some fifty a call. Text: one walk, to the end where ELF
-/// addresses are asked for, and the text once more, up to the mapping, for each new file. Nothing is allocated once warm. It opens files
-/// where build IDs or ELF addresses are asked for: not async-signal-safe. One thread at a time.
+/// Cost by ioctl: one query for each mapping that contains an address (0.4 µs), one for each file's name, one statx for each cached file,
+/// and for an image in which an ELF address is ambiguous one or two queries for each segment and one for each other bias. A new file costs
+/// about thirty system calls, once. On file systems where device and inode do not identify a file, each mapping costs a named query, a
+/// search for the file (about ten system calls), one query for its build ID, and for an ELF address one for each segment; without a build
+/// ID, the process's memory is read (about eighty system calls). File states cost four to eight system calls for each file and about fifty
+/// for each call. Cost by text: one walk, to the end if ELF addresses are requested, and for each new file the text again up to the
+/// mapping. Allocates nothing once warm. Opens files for build IDs and ELF addresses: not async-signal-safe. One thread at a time.
 class normalizer {
 public:
-    /// Opens nothing yet.
-    explicit normalizer(const normalizer_options& options = {}) noexcept : resolver_(options) {}
+    explicit normalizer(const normalizer_options& options = {}) noexcept : resolver_(options) {}  ///< opens nothing yet
 
-    /// Looks up every address, in any order. One bad mapping never fails the others. An error only where nothing could be
-    /// resolved at all; what breaks off later is in normalized::error, and the reason of each address that it concerns.
+    /// Looks up all addresses, in any order. A mapping that fails does not affect the others. Fails only if nothing could be resolved. If
+    /// the lookup ends early, normalized::error tells why, and each address that was not looked up has a reason.
     [[nodiscard]] result<normalized> normalize(const maps& from, std::span<const std::uint64_t> addresses) {
         return resolver_.run(from, addresses);
     }
 
-    /// Drops all cached file data and closes the descriptors that it holds; the next call reads the files again.
-    void release_files() noexcept { resolver_.finder().cache().release(); }
+    void release_files() noexcept { resolver_.finder().cache().release(); }  ///< drops all cached file data and closes its descriptors
 
-    /// How many files were read for their build ID or ELF headers so far.
-    [[nodiscard]] std::uint64_t file_reads() const noexcept { return resolver_.finder().reads(); }
+    [[nodiscard]] std::uint64_t file_reads() const noexcept { return resolver_.finder().reads(); }  ///< files read for IDs or ELF headers
 
 private:
     detail::resolver resolver_;

@@ -1,4 +1,7 @@
-// What can be asked for when a handle is opened, an address is looked up, and mappings are walked or captured.
+// Options for opening a handle, looking up an address, walking, capturing, normalizing and caching.
+//
+//   auto self = procmap::maps::open_self({.use = procmap::backend::text});
+//   auto code = self->walk({.only = procmap::executable, .names = true});
 #pragma once
 
 #include <procmap/version.hpp>
@@ -12,14 +15,14 @@
 
 namespace procmap::inline PROCMAP_ABI {
 
-/// How a handle asks the kernel.
+/// How a handle queries the kernel.
 enum class backend : unsigned char {
-    automatic,  ///< the ioctl where it answers, otherwise the text
-    ioctl,      ///< PROCMAP_QUERY, Linux 6.11+
-    text,       ///< reading the file; no PROCMAP_QUERY is sent, but for one that tells gone from task_gone
+    automatic,  ///< the ioctl if it is available, otherwise the text
+    ioctl,      ///< PROCMAP_QUERY, Linux 6.11 and newer
+    text,       ///< reads the file; sends no PROCMAP_QUERY, except one that tells gone from task_gone
 };
 
-/// The back-end's name, as in the enumeration.
+/// Returns the name of the enumerator.
 [[nodiscard]] constexpr std::string_view to_string(backend which) noexcept {
     constexpr std::string_view names[] = {"automatic", "ioctl", "text"};
     return names[static_cast<std::size_t>(which)];
@@ -27,74 +30,70 @@ enum class backend : unsigned char {
 
 /// How a handle is opened.
 struct open_options {
-    backend use = backend::automatic;  ///< or one that is insisted on
-    const char* proc = "/proc";  ///< where procfs is mounted: "/host/proc" in a container, say; pids are that procfs's own
-    /// Ask the kernel for build IDs also where its release is not known to be safe to ask (known_hazards: it can crash the
-    /// caller or the machine). Without it such a kernel is not asked, and mapping::build_id_known says so.
+    backend use = backend::automatic;  ///< the others require that back-end
+    const char* proc = "/proc";  ///< mount point of procfs, for example "/host/proc" in a container; pids are those of that procfs
+    /// Asks the kernel for build IDs even if its release is not known to be safe (known_hazards: it can crash the caller or the machine).
+    /// If false, such a kernel is not asked, and mapping::build_id_known is false.
     bool trust_kernel_build_ids = false;
 };
 
-/// Room for any name that the ioctl can return. Not initialized: 4 kB, to be kept off a small stack.
+/// Room for any name that the ioctl can return. Not initialized; 4 kB, which can be too much for a small stack.
 struct name_buffer {
-    char text[4096];  ///< PATH_MAX, the closing NUL included
-    /// All of it.
-    operator std::span<char>() noexcept { return text; }
+    char text[4096];  ///< PATH_MAX, including the terminating NUL
+    operator std::span<char>() noexcept { return text; }  ///< the whole buffer
 };
 
 /// Room for any build ID that the ioctl can return.
 struct build_id_buffer {
     std::byte bytes[uapi::build_id_size_max];  ///< 20
-    /// All of it.
-    operator std::span<std::byte>() noexcept { return bytes; }
+    operator std::span<std::byte>() noexcept { return bytes; }  ///< the whole buffer
 };
 
-/// What a lookup filters by, and where it puts what has no fixed size. Empty spans: not asked for.
+/// The filter of a lookup, and the buffers for what has no fixed size. An empty buffer: not requested.
 struct find_options {
     filters only{};                   ///< what the mapping must have
-    std::span<char> name{};           ///< a name of up to size - 1 bytes fits; see name_buffer
+    std::span<char> name{};           ///< holds names of up to size - 1 bytes; see name_buffer
     std::span<std::byte> build_id{};  ///< at least 20 bytes; see build_id_buffer
 };
 
-/// What a walk filters by, and what it fetches for each mapping.
+/// The filter of a walk, and what it gets for each mapping.
 struct walk_options {
     filters only{};            ///< what a mapping must have
     bool names = false;        ///< ioctl: 0.15 to 0.3 µs more for each mapping
-    /// ioctl: one query more, of 2 to 4 µs, for each mapping whose name is a regular file's (see maps::find); the others are not asked
-    /// about. See open_options::trust_kernel_build_ids.
-    bool build_ids = false;
-    std::span<char> buffer{};  ///< for names of up to size - 129 bytes, and text; at least 256 bytes; by default the walk's own, of 4224
+    bool build_ids = false;  ///< ioctl: one more query (2 to 4 µs) for each regular file's mapping: maps::find, trust_kernel_build_ids
+    std::span<char> buffer{};  ///< for names of up to size - 129 bytes, and text; at least 256 bytes; empty: the walk's own, 4224 bytes
 };
 
-/// Where build IDs may come from. An ID of more than 20 bytes comes from the file: the kernel does not return it.
+/// Where build IDs may come from. The kernel returns at most 20 bytes, so longer IDs come from the file.
 enum class build_id_choice : unsigned char {
-    automatic,  ///< the kernel where it may be asked (open_options::trust_kernel_build_ids), and otherwise the file
-    kernel,     ///< the kernel only: no file is opened for its build ID, and none is remembered
-    file,       ///< never the kernel: the ELF note of the file, or of its image in the process's memory
+    automatic,  ///< the kernel if it may be asked (open_options::trust_kernel_build_ids), otherwise the file or the process's memory
+    kernel,     ///< only the kernel (the vDSO: its memory); no file is opened for its build ID, and no build ID is cached
+    file,       ///< the ELF note of the file or in the process's memory; the kernel is not asked
 };
 
-/// What a capture fetches for each mapping.
+/// What a capture gets for each mapping.
 struct capture_options {
     bool names = true;        ///< as in walk_options
     bool build_ids = false;   ///< of the mapped files
-    bool page_sizes = false;  ///< only the ioctl has them
+    bool page_sizes = false;  ///< available by the ioctl only
     build_id_choice build_ids_from = build_id_choice::automatic;  ///< all but `kernel` can open the mapped files
 };
 
-/// What a normalizer finds out of each file.
+/// What a normalizer finds out about each file.
 struct normalizer_options {
     bool build_ids = false;      ///< fill mapped_file::build_id
     bool elf_addresses = false;  ///< fill location::elf_address: opens each file
-    build_id_choice build_ids_from = build_id_choice::automatic;  ///< who is asked for build IDs
-    std::size_t most_files = 128;  ///< that are remembered, one at the least; each costs a descriptor
+    build_id_choice build_ids_from = build_id_choice::automatic;  ///< where they come from
+    std::size_t most_files = 128;  ///< most files that are cached, at least one; each holds at most one descriptor
     bool file_states = false;      ///< fill mapped_file::state: looks up each file's path in each call, which can block (FUSE, NFS)
 };
 
-/// What a cache keeps, and how much of it.
+/// What a cache holds, and how much of it.
 struct cached_maps_options {
-    bool build_ids = false;            ///< find build IDs too
-    build_id_choice build_ids_from = build_id_choice::automatic;  ///< who is asked for build IDs
-    std::size_t most_mappings = 1024;  ///< that are kept
-    std::size_t most_files = 128;      ///< that are held by a descriptor each, so that their build IDs can be kept
+    bool build_ids = false;            ///< also find build IDs
+    build_id_choice build_ids_from = build_id_choice::automatic;  ///< where they come from
+    std::size_t most_mappings = 1024;  ///< most mappings that are cached
+    std::size_t most_files = 128;      ///< most files that are cached, at least one; each holds at most one descriptor
 };
 
 }  // namespace procmap::inline PROCMAP_ABI

@@ -1,4 +1,7 @@
-// What this kernel and this sandbox can do, found out by asking.
+// Tests what this kernel and this sandbox support.
+//
+//   const procmap::capabilities here = procmap::probe();
+//   if (!here.ioctl) use(here.text, here.ioctl_errno);
 #pragma once
 
 #include <procmap/version.hpp>
@@ -17,17 +20,16 @@
 
 namespace procmap::inline PROCMAP_ABI {
 
-/// The release of a kernel, as uname(2) gives it: "6.12.74+deb13-amd64".
+/// A kernel's release, as uname(2) returns it: "6.12.74+deb13-amd64".
 struct kernel_release {
     std::uint32_t major = 0;  ///< 0: not known
     std::uint32_t minor = 0;  ///< the second number
-    std::uint32_t patch = 0;  ///< the third, or 0
-    bool candidate = false;  ///< it may not yet be the release that it names: an -rc, or a vendor's 7.0.0 that does not say which it is
+    std::uint32_t patch = 0;  ///< the third number, or 0
+    bool candidate = false;  ///< may precede the release that it names: an -rc, or a vendor's 7.0.0 that does not tell which it is
 
-    /// Equal in every field.
-    [[nodiscard]] friend constexpr bool operator==(const kernel_release&, const kernel_release&) noexcept = default;
+    [[nodiscard]] friend constexpr bool operator==(const kernel_release&, const kernel_release&) noexcept = default;  ///< all fields
 
-    /// Reads "M.N" or "M.N.P", whatever follows; a string that does not begin so gives the unknown release.
+    /// Parses "M.N" or "M.N.P", whatever follows. A string that does not begin so gives the unknown release.
     [[nodiscard]] static constexpr kernel_release parse(std::string_view text) noexcept {
         kernel_release r;
         std::uint32_t* const parts[] = {&r.major, &r.minor, &r.patch};
@@ -45,7 +47,7 @@ struct kernel_release {
             if (i == 1 && (at + 1 == text.size() || static_cast<unsigned>(text[at + 1] - '0') >= 10)) return {};
             ++at;
         }
-        const bool first = r.major == 7 && r.minor == 0 && r.patch == 0;  // of which it matters: the first that is safe to ask
+        const bool first = r.major == 7 && r.minor == 0 && r.patch == 0;  // the only release for which it matters: the first safe one
         r.candidate = names_candidate(text.substr(at)) || (first && is_vendors(text.substr(at)));
         return r;
     }
@@ -62,7 +64,7 @@ private:
             if (is(at, 'r') && is(at + 1, 'c') && digit(rest, at + 2) && (at == 0 || !letter(at - 1))) return true;
         return rest.find("-next-") != std::string_view::npos;
     }
-    /// "-3-generic": Ubuntu calls its builds of candidates and of releases so.
+    /// "-3-generic": Ubuntu uses this form for builds of candidates and of releases.
     [[nodiscard]] static constexpr bool is_vendors(std::string_view rest) noexcept {
         if (rest.empty() || rest.front() != '-' || !digit(rest, 1)) return false;
         std::size_t at = 1;
@@ -71,24 +73,22 @@ private:
     }
 };
 
-/// What a build-ID request can do on released kernels: bugs, by their CVE, and one thing that no release is free of.
+/// The hazards of a build-ID request on released kernels: bugs, by CVE, and an effect of all fixed releases.
 enum class hazard : std::uint32_t {
-    cve_2026_23002 = 0x01,  ///< oops when the file's first page is not cached; fixed in 6.12.69, 6.18.9, 6.19
-    cve_2026_43178 = 0x02,  ///< crash when the buffer is smaller than the ID; fixed in 6.12.75, 6.18.16, 6.19.6, 7.0
-    cve_2026_23199 = 0x04,  ///< deadlock of the same family; not known to be fixed before the release above
-    /// The kernel reads whatever is mapped: data is taken out of a mapped socket or packet ring, or the caller blocks while it is empty;
-    /// a device is read. Every kernel with the fix of CVE-2026-23002 does so. The library asks about regular files only, see maps::find.
+    cve_2026_23002 = 0x01,  ///< oops if the file's first page is not cached; fixed in 6.12.69, 6.18.9, 6.19
+    cve_2026_43178 = 0x02,  ///< crash if the buffer is smaller than the ID; fixed in 6.12.75, 6.18.16, 6.19.6, 7.0
+    cve_2026_23199 = 0x04,  ///< deadlock of the same family; not known to be fixed before the releases above
+    /// The kernel reads whatever is mapped: it takes data out of a mapped socket or packet ring, or blocks while that is empty, and it
+    /// reads devices. Every kernel with the fix of CVE-2026-23002 does this. The library asks about regular files only: see maps::find.
     reads_what_is_mapped = 0x08,
 };
-/// A set of them.
-using hazards = flags<hazard>;
-/// Both.
-[[nodiscard]] constexpr hazards operator|(hazard a, hazard b) noexcept { return hazards{a} | b; }
+using hazards = flags<hazard>;  ///< a set of hazards
+[[nodiscard]] constexpr hazards operator|(hazard a, hazard b) noexcept { return hazards{a} | b; }  ///< the set of both
 
-/// The hazards for which a kernel is not asked at all, unless open_options::trust_kernel_build_ids says so.
+/// The hazards with which a kernel is not asked, unless open_options::trust_kernel_build_ids is set.
 inline constexpr hazards fatal_hazards = hazard::cve_2026_23002 | hazard::cve_2026_43178 | hazard::cve_2026_23199;
 
-/// The hazards of a release. Only what is known to be fixed is left out, so an unknown release has them all.
+/// Returns the hazards of a release. Only what is known to be fixed is left out, so an unknown release has all of them.
 [[nodiscard]] constexpr hazards known_hazards(const kernel_release& r) noexcept {
     const auto at_least = [&r](std::uint32_t minor, std::uint32_t patch) {
         return r.major == 6 && r.minor == minor && r.patch >= patch;
@@ -101,10 +101,10 @@ inline constexpr hazards fatal_hazards = hazard::cve_2026_23002 | hazard::cve_20
     return found;
 }
 
-/// Whether a kernel with these hazards may be asked for the build IDs of regular files.
+/// True if a kernel with these hazards may be asked for the build IDs of regular files.
 [[nodiscard]] constexpr bool safe_to_ask(hazards known) noexcept { return (known & fatal_hazards).empty(); }
 
-/// The running kernel's release, as it calls itself; unknown where a personality (UNAME26) hides it. One system call.
+/// Returns the running kernel's release (uname(2)). With personality UNAME26 it is 2.6.N, not known to be safe. One system call.
 [[nodiscard]] inline kernel_release running_kernel() noexcept {
     utsname names;
     const int saved = errno;
@@ -115,35 +115,35 @@ inline constexpr hazards fatal_hazards = hazard::cve_2026_23002 | hazard::cve_20
     return kernel_release::parse(names.release);
 }
 
-/// What can be done here.
+/// What is supported here.
 struct capabilities {
     bool ioctl = false;           ///< PROCMAP_QUERY answers
     bool text = false;            ///< the text can be read
-    bool live = false;            ///< maps is a file of a real procfs, not an emulator's frozen copy (qemu-user)
-    int ioctl_errno = 0;          ///< why the ioctl does not answer: ENOTTY, ENOSYS, a sandbox's EPERM or EACCES, ...
+    bool live = false;            ///< maps is on a real procfs, not an emulator's frozen copy (qemu-user)
+    int ioctl_errno = 0;          ///< why the ioctl is not available: ENOTTY, ENOSYS, EPERM or EACCES from a sandbox, ...
     std::size_t struct_size = 0;  ///< bytes of procmap_query that the kernel knows; 0 without the ioctl
     kernel_release release{};     ///< of the running kernel
-    hazards build_id_hazards{};   ///< of asking this kernel for a build ID; none without the ioctl
-    procmap::error error{};       ///< why maps could not be opened, where nothing can be done
+    hazards build_id_hazards{};   ///< of asking this kernel for build IDs; none without the ioctl
+    procmap::error error{};       ///< why maps could not be opened
 };
 
 namespace detail {
 
-/// The errno of the cheapest query there is; 0 where it succeeds.
+/// Sends the cheapest query. Returns 0 or its errno.
 [[nodiscard]] inline int any_query(borrowed_fd fd) noexcept {
     uapi::query<uapi::layout::lookup> any{0, {}};
     return uapi::send(fd, any).error;
 }
 
-/// Whether the answer to any_query() is not one that the ioctl gives: then it is not there, or may not be used. Besides ENOTTY, seen in
-/// the field are ENOSYS (emulators), EPERM and EACCES (sandboxes), EOPNOTSUPP (Android modules), ENODEV, EINVAL and EIO.
+/// True if the result of any_query() means that the ioctl is not available. Besides ENOTTY, these were seen: ENOSYS (emulators), EPERM and
+/// EACCES (sandboxes), EOPNOTSUPP (Android modules), ENODEV, EINVAL and EIO.
 [[nodiscard]] constexpr bool says_absent(int answer) noexcept { return answer != 0 && answer != ENOENT && answer != ESRCH; }
 
-// FIGETBSZ, include/uapi/linux/fs.h, as the C library's ioctl takes a request.
+// FIGETBSZ (include/uapi/linux/fs.h) in the type of the C library's ioctl.
 inline constexpr std::remove_const_t<decltype(ioctl_request)> block_size_request = _IO(0x00, 2);
-inline constexpr int procfs_block_size = 1024;  // proc_fill_super(). FUSE has PAGE_SIZE, sockets and pipes as well
+inline constexpr int procfs_block_size = 1024;  // proc_fill_super(). FUSE, sockets and pipes have PAGE_SIZE
 
-/// Whether a file is procfs's. `failure`: the errno where nobody can say.
+/// True if a file is on procfs. `failure`: 0, or the errno if that cannot be determined.
 [[nodiscard]] inline bool on_procfs(borrowed_fd fd, int& failure) noexcept {
     struct statfs fs;
     constexpr decltype(fs.f_type) proc_super_magic = 0x9fa0;  // include/uapi/linux/magic.h
@@ -153,12 +153,12 @@ inline constexpr int procfs_block_size = 1024;  // proc_fill_super(). FUSE has P
     return failure == 0 && fs.f_type == proc_super_magic;
 }
 
-/// The size of the kernel's struct: the kernel answers E2BIG to a byte that is not zero behind it, and to nothing else that
-/// fits in a page (copy_struct_from_user()). An unknown *output* field comes back as the zero that was sent, without an
-/// error, so nothing but this tells. Two system calls, one more for each eight bytes that the struct has grown. 0: nobody can say.
+/// Returns the size of the kernel's struct, or 0 if it cannot be determined. The kernel answers E2BIG to a non-zero byte past its struct,
+/// and to nothing else that fits in a page (copy_struct_from_user()). It returns an unknown *output* field as the zero that was sent,
+/// without an error, so only this test tells. Two system calls, and one more for each eight bytes that the struct has grown.
 [[nodiscard]] inline std::size_t kernel_struct_size(borrowed_fd fd) noexcept {
     struct probing {
-        std::uint64_t words[512];  // a page, more than which the kernel never accepts
+        std::uint64_t words[512];  // one page, the most that the kernel accepts
     } bytes;
     bool answered = true;
     const auto known = [&](std::size_t word) {
@@ -179,8 +179,8 @@ inline constexpr int procfs_block_size = 1024;  // proc_fill_super(). FUSE has P
 
 }  // namespace detail
 
-/// Asks what can be done here, through this process's own maps file under `proc`. Up to eight system calls, no allocation,
-/// errno is left as it was. Async-signal-safe; 5 kB of stack, up to 9.5 kB where there is no procfs.
+/// Tests what is supported here, by this process's own maps file under `proc`. Up to eight system calls, no allocation, errno preserved.
+/// Async-signal-safe; 5.1 kB of stack, up to 9.5 kB without procfs.
 [[nodiscard]] inline capabilities probe(const char* proc = "/proc") noexcept {
     const detail::uncancelled whole;
     capabilities c;

@@ -1,4 +1,7 @@
-// Everything, but for what is asked for by name: bpf.hpp, and the bridges to other libraries' types.
+// Includes the library, except for bpf.hpp, system_error.hpp, format.hpp and fmt.hpp.
+//
+//   auto self = procmap::maps::open_self();
+//   for (const procmap::mapping& m : self->walk({.names = true})) std::cout << m << '\n';
 #pragma once
 
 #include <procmap/version.hpp>
@@ -9,6 +12,5 @@
 #include <procmap/normalizer.hpp>
 #include <procmap/snapshot.hpp>
 
-/// Fast, safe queries of process memory mappings on Linux: by the PROCMAP_QUERY ioctl where available, otherwise by the text of
-/// /proc/PID/maps.
+/// Fast, safe queries of process memory mappings on Linux: by the PROCMAP_QUERY ioctl if available, otherwise by /proc/PID/maps as text.
 namespace procmap {}

@@ -1,4 +1,7 @@
-// The ioctl: the only place that sends PROCMAP_QUERY.
+// Sends PROCMAP_QUERY as it is, without fallback to text.
+//
+//   procmap::uapi::query<> q{address, procmap::uapi::query_flag::executable};
+//   if (procmap::uapi::send(self->fd(), q).error == 0) use(q.start(), q.end());
 #pragma once
 
 #include <procmap/version.hpp>
@@ -25,14 +28,14 @@
 namespace procmap::inline PROCMAP_ABI {
 namespace detail {
 
-/// The request as the C library's ioctl takes it: an unsigned long in glibc, an int in musl.
+/// The request in the type of the C library's ioctl: an unsigned long in glibc, an int in musl.
 #ifdef __GLIBC__
 inline constexpr unsigned long ioctl_request = uapi::procmap_query_request;
 #else
 inline constexpr int ioctl_request = static_cast<int>(uapi::procmap_query_request);
 #endif
 
-/// One ioctl: 0, or the errno of its failure. errno itself is left as it was.
+/// Sends one ioctl. Returns 0 or its errno. errno itself is preserved.
 [[nodiscard]] inline int ioctl_once(int fd, void* struct_of_size) noexcept {
     const int saved = errno;
     if (::ioctl(fd, ioctl_request, struct_of_size) >= 0) [[likely]]
@@ -42,8 +45,8 @@ inline constexpr int ioctl_request = static_cast<int>(uapi::procmap_query_reques
     return failure;
 }
 
-/// Tells the tools that watch memory what the kernel wrote through a pointer that they did not follow. Nothing without them.
-/// MSan: by itself. valgrind: where PROCMAP_VALGRIND is defined and <valgrind/memcheck.h> is there.
+/// Marks what the kernel wrote through a pointer as initialized, for tools that do not follow it: MSan, and valgrind if PROCMAP_VALGRIND is
+/// defined, which requires valgrind/memcheck.h. Does nothing otherwise.
 inline void kernel_wrote([[maybe_unused]] const void* data, [[maybe_unused]] std::size_t size) noexcept {
 #if defined(__has_feature)
 #if __has_feature(memory_sanitizer)
@@ -65,12 +68,12 @@ inline void kernel_wrote(const uapi::procmap_query& q) noexcept {
 
 namespace uapi {
 
-/// What became of a query.
+/// The result of a query.
 struct reply {
     int error = 0;         ///< 0, or the errno of the ioctl
-    std::size_t size = 0;  ///< bytes of the struct that were sent in the end: a layout that the kernel accepts
+    std::size_t size = 0;  ///< bytes of the struct that were sent: a layout that the kernel accepts
 
-    /// The fields of a query of `asked` bytes that the kernel did not get to see, for it knows no such fields.
+    /// Returns the fields of a query of `asked` bytes that were not sent, because the kernel does not know them.
     [[nodiscard]] constexpr std::span<const field> lost(std::size_t asked, std::span<const field> all = fields) const noexcept {
         std::size_t first = 0;
         while (first < all.size() && all[first].offset < size) ++first;
@@ -80,11 +83,10 @@ struct reply {
     }
 };
 
-/// Sends a query. One system call; again after EINTR (a hundred times at most); and again with the next older layout where
-/// the kernel says E2BIG, which it does to a non-zero byte in a field that it does not know.
+/// Sends a query. One system call. Retries after EINTR (at most a hundred times), and with the next older layout after E2BIG, with which
+/// the kernel rejects a non-zero byte in a field that it does not know. errno is preserved. Async-signal-safe.
 ///
-/// `Struct` is procmap_query, or a newer struct of which that is the first member; `size`, its first field, says how much of
-/// it is sent. errno is left as it was. Async-signal-safe.
+/// `Struct` is procmap_query, or a newer struct whose first member is that. Its first field, `size`, tells how much of it is sent.
 template <class Struct>
 [[nodiscard]] inline reply send(borrowed_fd fd, Struct& extensible) noexcept {
     auto& size = *reinterpret_cast<std::uint64_t*>(&extensible);
@@ -102,7 +104,7 @@ template <class Struct>
         failure = detail::ioctl_once(fd.get(), &extensible);
     }
     reply answer{.error = failure};
-    answer.size = size & SIZE_MAX;  // not a cast: useless where std::size_t has 64 bits
+    answer.size = size & SIZE_MAX;  // a cast is useless where std::size_t has 64 bits
     return answer;
 }
 

@@ -1,4 +1,8 @@
-// Recorded text, read one mapping at a time: maps, smaps, and what a snapshot was written to.
+// Reads recorded text one mapping at a time: maps, smaps, or a saved snapshot.
+//
+//   procmap::recorded_reader reader{text};
+//   while (reader.next([](const procmap::error& wrong) { std::cerr << wrong << '\n'; return true; }))
+//       if (reader.is_mapping()) use(reader.current());
 #pragma once
 
 #include <procmap/version.hpp>
@@ -17,7 +21,7 @@ namespace procmap::inline PROCMAP_ABI {
 
 namespace detail {
 
-/// A word of smaps, or ours, behind a mapping's line: its value where `line` is "key: value".
+/// Gets the value of a line "key: value" of smaps or of a saved snapshot. Returns false for any other line.
 [[nodiscard]] constexpr bool keyed(std::string_view line, std::string_view key, std::string_view& value) noexcept {
     if (!line.starts_with(key) || line.substr(key.size(), 1) != ":") return false;
     value = line.substr(key.size() + 1);
@@ -25,7 +29,7 @@ namespace detail {
     return true;
 }
 
-/// Whether a line is "Key: ..." as in smaps.
+/// True if a line is "Key: ..." as in smaps.
 [[nodiscard]] constexpr bool is_keyed(std::string_view line) noexcept {
     const std::size_t colon = line.find(':');
     if (colon == std::string_view::npos || line.empty() || line[0] < 'A' || line[0] > 'Z') return false;
@@ -34,16 +38,16 @@ namespace detail {
 
 inline constexpr std::string_view name_states[] = {"not_asked", "exact", "escaped", "ambiguous", "too_long", "no_memory"};
 
-/// log2 of a page size; 0 where it is not known, or none: not a power of two, or less than 1 KiB.
+/// Returns log2 of a page size, or 0 if it is not known or invalid: not a power of two, or less than 1 KiB.
 [[nodiscard]] constexpr std::uint8_t page_shift(std::uint64_t page_size) noexcept {
     const bool right = std::has_single_bit(page_size) && page_size >= 1024;
     return right ? static_cast<std::uint8_t>(std::countr_zero(page_size)) : std::uint8_t{0};
 }
 
-/// Whether snapshot::parse would leave a mapping's printed line out, as the kernel's own gate VMA.
+/// True if snapshot::parse would omit a mapping's printed line, as that of the kernel's gate VMA.
 [[nodiscard]] constexpr bool prints_like_gate(const mapping& m) noexcept { return !m.file_backed() && m.name == "[vsyscall]"; }
 
-/// Writes a mapping as maps text, with its newline, and after it what a maps line cannot hold: see print() of a snapshot.
+/// Writes a mapping as maps text with its newline, and then what a maps line cannot hold: see print() of a snapshot.
 template <class Sink>
 void print_recorded(Sink& sink, mapping m) {
     const auto number = [&sink](std::uint64_t value, unsigned base, std::size_t width = 1) {
@@ -52,7 +56,7 @@ void print_recorded(Sink& sink, mapping m) {
         sink(digits.view());
     };
     const std::string_view name = m.name;
-    // A line is not read with the blanks before its name, and one of such a name is refused. It goes without the name.
+    // The parser skips blanks before a name and rejects lines with the other two. Such a line is written without the name.
     const bool unnamed = name.starts_with(' ') || is_rollup(m) || ends_with_cr(m);
     if (unnamed) m.name = {};
     print(sink, m);
@@ -67,7 +71,7 @@ void print_recorded(Sink& sink, mapping m) {
     }
     const bool literal = m.name.find(escaped_newline) != std::string_view::npos;
     const bool newline = m.name.find('\n') != std::string_view::npos;
-    name_state read = literal || newline ? name_state::ambiguous : name_state::exact;  // what the line alone says
+    name_state read = literal || newline ? name_state::ambiguous : name_state::exact;  // what the line alone tells
     if (literal || (newline && m.name_status != name_state::ambiguous) || unnamed) {
         sink("NameBytes:         ");
         for (const char c : m.name) number(static_cast<unsigned char>(c), 16, 2);
@@ -83,23 +87,21 @@ void print_recorded(Sink& sink, mapping m) {
 
 }  // namespace detail
 
-/// Reads recorded text one mapping at a time: maps text, smaps text, or what a snapshot was written to. It takes a mapping's line
-/// together with the keyed lines ("Key: value") that follow it. Of those it reads KernelPageSize, BuildID, NameBytes, NameState and
-/// Mapping (see print()); it skips the other lines of smaps. snapshot::parse() keeps what this reads.
-///
-/// Linear in the text. Allocates only for names that are not in the text as they are (`\012`, NameBytes). No system call.
+/// Reads maps text, smaps text, or a saved snapshot: a mapping's line together with the keyed lines ("Key: value") that follow it. Of these
+/// it reads KernelPageSize, BuildID, NameBytes, NameState and Mapping (see print()). snapshot::parse() keeps what this reads. Linear in the
+/// text. Allocates only for names that differ from the text (`\012`, NameBytes). No system calls.
 class recorded_reader {
 public:
-    explicit recorded_reader(std::string_view text) noexcept : text_(text) {}  ///< borrows `text`, and has read nothing
+    explicit recorded_reader(std::string_view text) noexcept : text_(text) {}  ///< borrows `text`; nothing is read yet
     template <detail::temporary_text Text>
     explicit recorded_reader(const Text&&) = delete;  // the names would borrow from a temporary
     recorded_reader(const recorded_reader&) = delete;             // the mapping borrows from this
     recorded_reader& operator=(const recorded_reader&) = delete;
 
-    /// Reads the next mapping. Returns false at the end of the text. For each malformed line it calls `wrong` with the error, which
-    /// has the line's number and the byte's offset; `wrong` returns whether to go on. If it returns false, a mapping whose line
-    /// precedes the malformed one is still returned, as read so far; the next call returns false. Keyed lines that follow a malformed
-    /// mapping's line are skipped. errc::malformed; errc::not_maps for the line of smaps_rollup (see parse_line).
+    /// Reads the next mapping. Returns false at the end of the text. For each malformed line it calls `wrong` with the error, which has the
+    /// line number and the byte offset; `wrong` returns whether to continue. If it returns false, a mapping whose line precedes the
+    /// malformed one is still returned, as read so far, and the next call returns false. Keyed lines after a mapping's malformed line are
+    /// skipped. Errors: errc::malformed, and errc::not_maps for the line of smaps_rollup (see parse_line).
     template <class Wrong>
     [[nodiscard]] bool next(Wrong&& wrong) {
         while (!stopped_ && next_ < text_.size()) {
@@ -132,13 +134,12 @@ public:
         return false;
     }
 
-    /// The mapping that next() read. Its name is decoded: name_state::ambiguous where `\012` stood in it and no NameBytes says what
-    /// it is. The name and the build ID are valid until the next call of next().
+    /// Returns the mapping that next() read. Its name is decoded: name_state::ambiguous if the line contains `\012` and no NameBytes
+    /// follows. The name and the build ID are valid until the next call of next().
     [[nodiscard]] const mapping& current() const noexcept { return current_; }
     [[nodiscard]] std::string_view line() const noexcept { return line_; }  ///< its line in the text, without the newline
-    [[nodiscard]] std::uint64_t offset() const noexcept { return at_; }     ///< of its line in the text, in bytes
-    /// False for a line that lists no mapping: `[vsyscall]` and the like (but see print()), and a range of zero length, which old
-    /// 32-bit kernels and Android list.
+    [[nodiscard]] std::uint64_t offset() const noexcept { return at_; }     ///< offset of that line in the text, in bytes
+    /// False for a line that lists no mapping: `[vsyscall]` and the like (but see print()), or a range of zero length.
     [[nodiscard]] bool is_mapping() const noexcept { return is_mapping_; }
 
 private:
@@ -154,7 +155,7 @@ private:
         if (!wrong(error{.code = code, .at = step::parse, .line = number_, .offset = line_offset_ + byte})) stopped_ = true;
     }
 
-    /// Takes what a keyed line says of the mapping. False: its key is known, and its value is not valid; then nothing is taken.
+    /// Applies a keyed line to the mapping. Returns false and changes nothing if the key is known and its value is invalid.
     bool annotate(std::string_view line) {
         std::string_view value;
         if (detail::keyed(line, "KernelPageSize", value)) {
@@ -173,7 +174,7 @@ private:
             current_.build_id_known = true;
             return true;
         }
-        if (detail::keyed(line, "NameBytes", value)) {  // as the kernel has them, where the line above cannot tell
+        if (detail::keyed(line, "NameBytes", value)) {  // the kernel's bytes, where the mapping's line is ambiguous
             std::string name;
             for (std::size_t i = 0; i < value.size(); i += 2) {
                 const unsigned high = detail::digit_values[value[i]];
@@ -205,11 +206,11 @@ private:
     std::string_view text_;
     std::string_view line_{};
     std::size_t at_ = 0;           // offset of line_
-    std::size_t line_offset_ = 0;  // of the line that is being read
-    std::size_t next_ = 0;         // and of the one after it
+    std::size_t line_offset_ = 0;  // offset of the line that is being read
+    std::size_t next_ = 0;         // offset of the line after it
     std::uint64_t number_ = 0;
     bool is_mapping_ = false;
-    bool after_mapping_ = false;  // a mapping's line was read, or refused
+    bool after_mapping_ = false;  // a mapping's line was read or rejected
     bool stopped_ = false;
     mapping current_{};
     build_id id_{};

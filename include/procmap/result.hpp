@@ -1,4 +1,7 @@
-// How an answer or a failure comes back: a value, or an error that says what failed, where, and what to do about it.
+// A value, or an error that tells what failed, at which step, and how to resolve it.
+//
+//   const procmap::result<procmap::maps> opened = procmap::maps::open(pid);
+//   if (!opened) std::cerr << opened.error() << '\n';
 #pragma once
 
 #include <procmap/version.hpp>
@@ -12,49 +15,48 @@
 
 namespace procmap::inline PROCMAP_ABI {
 
-/// What went wrong, in the terms of the question that was asked.
+/// What went wrong. docs/errors.md explains each code.
 enum class errc : unsigned char {
     none = 0,
-    not_mapped,   ///< no mapping at the address (find), or at and above it (find_from): an answer, not a fault
-    gone,         ///< no such process, or its address space has no user left: it exited, or it called exec
-    zombie,       ///< exited and not yet waited for: it has no address space any more
-    kernel_thread,  ///< it never had one
-    task_gone,    ///< text only: the task that the handle was opened through was reaped; others may live on in its memory
+    not_mapped,   ///< no mapping at the address (find), or none at or above it (find_from); a regular answer, not a failure
+    gone,         ///< no such process, or the last user of its address space exited or called exec
+    zombie,       ///< exited and not yet waited for; it has no address space
+    kernel_thread,  ///< it has no address space
+    task_gone,    ///< text: the task that the handle was opened through was reaped; others may still use its memory
     denied,       ///< the kernel or a sandbox does not permit it
-    unsupported,  ///< this kernel, sandbox or procfs cannot do it
-    malformed,    ///< text that no kernel writes, or a reply that contradicts the question
-    interrupted,  ///< a signal interrupted the system call again and again
-    contended,    ///< text only: other readers of the same open file description kept breaking in
-    invalid,      ///< the caller's argument cannot be right
+    unsupported,  ///< not available with this kernel, sandbox or procfs
+    malformed,    ///< text that no kernel writes, or an answer that contradicts the query
+    interrupted,  ///< signals kept interrupting the system call
+    contended,    ///< text: readers of the same open file description kept interfering; cached_maps: another thread is in a call
+    invalid,      ///< invalid argument
     not_maps,     ///< a descriptor that is not a readable maps file of procfs, or the text of smaps_rollup
-    failed,       ///< any other failure of the operating system; the errno says which
+    failed,       ///< any other failure of the operating system; see errno_value
 };
 
-/// Where it went wrong.
+/// The step that failed.
 enum class step : unsigned char { none, open, adopt, query, read, parse, send, receive };
 
-/// A failure, as a small value. Nothing in it is allocated or borrowed.
+/// A failure as a small value. It allocates and borrows nothing.
 struct error {
-    static constexpr std::int32_t unknown = 0;        ///< `pid` of an adopted descriptor, or of no process at all
-    static constexpr std::int32_t this_process = -1;  ///< `pid` of what open_self opened
+    static constexpr std::int32_t unknown = 0;        ///< `pid` of an adopted descriptor, or if there is no process
+    static constexpr std::int32_t this_process = -1;  ///< `pid` of a handle from open_self
 
     errc code = errc::none;      ///< what went wrong
-    step at = step::none;        ///< where
-    int errno_value = 0;         ///< of the system call that failed; 0 where none did
+    step at = step::none;        ///< the step that failed
+    int errno_value = 0;         ///< of the system call that failed; 0 if none failed
     std::int32_t pid = unknown;  ///< the process that was asked about
-    std::int32_t tid = 0;        ///< the thread that it was asked through; 0: none was named
-    std::uint64_t line = 0;      ///< of the text, the first being 1; 0 where no line is to blame
+    std::int32_t tid = 0;        ///< the thread that it was opened through; 0: none was given
+    std::uint64_t line = 0;      ///< of the text, from 1; 0 if no line caused it
     std::uint64_t offset = 0;    ///< in bytes from the start of the text to where reading stopped
 
-    /// Equal in every field.
-    [[nodiscard]] friend constexpr bool operator==(const error&, const error&) noexcept = default;
-    /// Whether it is of that kind.
+    [[nodiscard]] friend constexpr bool operator==(const error&, const error&) noexcept = default;  ///< compares all fields
+    /// True if the error code equals `expected`.
     [[nodiscard]] friend constexpr bool operator==(const error& e, errc expected) noexcept {
         return e.code == expected;
     }
 };
 
-/// The name of an errno that these system calls can leave ("EACCES"), or an empty view.
+/// Returns the name of an errno that the library's system calls can set ("EACCES"), or an empty view.
 [[nodiscard]] constexpr std::string_view errno_name(int value) noexcept {
     switch (value) {
         case E2BIG: return "E2BIG";
@@ -84,7 +86,7 @@ struct error {
     }
 }
 
-/// What an errc means and what to do about it: the second half of the sentence that an error prints.
+/// Returns a description of the error code and a hint for resolving it: the second half of the sentence that print() writes.
 [[nodiscard]] constexpr std::string_view describe(errc code) noexcept {
     switch (code) {
         case errc::none: return "no error";
@@ -109,8 +111,7 @@ struct error {
     return "unknown error";
 }
 
-/// Writes an error as one sentence, without a newline, to a callable that takes std::string_view pieces. Signal-safe if
-/// the sink is.
+/// Writes an error as one sentence without a newline to a callable that takes std::string_view pieces. Signal-safe if the callable is.
 template <class Sink>
 constexpr void print(Sink&& sink, const error& e) {
     constexpr std::string_view steps[] = {"", "open", "adopt", "query", "read", "parse", "send", "receive"};
@@ -146,13 +147,13 @@ constexpr void print(Sink&& sink, const error& e) {
     sink(tail.view());
 }
 
-/// What value() throws when there is none.
+/// Thrown by value() of a failure.
 struct bad_result_access {
-    procmap::error error;  ///< why there is none
+    procmap::error error;  ///< the failure
 };
 
-/// A value or an error, shaped like std::expected and usable without exceptions. Reading the value of a failure by `*` or
-/// `->` gives what was had until then where the function says so, otherwise a value-initialized T; value() throws bad_result_access, or aborts where exceptions are off.
+/// A value or an error, shaped like std::expected and usable without exceptions. For a failure, `*` and `->` return a value-initialized T,
+/// or what was obtained before it if the function documents that; value() throws bad_result_access, or aborts without exceptions.
 template <class T>
 class [[nodiscard]] result {
 public:
@@ -161,16 +162,13 @@ public:
 
     constexpr result(T value) noexcept : value_(std::move(value)) {}               ///< a value
     constexpr result(const procmap::error& failure) noexcept : error_(failure) {}  ///< a failure
-    /// A failure that keeps what was had until then: it is read by `*`.
+    /// A failure, with what was obtained before it, which `*` returns.
     constexpr result(T partial, const procmap::error& failure) noexcept : value_(std::move(partial)), error_(failure) {}
 
-    /// Whether there is a value.
-    ///@{
-    [[nodiscard]] constexpr bool has_value() const noexcept { return error_.code == errc::none; }
-    [[nodiscard]] constexpr explicit operator bool() const noexcept { return has_value(); }
-    ///@}
+    [[nodiscard]] constexpr bool has_value() const noexcept { return error_.code == errc::none; }  ///< true if there is a value
+    [[nodiscard]] constexpr explicit operator bool() const noexcept { return has_value(); }        ///< the same
 
-    /// The value, unchecked: of a failure, what is said above.
+    /// Returns the value without a check; for a failure, see above.
     ///@{
     [[nodiscard]] constexpr T& operator*() & noexcept { return value_; }
     [[nodiscard]] constexpr const T& operator*() const& noexcept { return value_; }
@@ -179,15 +177,14 @@ public:
     [[nodiscard]] constexpr const T* operator->() const noexcept { return &value_; }
     ///@}
 
-    /// The value, checked: of a failure, bad_result_access is thrown, or the program aborts where exceptions are off.
+    /// Returns the value. For a failure, throws bad_result_access, or aborts without exceptions.
     ///@{
     [[nodiscard]] constexpr T& value() & { return require(), value_; }
     [[nodiscard]] constexpr const T& value() const& { return require(), value_; }
     [[nodiscard]] constexpr T&& value() && { return require(), std::move(value_); }
     ///@}
 
-    /// The failure; `code` is errc::none where there is a value.
-    [[nodiscard]] constexpr const procmap::error& error() const noexcept { return error_; }
+    [[nodiscard]] constexpr const procmap::error& error() const noexcept { return error_; }  ///< errc::none if there is a value
 
 private:
     constexpr void require() const {
@@ -203,23 +200,19 @@ private:
     procmap::error error_{};
 };
 
-/// Done, or an error.
+/// Success, or an error.
 template <>
 class [[nodiscard]] result<void> {
 public:
     using value_type = void;            ///< as in std::expected
     using error_type = procmap::error;  ///< as in std::expected
 
-    constexpr result() noexcept = default;                                         ///< done
+    constexpr result() noexcept = default;                                         ///< success
     constexpr result(const procmap::error& failure) noexcept : error_(failure) {}  ///< a failure
 
-    /// Whether it was done.
-    ///@{
-    [[nodiscard]] constexpr bool has_value() const noexcept { return error_.code == errc::none; }
-    [[nodiscard]] constexpr explicit operator bool() const noexcept { return has_value(); }
-    ///@}
-    /// The failure; `code` is errc::none where there is none.
-    [[nodiscard]] constexpr const procmap::error& error() const noexcept { return error_; }
+    [[nodiscard]] constexpr bool has_value() const noexcept { return error_.code == errc::none; }  ///< true on success
+    [[nodiscard]] constexpr explicit operator bool() const noexcept { return has_value(); }        ///< the same
+    [[nodiscard]] constexpr const procmap::error& error() const noexcept { return error_; }  ///< errc::none on success
 
 private:
     procmap::error error_{};

@@ -1,4 +1,7 @@
-// A copy of the mappings of an address space, which outlives it.
+// Copies the mappings of an address space. The copy outlives the process.
+//
+//   auto copy = procmap::snapshot::capture(*self, {.build_ids = true});
+//   if (auto m = copy->find(address)) std::cout << *m << '\n';
 #pragma once
 
 #include <procmap/version.hpp>
@@ -18,35 +21,32 @@
 
 namespace procmap::inline PROCMAP_ABI {
 
-/// An owning, immutable copy of the mappings of an address space, ascending and without overlap. 56 bytes a mapping, and
-/// each distinct name and build ID once. Reading is lock-free: any number of threads. Records that are read borrow from the snapshot.
+/// An owning, immutable copy of the mappings of an address space, ascending and without overlaps. 56 bytes for each mapping; each distinct
+/// name and build ID is stored once. Any number of threads may read it, lock-free. Records that are read borrow from the snapshot.
 template <class Allocator = std::allocator<std::byte>>
 class basic_snapshot {
 public:
     class builder;
     class iterator;
-    using allocator_type = Allocator;  ///< of all that it holds
+    using allocator_type = Allocator;  ///< allocates all that it holds
 
     basic_snapshot() : basic_snapshot(Allocator{}) {}  ///< empty
-    /// Empty.
-    explicit basic_snapshot(const Allocator& allocator) : table_(allocator) {}
+    explicit basic_snapshot(const Allocator& allocator) : table_(allocator) {}  ///< empty
 
-    /// Copies the mappings of a process. Whole, or an error: then `*` of the result is what was read before it broke off.
-    /// While the process remaps, it has the guarantees of a walk.
+    /// Copies the mappings of a process. If it fails, `*` of the result has what was read before. If mappings change meanwhile, the copy
+    /// has the guarantees of a walk.
     ///
-    /// Cost: that of a walk by the text, the faster way for all mappings at once, where nothing is asked for that only the ioctl has;
-    /// otherwise of one by the ioctl. The result is the same. A handle that was adopted, received
-    /// or inherited by fork is not read as text: others may be reading it.
+    /// Cost: that of a walk. It reads the text, which is faster for all mappings at once. It uses the ioctl if page sizes are requested, or
+    /// if others may read the handle's text, because it was adopted, received or inherited by fork. The result is the same.
     ///
-    /// Build IDs are found afterwards as a normalizer does it: of each file once, by some thirty system calls, from the kernel or, where
-    /// that is not asked (text, or see open_options::trust_kernel_build_ids) or finds none, from the file. Those that cannot be had are
-    /// not known, nor is anything said of memory without a file.
+    /// Build IDs are found afterwards as by a normalizer, once for each file (about thirty system calls): from the kernel, or from the file
+    /// if the kernel is not asked (text, or see open_options::trust_kernel_build_ids) or finds none. Those of other files are not known,
+    /// nor those of memory without a file, except for the vDSO.
     [[nodiscard]] static result<basic_snapshot> capture(const maps& from, const capture_options& options = {}, const Allocator& allocator = {});
 
-    /// Reads recorded maps text, or smaps, or what a snapshot was written to (see recorded_reader). Names are decoded; what is no
-    /// mapping (`[vsyscall]`, `[vectors]` of a 32-bit ARM kernel, and a range of zero length) is left out. A malformed line is an error,
-    /// with its number and byte; `*` of the result is then what stood before it. smaps_rollup is errc::not_maps. Cost: n log n in the
-    /// text, whatever it is.
+    /// Reads recorded maps text, smaps text, or a saved snapshot (see recorded_reader). Decodes names, and omits what is no mapping
+    /// (`[vsyscall]`, `[vectors]` of a 32-bit ARM kernel, ranges of zero length). Fails at a malformed line, with its line and byte; `*` of
+    /// the result then has the mappings before it. Fails with errc::not_maps for smaps_rollup. Cost: n log n in any text.
     [[nodiscard]] static result<basic_snapshot> parse(std::string_view text, const Allocator& allocator = {});
 
     /// Copies any range of mappings, in any order.
@@ -58,21 +58,19 @@ public:
         return b.build();
     }
 
-    [[nodiscard]] std::size_t size() const noexcept { return table_.records.size(); }  ///< in mappings
-    [[nodiscard]] bool empty() const noexcept { return table_.records.empty(); }       ///< has none
-    /// The mapping of that number, which must be below size(), by address; its name and build ID borrow from this.
-    [[nodiscard]] mapping operator[](std::size_t i) const noexcept { return table_[i]; }
-    [[nodiscard]] iterator begin() const noexcept { return {*this, 0}; }      ///< the lowest
+    [[nodiscard]] std::size_t size() const noexcept { return table_.records.size(); }  ///< number of mappings
+    [[nodiscard]] bool empty() const noexcept { return table_.records.empty(); }       ///< true if there are no mappings
+    [[nodiscard]] mapping operator[](std::size_t i) const noexcept { return table_[i]; }  ///< by address; `i` < size(); borrows from this
+    [[nodiscard]] iterator begin() const noexcept { return {*this, 0}; }      ///< the lowest mapping
     [[nodiscard]] iterator end() const noexcept { return {*this, size()}; }  ///< past the highest
-    /// Bytes that it holds, for the records, names and build IDs.
-    [[nodiscard]] std::size_t memory() const noexcept { return table_.memory(); }
+    [[nodiscard]] std::size_t memory() const noexcept { return table_.memory(); }  ///< in bytes: records, names and build IDs
 
-    /// The mapping that holds `address`, or errc::not_mapped. Binary search; no allocation.
+    /// Returns the mapping that contains `address`, or errc::not_mapped. Binary search; no allocation.
     [[nodiscard]] result<mapping> find(std::uint64_t address) const noexcept {
         const auto m = find_from(address);
         return !m || m->start <= address ? m : error{.code = errc::not_mapped, .at = step::query};
     }
-    /// The mapping that holds `address`, or else the next above it.
+    /// Returns the mapping that contains `address`, or else the next one above it; errc::not_mapped if there is none.
     [[nodiscard]] result<mapping> find_from(std::uint64_t address) const noexcept {
         const std::size_t i = table_.first_above(address);
         if (i < size()) return table_[i];
@@ -85,22 +83,20 @@ private:
     detail::record_table<Allocator> table_;
 };
 
-/// A snapshot in memory of the standard allocator.
-using snapshot = basic_snapshot<>;
+using snapshot = basic_snapshot<>;  ///< with the standard allocator
 
-/// Makes a snapshot of records that come one at a time: from a BPF program, a core file, a trace.
+/// Builds a snapshot from mappings that come one at a time: from a BPF program, a core file, a trace.
 template <class Allocator>
 class basic_snapshot<Allocator>::builder {
 public:
-    /// Holds none yet.
-    explicit builder(const Allocator& allocator = {}) : records_(allocator) {}
+    explicit builder(const Allocator& allocator = {}) : records_(allocator) {}  ///< empty
 
-    /// Copies a mapping, its name and build ID. Order does not matter. A name with name_state::escaped is decoded. A mapping that
-    /// is empty or ends before it starts is refused: errc::invalid.
+    /// Copies a mapping with its name and build ID, in any order. Decodes a name with name_state::escaped. Fails with errc::invalid if the
+    /// mapping is empty or ends before it starts.
     result<void> add(const mapping& m) { return records_.add(m); }
 
-    /// The snapshot, ascending. Where mappings overlap (text can list one twice, grown), the one that starts later is clipped, its
-    /// offset too; of two that start at one address, the longer one.
+    /// Returns the snapshot, ascending. If mappings overlap (text can list one twice, grown), the one that starts later is clipped,
+    /// including its offset; of two with the same start, the longer one.
     [[nodiscard]] basic_snapshot build() { return basic_snapshot{records_.build()}; }
 
 private:
@@ -109,11 +105,11 @@ private:
     detail::record_builder<Allocator> records_;
 };
 
-/// Reads a snapshot's mappings in ascending order; what it gives is a value.
+/// Iterates over a snapshot's mappings in ascending order. Dereferencing returns a value.
 template <class Allocator>
 class basic_snapshot<Allocator>::iterator {
 public:
-    /// What an iterator has; it borrows the snapshot.
+    /// As in any iterator. It borrows the snapshot.
     ///@{
     using value_type = mapping;
     using difference_type = std::ptrdiff_t;
@@ -154,9 +150,9 @@ auto basic_snapshot<Allocator>::parse(std::string_view text, const Allocator& al
     return {b.build(), broke};
 }
 
-/// Writes a snapshot as maps text, each line with its newline; what a maps line cannot hold follows it in the manner of smaps:
-/// KernelPageSize, and ours: BuildID (empty: known to have none), NameBytes (hexadecimal, where the line cannot give the
-/// name: `\012`, a blank at the beginning, `[rollup]`), NameState (where it is another than the text shows), Mapping ("yes": the mapping is one
+/// Writes a snapshot as maps text, each line with its newline. What a maps line cannot hold follows it in the form of smaps:
+/// KernelPageSize, and procmap's own BuildID (empty: known to have none), NameBytes (hexadecimal, if the line cannot give the name: `\012`,
+/// a blank at its beginning, `[rollup]`, a CR at its end), NameState (if it differs from what the line tells) and Mapping ("yes": a mapping
 /// of the address space, although its name is `[vsyscall]`). parse() reads it back without loss.
 template <class Sink, class Allocator>
 void print(Sink&& sink, const basic_snapshot<Allocator>& s) {

@@ -1,4 +1,7 @@
-// errc and error as std::error_code. A header of its own, so that nobody pays for <system_error> who does not ask for it.
+// Converts errc and error to std::error_code. A separate header, because not every program needs <system_error>.
+//
+//   std::error_code code = procmap::errc::gone;
+//   if (!self) throw std::system_error{make_error_code(self.error())};
 #pragma once
 
 #include <procmap/version.hpp>
@@ -13,7 +16,7 @@ struct std::is_error_code_enum<procmap::errc> : std::true_type {};
 
 namespace procmap::inline PROCMAP_ABI {
 
-/// The category of errc. It compares equal to the generic conditions that mean the same (denied and permission_denied, …).
+/// Returns the category of errc. Its codes equal the generic conditions of the same meaning (denied and permission_denied, ...).
 [[nodiscard]] inline const std::error_category& error_category() noexcept {
     static const struct procmap_category final : std::error_category {
         const char* name() const noexcept override { return "procmap"; }
@@ -41,10 +44,10 @@ namespace procmap::inline PROCMAP_ABI {
     return category;
 }
 
-/// The code as a std::error_code; what `std::error_code e = errc::gone` calls.
+/// Converts an error code, as `std::error_code e = errc::gone` does.
 [[nodiscard]] inline std::error_code make_error_code(errc code) noexcept { return {static_cast<int>(code), error_category()}; }
 
-/// The code of an error. What the code cannot hold (errno, process, line) stays in the error: print that.
+/// Converts the code of an error. Its other fields (errno, process, line) are not converted: print the error to show them.
 [[nodiscard]] inline std::error_code make_error_code(const error& e) noexcept { return make_error_code(e.code); }
 
 }  // namespace procmap::inline PROCMAP_ABI

@@ -1,14 +1,15 @@
-// The text of /proc/PID/maps, read and written: one strict line parser, pure and constexpr.
+// Parses the text of /proc/PID/maps. One strict line parser, pure and constexpr.
+//
+//   for (const auto& line : procmap::parse(text))
+//       if (line) use(line->start, line->end, line->name);
 //
 // Source: show_map_vma() in fs/proc/task_mmu.c, proc_pid_maps(5). A line is
 //   start-end perms offset major:minor inode [blanks name]
-// with addresses and offset in hexadecimal (at least eight digits), the device in hexadecimal, the inode in decimal. A 64-bit
-// kernel pads with blanks up to byte 73, a 32-bit one up to byte 49, other systems differently. No kernel writes a name that
-// begins with a blank, so the name is what follows the padding. A newline in a name is written as `\012`; nothing else is
-// escaped, so a name that holds those four characters itself looks the same.
-//
-// Text of other writers is read as well: `S` for shared (kernels without MMU), `-` for private (WSL1), and mappings of zero
-// length (guards of old 32-bit kernels and of Android), which only parse() and parse_line() return.
+// Addresses and offset are hexadecimal (at least eight digits), the device is hexadecimal, the inode decimal. A 64-bit kernel pads with
+// blanks up to byte 73, a 32-bit one up to byte 49, other systems differently. No kernel writes a name that begins with a blank, so the
+// name follows the padding. A newline in a name is written as `\012`; nothing else is escaped, so a name that contains those four
+// characters looks the same. Text of other systems is read as well: `S` for shared (kernels without an MMU), `-` for private (WSL1), and
+// ranges of zero length (guards of old 32-bit kernels and of Android), which walks and snapshots omit.
 #pragma once
 
 #include <procmap/version.hpp>
@@ -25,12 +26,12 @@ namespace procmap::inline PROCMAP_ABI {
 
 namespace detail {
 
-/// Text that would be gone before the mapping that borrows from it: a temporary std::string, say.
+/// A temporary that the mapping would borrow from, such as a std::string.
 template <class Text>
 concept temporary_text = std::is_class_v<Text> && !std::is_same_v<std::remove_cv_t<Text>, std::string_view> &&
                          std::is_convertible_v<Text, std::string_view>;
 
-/// Reads fields from the left. Every step says whether it could; after one that could not, `at` is the byte that is wrong.
+/// Reads fields from left to right. Each step returns false if it fails; `at` is then the first wrong byte.
 struct line_scanner {
     const char* at;
     const char* end;
@@ -40,11 +41,10 @@ struct line_scanner {
         ++at;
         return true;
     }
-    /// 1 to `most` hexadecimal digits.
     constexpr bool hexadecimal(std::uint64_t& value, std::ptrdiff_t most = 16) noexcept {
         const char* const first = at;
         const char* const limit = end - at > most ? at + most : end;
-        const char* digit = at;  // in a register: `at` and `value` may be one, for all that the compiler knows
+        const char* digit = at;  // in a register: for all that the compiler knows, `at` and `value` may alias
         std::uint64_t sum = 0;
         for (; digit != limit && digit_values[*digit] < 16; ++digit) sum = sum << 4 | digit_values[*digit];
         value = sum;
@@ -52,7 +52,7 @@ struct line_scanner {
         return at != first && (at == end || digit_values[*at] == 16);
     }
     constexpr bool decimal(std::uint64_t& value) noexcept {
-        constexpr std::ptrdiff_t safe = 19;  // so many digits cannot overflow; one more is the most that a kernel writes
+        constexpr std::ptrdiff_t safe = 19;  // this many digits cannot overflow; a kernel writes at most one more
         const char* const first = at;
         std::uint64_t sum = 0;
         for (; at != end && digit_values[*at] < 10; ++at) {
@@ -63,7 +63,7 @@ struct line_scanner {
         value = sum;
         return at != first;
     }
-    /// `yes`, which sets the flag, or `no`. Computed: a branch on which of them it is would be foretold wrong too often.
+    /// Reads `yes`, which sets the flag, or `no`. Computed: a branch on which of them it is would be mispredicted too often.
     constexpr bool either(char yes, char no, perm flag, permission_set& out) noexcept {
         if (at == end || (*at - yes) * (*at - no) != 0) return false;
         out |= permission_set::from_bits(static_cast<std::uint32_t>(flag) * (*at == yes));
@@ -87,13 +87,12 @@ constexpr char take_decoded(std::string_view& name) noexcept {
     return c;
 }
 
-/// Calls `put` with each character of a name in maps text, decoded.
 template <class Put>
 constexpr void decode(std::string_view name, Put put) {
     while (!name.empty()) put(take_decoded(name));
 }
 
-/// What stands before the name in nearly every line; compared at once.
+/// The padding before the name in nearly every line. Compared at once.
 inline constexpr std::string_view blanks = "                                                                         ";
 static_assert(blanks.size() == name_column_64);
 
@@ -108,7 +107,7 @@ constexpr std::size_t name_start(std::string_view line, std::size_t after_inode)
 
 inline constexpr std::size_t whole_line = std::string_view::npos;
 
-/// Reads one line, without its newline, into `m`. `whole_line`, or the byte at which it is no maps line.
+/// Reads one line, without its newline, into `m`. Returns `whole_line`, or the offset of the first wrong byte.
 constexpr std::size_t scan_line(std::string_view line, mapping& m) noexcept {
     line_scanner s{line.data(), line.data() + line.size()};
     std::uint64_t major = 0;
@@ -128,27 +127,26 @@ constexpr std::size_t scan_line(std::string_view line, mapping& m) noexcept {
     return whole_line;
 }
 
-/// Whether a line that scan_line read is of a gate VMA: text lists it behind the mappings, but it is in no address space, so the
-/// ioctl never reports it (get_gate_vma(), m_start()). Two kernels that have the ioctl have one: x86-64, and 32-bit ARM. An arm64
-/// kernel maps a page of ARM's name into 32-bit processes; that one is a mapping, and its name stands where a 64-bit kernel puts it.
+/// True if a line that scan_line read is of a gate VMA. Text lists it after the mappings, but it is in no address space, so the ioctl never
+/// reports it (get_gate_vma(), m_start()). Two kernels with the ioctl have one: x86-64 and 32-bit ARM. An arm64 kernel maps a page with
+/// ARM's name into 32-bit processes; that is a mapping, and its name is in the column of a 64-bit kernel.
 constexpr bool is_gate(std::string_view line, const mapping& m) noexcept {
     return !m.file_backed() &&
            (m.name == "[vsyscall]" || (m.name == "[vectors]" && m.name.data() == line.data() + name_column_32));
 }
 
-/// Whether a line that scan_line read is that of smaps_rollup, whose range is no mapping's (show_smaps_rollup()).
+/// True if a line that scan_line read is that of smaps_rollup, whose range is not a mapping's (show_smaps_rollup()).
 constexpr bool is_rollup(const mapping& m) noexcept { return m.name == "[rollup]" && !m.file_backed(); }
 
-/// Whether the line of a mapping without a file ended with CR LF: no kernel's name of such a mapping ends with a carriage return.
+/// True if the line of a mapping without a file ended with CR LF: no kernel writes such a name with a carriage return at its end.
 constexpr bool ends_with_cr(const mapping& m) noexcept { return m.name.ends_with('\r') && !m.file_backed(); }
 
 }  // namespace detail
 
-/// Reads one line of a maps file, without its newline. The name borrows from `line` and is the text's own bytes:
-/// name_state::escaped says that `\012` stands in it. Anything that no kernel writes is errc::malformed, with the byte in
-/// `offset`; so is a line that ends with CR LF, unless it is of a file, whose name may end with CR. The line of smaps_rollup, which lists
-/// no mappings, is errc::not_maps. A range of zero length is read as it stands: old 32-bit kernels and Android list such guards. No
-/// system call, no allocation, signal-safe.
+/// Parses one line of a maps file, without its newline. The name borrows from `line` and has the text's bytes; name_state::escaped means
+/// that it contains `\012`. Fails with errc::malformed and the byte in `offset` for all that no kernel writes, including a line that ends
+/// with CR LF, unless it has a file, whose name may end with CR. Fails with errc::not_maps for the line of smaps_rollup, which lists no
+/// mappings. Returns ranges of zero length (guards of old 32-bit kernels and Android). No system calls, no allocation, signal-safe.
 [[nodiscard]] constexpr result<mapping> parse_line(std::string_view line) noexcept {
     result<mapping> read{mapping{}};
     const std::size_t wrong = detail::scan_line(line, *read);
@@ -163,15 +161,14 @@ constexpr bool ends_with_cr(const mapping& m) noexcept { return m.name.ends_with
 template <detail::temporary_text Text>
 result<mapping> parse_line(Text&&) = delete;  // the name would borrow from a temporary
 
-/// The lines of a recorded maps file, in their order: a range of result<mapping>. See parse().
+/// The lines of a recorded maps file in order, as a range of result<mapping>. See parse().
 class parsed_lines {
 public:
-    /// The end.
-    struct sentinel {};
+    struct sentinel {};  ///< the end of the range
     /// An input iterator over the lines.
     class iterator {
     public:
-        /// What an input iterator has; a step reads one line.
+        /// As in any input iterator. A step parses one line.
         ///@{
         using value_type = result<mapping>;
         using difference_type = std::ptrdiff_t;
@@ -212,15 +209,15 @@ public:
     };
 
     constexpr explicit parsed_lines(std::string_view text) noexcept : text_(text) {}          ///< borrows `text`
-    [[nodiscard]] constexpr iterator begin() const noexcept { return iterator{text_}; }       ///< the first line, read
-    [[nodiscard]] constexpr sentinel end() const noexcept { return {}; }                      ///< behind the last
+    [[nodiscard]] constexpr iterator begin() const noexcept { return iterator{text_}; }       ///< the first line, parsed
+    [[nodiscard]] constexpr sentinel end() const noexcept { return {}; }                      ///< past the last line
 
 private:
     std::string_view text_;
 };
 
-/// Reads recorded maps text, line by line; `[vsyscall]` is in it as in the text. A line that parse_line refuses comes as an error
-/// with its number and the byte's offset in the text, and the lines after it still come. Borrows from `text`.
+/// Parses recorded maps text line by line, including `[vsyscall]`. A line that parse_line rejects is returned as an error with its line
+/// number and byte offset in the text, and parsing continues after it. Borrows from `text`.
 [[nodiscard]] constexpr parsed_lines parse(std::string_view text) noexcept { return parsed_lines{text}; }
 template <detail::temporary_text Text>
 parsed_lines parse(Text&&) = delete;  // the names would borrow from a temporary

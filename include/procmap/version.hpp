@@ -1,6 +1,8 @@
 /// \file
-/// The version, and what the library needs of the compiler. CMake, Meson and Conan read the version from here; vcpkg cannot, so
-/// cmake/release.sh compares. Every header includes this one first: where a need is not met, the first error says so.
+/// The version, and what the library requires of the compiler. Every header includes this one first, so that a requirement that is not met
+/// is the first error. CMake, Meson and Conan read the version from here; vcpkg cannot, so cmake/release.sh compares it.
+///
+///     #if PROCMAP_VERSION >= 200  // 0.2.0 or newer
 #pragma once
 
 // The second line of each branch ends the compilation, so that no other errors follow.
@@ -15,18 +17,18 @@
 #include "stop: see the error above"
 #endif
 
-/// The version, as three numbers: semver.org.
+/// The version as three numbers (semver.org).
 ///@{
 #define PROCMAP_VERSION_MAJOR 0
 #define PROCMAP_VERSION_MINOR 1
 #define PROCMAP_VERSION_PATCH 0
 ///@}
 
-/// The version as one number, to compare: 10203 is 1.2.3. `#if PROCMAP_VERSION >= 200` is true for 0.2.0 and newer.
+/// The version as one number, for comparisons: 10203 is 1.2.3.
 #define PROCMAP_VERSION (PROCMAP_VERSION_MAJOR * 10000 + PROCMAP_VERSION_MINOR * 100 + PROCMAP_VERSION_PATCH)
 
-/// The inline namespace names the version and the exception mode, so that two versions of the library, or code built
-/// with and without exceptions, can be linked into one program and each keeps its own functions.
+/// The inline namespace: version and exception mode. Two versions of the library, or code with and without exceptions, can be linked into
+/// one program; each keeps its own functions.
 #if defined(__cpp_exceptions)
 #define PROCMAP_ABI v0_1
 #else

@@ -1,4 +1,8 @@
-// All mappings of an address space, in ascending order, as a range.
+// Iterates over the mappings of an address space in ascending order.
+//
+//   auto walk = self->walk({.names = true});
+//   for (const procmap::mapping& m : walk) use(m.start, m.name);
+//   if (!walk.complete()) std::cerr << walk.error() << '\n';
 #pragma once
 
 #include <procmap/version.hpp>
@@ -21,24 +25,22 @@ namespace detail {
 mapping_walk walk_over(const handle& from, const walk_options& options, backend use, std::uint64_t above = 0) noexcept;
 }
 
-/// A walk over the mappings of an address space: a single-pass input range, made by maps::walk, which borrows the handle.
+/// A walk over the mappings of an address space: a single-pass input range, returned by maps::walk. It borrows the handle. It is strictly
+/// ascending and has no overlaps, also while mappings change: a mapping that reaches below the end of the previous one is clipped,
+/// including its offset. It includes every mapping that exists for the whole walk. After the loop, `complete()` is true if the walk reached
+/// the end of the address space. Otherwise the caller left the loop, or `error()` tells what ended the walk.
 ///
-/// Strictly ascending and never overlapping, also while the process remaps: what reaches back over the end of the mapping
-/// before it is clipped, its offset too. What is mapped during the whole walk is in it. After the loop, `complete()` says
-/// that the end of the address space was reached; otherwise the caller stopped, or `error()` says what broke the walk off.
-///
-/// Cost: ioctl: one system call for each mapping (two with build IDs) and one for the end. Text: one pread for about each page of text, one for
-/// its end and one to see whether the process still lives, with two rt_sigprocmask each. No allocation; errno is left as it was;
-/// async-signal-safe (4.7 kB in the walk itself; with the stack of its steps up to 6.5 kB). A mapping's name and build ID are valid until
-/// the next step. One thread at a time.
+/// Cost by ioctl: one system call for each mapping and one for the end; with build IDs one more for each mapping of a regular file. Cost by
+/// text: one pread for about each page of text, one for its end and one that checks that the process still exists, with two rt_sigprocmask
+/// each. No allocation; errno preserved; async-signal-safe; up to 6.5 kB of stack, including 4.7 kB for the walk itself. A mapping's name
+/// and build ID are valid until the next step. One thread at a time.
 class mapping_walk {
 public:
-    /// The end.
-    struct sentinel {};
-    /// An input iterator; a copy of it is at the same place of the same walk.
+    struct sentinel {};  ///< the end of the range
+    /// An input iterator. A copy is at the same place of the same walk.
     class iterator {
     public:
-        /// What an input iterator has; a step asks the kernel, and what the step before gave is gone.
+        /// As in any input iterator. A step queries the kernel and invalidates the previous mapping.
         ///@{
         using value_type = mapping;
         using difference_type = std::ptrdiff_t;
@@ -58,7 +60,7 @@ public:
         mapping_walk* walk_;
     };
 
-    /// A walk that was moved has not begun.
+    /// Moving a walk resets it.
     ///@{
     mapping_walk(mapping_walk&& other) noexcept : mapping_walk(*other.from_, other.options_, other.use_, other.above_) {}
     mapping_walk& operator=(mapping_walk&& other) noexcept {
@@ -71,7 +73,7 @@ public:
     }
     ///@}
 
-    /// Starts a new walk, also when one is under way.
+    /// Starts a new walk, even if one is in progress.
     [[nodiscard]] iterator begin() noexcept {
         reset();
         const bool small = !options_.buffer.empty() && options_.buffer.size() < 2 * detail::text_head_room;
@@ -84,17 +86,15 @@ public:
         }
         return iterator{*this};
     }
-    [[nodiscard]] sentinel end() const noexcept { return {}; }  ///< the end, however it came
+    [[nodiscard]] sentinel end() const noexcept { return {}; }  ///< the end, whatever ended the walk
 
-    /// What broke the walk off; its `code` is errc::none where nothing did.
-    [[nodiscard]] const procmap::error& error() const noexcept { return error_; }
-    /// Whether the walk reached the end of the address space.
-    [[nodiscard]] bool complete() const noexcept { return state_ == state::at_end; }
+    [[nodiscard]] const procmap::error& error() const noexcept { return error_; }  ///< what ended the walk early; errc::none: nothing did
+    [[nodiscard]] bool complete() const noexcept { return state_ == state::at_end; }  ///< it reached the end of the address space
 
 private:
     friend mapping_walk detail::walk_over(const detail::handle&, const walk_options&, backend, std::uint64_t) noexcept;
 
-    /// `use` is the handle's back-end, or text; `above` is where the walk begins; a mapping that reaches over it is clipped.
+    /// `use`: the handle's back-end, or text. The walk starts at `above`; a mapping that reaches below it is clipped.
     mapping_walk(const detail::handle& from, const walk_options& options, backend use, std::uint64_t above) noexcept
         : from_(&from), options_(options), use_(use), above_(above) {}
 
@@ -108,7 +108,7 @@ private:
         reader_ = {};
     }
 
-    /// What the queries have in common, for which the buffer must be large enough.
+    /// Prepares what all queries have in common. The buffer must be large enough.
     void prepare() noexcept {
         ask_ = {.only = options_.only,
                 .name = options_.names ? buffer().first(buffer().size() - detail::text_head_room) : std::span<char>{},
@@ -131,11 +131,11 @@ private:
         last_end_ = current_.end;
     }
 
-    /// Whether there is a next mapping; it is then in current_.
+    /// Gets the next mapping into current_. Returns false if there is none.
     [[nodiscard, gnu::always_inline]] bool ask_next() noexcept {
         if (!ask_.build_id.empty()) [[unlikely]] return take(detail::lookup_ioctl_with_id(*from_, last_end_, ask_, true, own_));
         query_.raw().query_addr = last_end_;
-        if (!ask_.name.empty()) query_.name_into(ask_.name);  // the sizes were overwritten
+        if (!ask_.name.empty()) query_.name_into(ask_.name);  // the kernel overwrote the sizes
         const int saved_errno = errno;
         if (::ioctl(from_->fd.get(), detail::ioctl_request, &query_.raw()) < 0) [[unlikely]] return ask_again(saved_errno);
         detail::kernel_wrote(query_.raw());
@@ -152,7 +152,7 @@ private:
             current_ = *next;
         } else if (next.error().errno_value == ENOENT) {
             state_ = state::at_end;
-        } else {  // not_mapped by any other sign is an answer from below, which ends nothing
+        } else {  // not_mapped without ENOENT comes from an answer below the address, which is not the end
             fail(next.error() == errc::not_mapped ? from_->failure(errc::malformed, step::query) : next.error());
         }
         return next.has_value();
@@ -181,7 +181,7 @@ private:
     std::uint64_t last_end_ = 0;
     mapping current_{};
     procmap::error error_{};
-    find_options ask_{};           // what stays the same is set once
+    find_options ask_{};           // constant parts, set once
     uapi::query<> query_{0, {}};
     detail::text_reader reader_;
     std::byte build_id_[uapi::build_id_size_max];
@@ -190,7 +190,7 @@ private:
 
 namespace detail {
 
-/// A walk over the mappings that a handle shows, by that back-end, from `above` on.
+/// Returns a walk over the mappings of a handle by that back-end, starting at `above`.
 [[nodiscard]] inline mapping_walk walk_over(const handle& from, const walk_options& options, backend use, std::uint64_t above) noexcept {
     return {from, options, use, above};
 }
