@@ -27,7 +27,6 @@ export namespace procmap::inline PROCMAP_ABI {
 
 // flags.hpp
 using procmap::executable;
-using procmap::fatal_hazards;
 using procmap::file_backed;
 using procmap::filter;
 using procmap::filters;
@@ -35,7 +34,6 @@ using procmap::flags;
 using procmap::perm;
 using procmap::permission_set;
 using procmap::readable;
-using procmap::safe_to_ask;
 using procmap::shared;
 using procmap::writable;
 using procmap::operator|;
@@ -148,12 +146,14 @@ using procmap::uapi::send;
 
 // probe.hpp
 using procmap::capabilities;
+using procmap::fatal_hazards;
 using procmap::hazard;
 using procmap::hazards;
 using procmap::kernel_release;
 using procmap::known_hazards;
 using procmap::probe;
 using procmap::running_kernel;
+using procmap::safe_to_ask;
 
 // walk.hpp
 using procmap::mapping_walk;

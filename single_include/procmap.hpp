@@ -32,8 +32,10 @@
 
 // ==== procmap/version.hpp ====
 /// \file
-/// The version, and what the library needs of the compiler. CMake, Meson and Conan read the version from here; vcpkg cannot, so
-/// cmake/release.sh compares. Every header includes this one first: where a need is not met, the first error says so.
+/// The version, and what the library requires of the compiler. Every header includes this one first, so that a requirement that is not met
+/// is the first error. CMake, Meson and Conan read the version from here; vcpkg cannot, so cmake/release.sh compares it.
+///
+///     #if PROCMAP_VERSION >= 200  // 0.2.0 or newer
 
 // The second line of each branch ends the compilation, so that no other errors follow.
 #if !defined(__linux__)
@@ -47,18 +49,18 @@
 #include "stop: see the error above"
 #endif
 
-/// The version, as three numbers: semver.org.
+/// The version as three numbers (semver.org).
 ///@{
 #define PROCMAP_VERSION_MAJOR 0
 #define PROCMAP_VERSION_MINOR 1
 #define PROCMAP_VERSION_PATCH 0
 ///@}
 
-/// The version as one number, to compare: 10203 is 1.2.3. `#if PROCMAP_VERSION >= 200` is true for 0.2.0 and newer.
+/// The version as one number, for comparisons: 10203 is 1.2.3.
 #define PROCMAP_VERSION (PROCMAP_VERSION_MAJOR * 10000 + PROCMAP_VERSION_MINOR * 100 + PROCMAP_VERSION_PATCH)
 
-/// The inline namespace names the version and the exception mode, so that two versions of the library, or code built
-/// with and without exceptions, can be linked into one program and each keeps its own functions.
+/// The inline namespace: version and exception mode. Two versions of the library, or code with and without exceptions, can be linked into
+/// one program; each keeps its own functions.
 #if defined(__cpp_exceptions)
 #define PROCMAP_ABI v0_1
 #else
@@ -66,62 +68,57 @@
 #endif
 
 // ==== procmap/flags.hpp ====
-// Flag sets that are types, never ints. Values are the kernel's own (include/uapi/linux/fs.h, enum procmap_query_flags).
+// Permissions and filters as sets of flags. The values are the kernel's (include/uapi/linux/fs.h, enum procmap_query_flags).
+//
+//   if (m->permissions.has(procmap::perm::write)) use(m->start);
+//   auto code = self->walk({.only = procmap::executable | procmap::file_backed});
 
 #include <cstdint>
 
 namespace procmap::inline PROCMAP_ABI {
 
-/// A set of the flags of one enumeration. Flags of different enumerations do not mix, and nothing converts to an integer.
+/// A set of flags of one enumeration. Flags of different enumerations do not mix, and a set does not convert to an integer.
 template <class Flag>
 class flags {
 public:
     constexpr flags() noexcept = default;  ///< the empty set
-    constexpr flags(Flag flag) noexcept : bits_(static_cast<std::uint32_t>(flag)) {}  ///< a flag is a set of one
+    constexpr flags(Flag flag) noexcept : bits_(static_cast<std::uint32_t>(flag)) {}  ///< a set of one flag
 
-    /// The set with exactly these bits, known or not: what a newer kernel may return.
+    /// Returns the set with exactly these bits, which a newer kernel may have added.
     [[nodiscard]] static constexpr flags from_bits(std::uint32_t bits) noexcept {
         flags set;
         set.bits_ = bits;
         return set;
     }
-    [[nodiscard]] constexpr std::uint32_t bits() const noexcept { return bits_; }  ///< the kernel's own
-    [[nodiscard]] constexpr bool empty() const noexcept { return bits_ == 0; }  ///< no flag is in it
-    /// Whether every flag of `wanted` is in this set.
+    [[nodiscard]] constexpr std::uint32_t bits() const noexcept { return bits_; }  ///< the kernel's bits
+    [[nodiscard]] constexpr bool empty() const noexcept { return bits_ == 0; }  ///< true if no flag is set
+    /// True if this set contains every flag of `wanted`.
     [[nodiscard]] constexpr bool has(flags wanted) const noexcept { return (bits_ & wanted.bits_) == wanted.bits_; }
 
-    /// Union, intersection, equality.
-    ///@{
-    [[nodiscard]] friend constexpr flags operator|(flags a, flags b) noexcept { return from_bits(a.bits_ | b.bits_); }
-    [[nodiscard]] friend constexpr flags operator&(flags a, flags b) noexcept { return from_bits(a.bits_ & b.bits_); }
-    [[nodiscard]] friend constexpr bool operator==(flags, flags) noexcept = default;
-    constexpr flags& operator|=(flags other) noexcept { return *this = *this | other; }
-    ///@}
+    [[nodiscard]] friend constexpr flags operator|(flags a, flags b) noexcept { return from_bits(a.bits_ | b.bits_); }  ///< union
+    [[nodiscard]] friend constexpr flags operator&(flags a, flags b) noexcept { return from_bits(a.bits_ & b.bits_); }  ///< intersection
+    [[nodiscard]] friend constexpr bool operator==(flags, flags) noexcept = default;  ///< equality
+    constexpr flags& operator|=(flags other) noexcept { return *this = *this | other; }  ///< union
 
 private:
     std::uint32_t bits_ = 0;
 };
 
-/// What a mapping permits, as in the second column of /proc/PID/maps; `shared` is its 's', and 'p' where it is absent.
+/// What a mapping permits, as in the second column of /proc/PID/maps, where `shared` is 's' and its absence 'p'.
 enum class perm : std::uint32_t { read = 0x01, write = 0x02, execute = 0x04, shared = 0x08 };
-/// The permissions of a mapping.
-using permission_set = flags<perm>;
-/// Both.
-[[nodiscard]] constexpr permission_set operator|(perm a, perm b) noexcept { return permission_set{a} | b; }
+using permission_set = flags<perm>;  ///< permissions of a mapping
+[[nodiscard]] constexpr permission_set operator|(perm a, perm b) noexcept { return permission_set{a} | b; }  ///< the set of both
 
-/// What the kernel can filter by. A mapping passes when it has all that is asked for; what is not asked for does not matter,
-/// so "private" or "not writable" cannot be said here: use std::views::filter.
+/// The kernel's filters. A mapping matches if it has all of them. For others, such as private or not writable, use std::views::filter.
 enum class filter : std::uint32_t { readable = 0x01, writable = 0x02, executable = 0x04, shared = 0x08, file_backed = 0x20 };
-/// All that a mapping must have in order to pass; empty: every mapping passes.
-using filters = flags<filter>;
-/// Both.
-[[nodiscard]] constexpr filters operator|(filter a, filter b) noexcept { return filters{a} | b; }
+using filters = flags<filter>;  ///< what a mapping must have to match; empty: every mapping matches
+[[nodiscard]] constexpr filters operator|(filter a, filter b) noexcept { return filters{a} | b; }  ///< the set of both
 
 inline constexpr filters readable = filter::readable;      ///< can be read
 inline constexpr filters writable = filter::writable;      ///< can be written to
 inline constexpr filters executable = filter::executable;  ///< can be executed
-inline constexpr filters shared = filter::shared;          ///< mapped MAP_SHARED
-/// Has a file behind it: also memfd, SysV and anonymous shared memory, whose file is the kernel's own.
+inline constexpr filters shared = filter::shared;          ///< mapped with MAP_SHARED
+/// Has a file, which includes memfd, System V and anonymous shared memory: the kernel backs these with files.
 inline constexpr filters file_backed = filter::file_backed;
 
 }  // namespace procmap::inline PROCMAP_ABI
@@ -200,7 +197,10 @@ std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& o
 }  // namespace procmap::inline PROCMAP_ABI
 
 // ==== procmap/result.hpp ====
-// How an answer or a failure comes back: a value, or an error that says what failed, where, and what to do about it.
+// A value, or an error that tells what failed, at which step, and how to resolve it.
+//
+//   const procmap::result<procmap::maps> opened = procmap::maps::open(pid);
+//   if (!opened) std::cerr << opened.error() << '\n';
 
 #include <cerrno>
 #include <cstdint>
@@ -209,49 +209,48 @@ std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& o
 
 namespace procmap::inline PROCMAP_ABI {
 
-/// What went wrong, in the terms of the question that was asked.
+/// What went wrong. docs/errors.md explains each code.
 enum class errc : unsigned char {
     none = 0,
-    not_mapped,   ///< no mapping at the address (find), or at and above it (find_from): an answer, not a fault
-    gone,         ///< no such process, or its address space has no user left: it exited, or it called exec
-    zombie,       ///< exited and not yet waited for: it has no address space any more
-    kernel_thread,  ///< it never had one
-    task_gone,    ///< text only: the task that the handle was opened through was reaped; others may live on in its memory
+    not_mapped,   ///< no mapping at the address (find), or none at or above it (find_from); a regular answer, not a failure
+    gone,         ///< no such process, or the last user of its address space exited or called exec
+    zombie,       ///< exited and not yet waited for; it has no address space
+    kernel_thread,  ///< it has no address space
+    task_gone,    ///< text: the task that the handle was opened through was reaped; others may still use its memory
     denied,       ///< the kernel or a sandbox does not permit it
-    unsupported,  ///< this kernel, sandbox or procfs cannot do it
-    malformed,    ///< text that no kernel writes, or a reply that contradicts the question
-    interrupted,  ///< a signal interrupted the system call again and again
-    contended,    ///< text only: other readers of the same open file description kept breaking in
-    invalid,      ///< the caller's argument cannot be right
+    unsupported,  ///< not available with this kernel, sandbox or procfs
+    malformed,    ///< text that no kernel writes, or an answer that contradicts the query
+    interrupted,  ///< signals kept interrupting the system call
+    contended,    ///< text: readers of the same open file description kept interfering; cached_maps: another thread is in a call
+    invalid,      ///< invalid argument
     not_maps,     ///< a descriptor that is not a readable maps file of procfs, or the text of smaps_rollup
-    failed,       ///< any other failure of the operating system; the errno says which
+    failed,       ///< any other failure of the operating system; see errno_value
 };
 
-/// Where it went wrong.
+/// The step that failed.
 enum class step : unsigned char { none, open, adopt, query, read, parse, send, receive };
 
-/// A failure, as a small value. Nothing in it is allocated or borrowed.
+/// A failure as a small value. It allocates and borrows nothing.
 struct error {
-    static constexpr std::int32_t unknown = 0;        ///< `pid` of an adopted descriptor, or of no process at all
-    static constexpr std::int32_t this_process = -1;  ///< `pid` of what open_self opened
+    static constexpr std::int32_t unknown = 0;        ///< `pid` of an adopted descriptor, or if there is no process
+    static constexpr std::int32_t this_process = -1;  ///< `pid` of a handle from open_self
 
     errc code = errc::none;      ///< what went wrong
-    step at = step::none;        ///< where
-    int errno_value = 0;         ///< of the system call that failed; 0 where none did
+    step at = step::none;        ///< the step that failed
+    int errno_value = 0;         ///< of the system call that failed; 0 if none failed
     std::int32_t pid = unknown;  ///< the process that was asked about
-    std::int32_t tid = 0;        ///< the thread that it was asked through; 0: none was named
-    std::uint64_t line = 0;      ///< of the text, the first being 1; 0 where no line is to blame
+    std::int32_t tid = 0;        ///< the thread that it was opened through; 0: none was given
+    std::uint64_t line = 0;      ///< of the text, from 1; 0 if no line caused it
     std::uint64_t offset = 0;    ///< in bytes from the start of the text to where reading stopped
 
-    /// Equal in every field.
-    [[nodiscard]] friend constexpr bool operator==(const error&, const error&) noexcept = default;
-    /// Whether it is of that kind.
+    [[nodiscard]] friend constexpr bool operator==(const error&, const error&) noexcept = default;  ///< compares all fields
+    /// True if the error code equals `expected`.
     [[nodiscard]] friend constexpr bool operator==(const error& e, errc expected) noexcept {
         return e.code == expected;
     }
 };
 
-/// The name of an errno that these system calls can leave ("EACCES"), or an empty view.
+/// Returns the name of an errno that the library's system calls can set ("EACCES"), or an empty view.
 [[nodiscard]] constexpr std::string_view errno_name(int value) noexcept {
     switch (value) {
         case E2BIG: return "E2BIG";
@@ -281,40 +280,40 @@ struct error {
     }
 }
 
-/// What an errc means and what to do about it: the second half of the sentence that an error prints.
+/// Returns a description of the error code and a hint for resolving it: the second half of the sentence that print() writes.
 [[nodiscard]] constexpr std::string_view describe(errc code) noexcept {
     switch (code) {
         case errc::none: return "no error";
-        case errc::not_mapped: return "no mapping there";
-        case errc::gone: return "no such process or thread, or it exited or called exec and its address space is gone; open it again if it lives";
-        case errc::zombie: return "it exited and waits for its parent: a zombie has no address space; take a snapshot earlier";
-        case errc::kernel_thread: return "a kernel thread has no address space";
-        case errc::task_gone: return "the task it was opened through was reaped; open it again through a living thread";
+        case errc::not_mapped: return "no mapping at this address";
+        case errc::gone: return "no such process or thread (it exited or called exec); open it again if it still runs";
+        case errc::zombie: return "zombie process without an address space; take a snapshot before it exits";
+        case errc::kernel_thread: return "kernel thread without an address space";
+        case errc::task_gone: return "the task that it was opened through was reaped; open it again through a living thread";
         case errc::denied:
-            return "permission denied; needs ptrace read access to the process: its user, or CAP_SYS_PTRACE (or CAP_PERFMON, "
-                   "Linux 6.15+), and a procfs that does not hide it (hidepid)";
+            return "permission denied; requires ptrace read access (the same user, CAP_SYS_PTRACE, or CAP_PERFMON since Linux 6.15) and a "
+                   "procfs that does not hide the process (hidepid)";
         case errc::unsupported:
-            return "not possible here; PROCMAP_QUERY needs Linux 6.11, a sandbox that lets it through and a mounted procfs "
-                   "(the text back-end needs only the procfs)";
-        case errc::malformed: return "not what a kernel writes; report it with the input, or check where the text came from";
-        case errc::interrupted: return "interrupted by signals again and again; try again";
-        case errc::contended: return "other readers of the same descriptor keep breaking in; give each thread its own handle";
-        case errc::invalid: return "invalid argument; see the function's documentation";
-        case errc::not_maps: return "not a readable /proc/PID/maps; open that file itself for reading (smaps_rollup, for one, lists no mappings)";
-        case errc::failed: return "the system call failed";
+            return "not supported here; PROCMAP_QUERY requires Linux 6.11, a sandbox that permits it and a mounted procfs (the text back-end "
+                   "requires only procfs)";
+        case errc::malformed: return "malformed: no kernel writes this; check where the text came from, or report it with the input";
+        case errc::interrupted: return "interrupted by signals too often; try again";
+        case errc::contended: return "other readers use the same open file; give each thread its own handle";
+        case errc::invalid: return "invalid argument; see the documentation of the function";
+        case errc::not_maps: return "not a readable /proc/PID/maps; open that file for reading (smaps_rollup, for example, lists no mappings)";
+        case errc::failed: return "system call failed";
     }
     return "unknown error";
 }
 
-/// Writes an error as one sentence, without a newline, to a callable that takes std::string_view pieces. Signal-safe if
-/// the sink is.
+/// Writes an error as one sentence without a newline to a callable that takes std::string_view pieces. Signal-safe if the callable is.
 template <class Sink>
 constexpr void print(Sink&& sink, const error& e) {
     constexpr std::string_view steps[] = {"", "open", "adopt", "query", "read", "parse", "send", "receive"};
     detail::char_line<128> head;
     if (const auto at = static_cast<unsigned>(e.at); at != 0 && at < std::size(steps)) {
-        head.put(steps[at]);
-        if (e.at != step::parse || e.pid != error::unknown) head.put(" maps");
+        const bool answer = e.code == errc::not_mapped;
+        if (!answer) head.put("cannot "), head.put(steps[at]);
+        if (answer || e.at != step::parse || e.pid != error::unknown) head.put(answer ? "maps" : " maps");
         if (e.pid == error::this_process) head.put(" of this process");
         const auto put = [&head](std::string_view what, std::uint64_t number) {
             head.put(what);
@@ -324,7 +323,7 @@ constexpr void print(Sink&& sink, const error& e) {
         if (e.tid > 0) put(" by thread ", static_cast<std::uint64_t>(e.tid));
         if (e.line != 0) {
             put(" line ", e.line);
-            put(" byte ", e.offset);
+            put(", byte ", e.offset);
         }
         head.put(": ");
     }
@@ -343,13 +342,13 @@ constexpr void print(Sink&& sink, const error& e) {
     sink(tail.view());
 }
 
-/// What value() throws when there is none.
+/// Thrown by value() of a failure.
 struct bad_result_access {
-    procmap::error error;  ///< why there is none
+    procmap::error error;  ///< the failure
 };
 
-/// A value or an error, shaped like std::expected and usable without exceptions. Reading the value of a failure by `*` or
-/// `->` gives what was had until then where the function says so, otherwise a value-initialized T; value() throws bad_result_access, or aborts where exceptions are off.
+/// A value or an error, shaped like std::expected and usable without exceptions. For a failure, `*` and `->` return a value-initialized T,
+/// or what was obtained before it if the function documents that; value() throws bad_result_access, or aborts without exceptions.
 template <class T>
 class [[nodiscard]] result {
 public:
@@ -358,16 +357,13 @@ public:
 
     constexpr result(T value) noexcept : value_(std::move(value)) {}               ///< a value
     constexpr result(const procmap::error& failure) noexcept : error_(failure) {}  ///< a failure
-    /// A failure that keeps what was had until then: it is read by `*`.
+    /// A failure, with what was obtained before it, which `*` returns.
     constexpr result(T partial, const procmap::error& failure) noexcept : value_(std::move(partial)), error_(failure) {}
 
-    /// Whether there is a value.
-    ///@{
-    [[nodiscard]] constexpr bool has_value() const noexcept { return error_.code == errc::none; }
-    [[nodiscard]] constexpr explicit operator bool() const noexcept { return has_value(); }
-    ///@}
+    [[nodiscard]] constexpr bool has_value() const noexcept { return error_.code == errc::none; }  ///< true if there is a value
+    [[nodiscard]] constexpr explicit operator bool() const noexcept { return has_value(); }        ///< the same
 
-    /// The value, unchecked: of a failure, what is said above.
+    /// Returns the value without a check; for a failure, see above.
     ///@{
     [[nodiscard]] constexpr T& operator*() & noexcept { return value_; }
     [[nodiscard]] constexpr const T& operator*() const& noexcept { return value_; }
@@ -376,15 +372,14 @@ public:
     [[nodiscard]] constexpr const T* operator->() const noexcept { return &value_; }
     ///@}
 
-    /// The value, checked: of a failure, bad_result_access is thrown, or the program aborts where exceptions are off.
+    /// Returns the value. For a failure, throws bad_result_access, or aborts without exceptions.
     ///@{
     [[nodiscard]] constexpr T& value() & { return require(), value_; }
     [[nodiscard]] constexpr const T& value() const& { return require(), value_; }
     [[nodiscard]] constexpr T&& value() && { return require(), std::move(value_); }
     ///@}
 
-    /// The failure; `code` is errc::none where there is a value.
-    [[nodiscard]] constexpr const procmap::error& error() const noexcept { return error_; }
+    [[nodiscard]] constexpr const procmap::error& error() const noexcept { return error_; }  ///< errc::none if there is a value
 
 private:
     constexpr void require() const {
@@ -400,23 +395,19 @@ private:
     procmap::error error_{};
 };
 
-/// Done, or an error.
+/// Success, or an error.
 template <>
 class [[nodiscard]] result<void> {
 public:
     using value_type = void;            ///< as in std::expected
     using error_type = procmap::error;  ///< as in std::expected
 
-    constexpr result() noexcept = default;                                         ///< done
+    constexpr result() noexcept = default;                                         ///< success
     constexpr result(const procmap::error& failure) noexcept : error_(failure) {}  ///< a failure
 
-    /// Whether it was done.
-    ///@{
-    [[nodiscard]] constexpr bool has_value() const noexcept { return error_.code == errc::none; }
-    [[nodiscard]] constexpr explicit operator bool() const noexcept { return has_value(); }
-    ///@}
-    /// The failure; `code` is errc::none where there is none.
-    [[nodiscard]] constexpr const procmap::error& error() const noexcept { return error_; }
+    [[nodiscard]] constexpr bool has_value() const noexcept { return error_.code == errc::none; }  ///< true on success
+    [[nodiscard]] constexpr explicit operator bool() const noexcept { return has_value(); }        ///< the same
+    [[nodiscard]] constexpr const procmap::error& error() const noexcept { return error_; }  ///< errc::none on success
 
 private:
     procmap::error error_{};
@@ -426,6 +417,9 @@ private:
 
 // ==== procmap/mapping.hpp ====
 // One mapping (VMA) of an address space, as both back-ends report it.
+//
+//   for (const procmap::mapping& m : self->walk({.names = true}))
+//       if (m.contains(address)) std::cout << m << '\n';
 
 #include <compare>
 #include <cstddef>
@@ -435,12 +429,11 @@ private:
 
 namespace procmap::inline PROCMAP_ABI {
 
-/// The device of the file's superblock, as in the "fe:00" of /proc/PID/maps. On btrfs and overlayfs stat(2) shows another.
+/// The device of the file's superblock, as maps shows it ("fe:00"). On btrfs and overlayfs, stat(2) shows another one.
 struct device_number {
-    std::uint32_t major = 0;  ///< 0 for the kernel's own file systems
-    std::uint32_t minor = 0;  ///< within that
-    /// By major, then minor.
-    [[nodiscard]] friend constexpr auto operator<=>(const device_number&, const device_number&) noexcept = default;
+    std::uint32_t major = 0;  ///< 0: no block device (tmpfs, overlayfs, btrfs, ...)
+    std::uint32_t minor = 0;  ///< number within `major`
+    [[nodiscard]] friend constexpr auto operator<=>(const device_number&, const device_number&) noexcept = default;  ///< major, then minor
 };
 
 /// Writes a device as maps does: "fe:00".
@@ -464,18 +457,17 @@ constexpr void print(Sink&& sink, permission_set permissions) {
     sink(text.view());
 }
 
-/// The bytes of a build ID, borrowed. Empty: none, or not known (see mapping::build_id_known).
+/// A non-owning view of a build ID. Empty: there is none, or it is not known (see mapping::build_id_known).
 class build_id_view {
 public:
     constexpr build_id_view() noexcept = default;  ///< empty
-    /// Borrows `bytes`.
-    constexpr explicit build_id_view(std::span<const std::byte> bytes) noexcept : bytes_(bytes) {}
+    constexpr explicit build_id_view(std::span<const std::byte> bytes) noexcept : bytes_(bytes) {}  ///< borrows `bytes`
 
     [[nodiscard]] constexpr std::span<const std::byte> bytes() const noexcept { return bytes_; }  ///< as in the ELF note
-    [[nodiscard]] constexpr bool empty() const noexcept { return bytes_.empty(); }  ///< none, or not known
-    [[nodiscard]] constexpr std::size_t size() const noexcept { return bytes_.size(); }  ///< in bytes
+    [[nodiscard]] constexpr bool empty() const noexcept { return bytes_.empty(); }  ///< true if there is none, or it is not known
+    [[nodiscard]] constexpr std::size_t size() const noexcept { return bytes_.size(); }  ///< size in bytes
 
-    /// Equal byte for byte.
+    /// Compares the bytes.
     [[nodiscard]] friend constexpr bool operator==(build_id_view a, build_id_view b) noexcept {
         if (a.size() != b.size()) return false;
         for (std::size_t i = 0; i < a.size(); ++i)
@@ -497,49 +489,47 @@ constexpr void print(Sink&& sink, build_id_view id) {
     }
 }
 
-/// What is known about mapping::name.
+/// The state of mapping::name.
 enum class name_state : unsigned char {
-    not_asked,  ///< names were not asked for
+    not_asked,  ///< names were not requested
     exact,      ///< the kernel's bytes; empty: the mapping has no name
-    escaped,    ///< parse: the text's own bytes, in which `\012` stands for a newline or for itself
-    ambiguous,  ///< text: `\012` was decoded to a newline, but may have stood for itself
-    too_long,   ///< longer than the buffer, or (ioctl) than PATH_MAX whatever the buffer; `name` is empty
+    escaped,    ///< parse: the bytes of the text, which contain `\012`: a newline or those four characters
+    ambiguous,  ///< text: `\012` was decoded to a newline, but the name may contain those four characters
+    too_long,   ///< longer than the buffer, or (ioctl) than PATH_MAX; `name` is empty
     no_memory,  ///< the kernel had no memory for it; `name` is empty
 };
 
-/// One mapping. `name` and `build_id` borrow from the caller's buffer, from the walk or from the text that was parsed: a copy
-/// that outlives those dangles.
+/// One mapping. `name` and `build_id` borrow from the caller's buffer, the walk or the parsed text; a copy must not outlive these.
 struct mapping {
     std::uint64_t start = 0;  ///< first address
-    std::uint64_t end = 0;    ///< first address behind it
+    std::uint64_t end = 0;    ///< end address (exclusive)
     permission_set permissions{};  ///< what it permits
-    name_state name_status = name_state::not_asked;  ///< what is known about `name`
-    bool build_id_known = false;  ///< the build ID was asked for and is known; an empty one then means "has none"
-    std::uint64_t offset = 0;     ///< in the file, in bytes; 0 where there is no file
+    name_state name_status = name_state::not_asked;  ///< state of `name`
+    bool build_id_known = false;  ///< requested and known; an empty build ID then means that there is none
+    std::uint64_t offset = 0;     ///< file offset in bytes; 0 without a file
     std::uint64_t page_size = 0;  ///< in bytes; 0: not known (text)
-    std::uint64_t inode = 0;      ///< 0: no file, or a file without one (SysV): see file_backed()
+    std::uint64_t inode = 0;      ///< 0: no file, or a file without inode (System V): see file_backed()
     device_number device{};       ///< 0:0: no file
-    std::string_view name{};        ///< path or `[heap]`-like name; unlinked files end in " (deleted)", but so may a file's own name
-    build_id_view build_id{};       ///< of the mapped ELF file, where it was asked for
+    std::string_view name{};        ///< path, or a name like `[heap]`; " (deleted)" at its end: unlinked, or a file with that name
+    build_id_view build_id{};       ///< of the mapped ELF file, if requested
 
-    [[nodiscard]] constexpr std::uint64_t size() const noexcept { return end - start; }  ///< in bytes
-    /// Whether it holds the address.
+    [[nodiscard]] constexpr std::uint64_t size() const noexcept { return end - start; }  ///< size in bytes
+    /// True if the mapping contains the address.
     [[nodiscard]] constexpr bool contains(std::uint64_t address) const noexcept { return start <= address && address < end; }
-    /// Whether a file is behind it, as the kernel's own filter decides: by the device too, for a SysV segment can have inode 0.
+    /// True if it has a file, as the kernel's filter decides. The device counts too, because a System V segment can have inode 0.
     [[nodiscard]] constexpr bool file_backed() const noexcept { return inode != 0 || device != device_number{}; }
-    /// Whether the kernel's filter would let it pass.
+    /// True if the mapping matches the kernel's filters.
     [[nodiscard]] constexpr bool passes(filters only) const noexcept {
         return permissions.has(permission_set::from_bits(only.bits() & 0x0f)) && (!only.has(filter::file_backed) || file_backed());
     }
 };
 
-inline constexpr std::size_t name_column_64 = 73;  ///< where a 64-bit kernel writes the name, in bytes from the line's start
-inline constexpr std::size_t name_column_32 = 49;  ///< where a 32-bit kernel does
+inline constexpr std::size_t name_column_64 = 73;  ///< offset of the name in a 64-bit kernel's line, in bytes
+inline constexpr std::size_t name_column_32 = 49;  ///< offset of the name in a 32-bit kernel's line, in bytes
 inline constexpr std::string_view escaped_newline = "\\012";  ///< how the kernel writes a newline in a name
 
-/// Writes a mapping as the kernel writes its line, without the newline, to a callable that takes std::string_view pieces. A
-/// newline in the name is written as `\012`; nothing is escaped twice. `name_column` is the running kernel's: name_column_32 or,
-/// at most, name_column_64.
+/// Writes a mapping as the kernel's line, without the newline at its end, to a callable that takes std::string_view pieces. Writes a
+/// newline in the name as `\012` and escapes nothing twice. `name_column`: as in the kernel, name_column_32 or (at most) name_column_64.
 template <class Sink>
 constexpr void print(Sink&& sink, const mapping& m, std::size_t name_column = name_column_64) {
     detail::char_line<128> head;  // 16 + 1 + 16 + 1 + 4 + 1 + 16 + 1 + 8 + 1 + 8 + 1 + 20 + 1, and two blanks
@@ -573,7 +563,10 @@ constexpr void print(Sink&& sink, const mapping& m, std::size_t name_column = na
 }  // namespace procmap::inline PROCMAP_ABI
 
 // ==== procmap/build_id.hpp ====
-// A build ID as a value, with where it came from.
+// A build ID as a value, with its source.
+//
+//   auto id = procmap::build_id::parse("0123456789abcdef");
+//   if (id && *id == m->build_id) use(id->bytes());
 
 #include <cstddef>
 #include <cstdint>
@@ -582,23 +575,23 @@ constexpr void print(Sink&& sink, const mapping& m, std::size_t name_column = na
 
 namespace procmap::inline PROCMAP_ABI {
 
-/// Who said what a file's build ID is.
+/// Where a build ID comes from.
 enum class build_id_source : unsigned char {
-    none,       ///< nobody: there is no ID
+    none,       ///< there is no build ID
     kernel,     ///< PROCMAP_QUERY, for the mapping itself
-    map_files,  ///< the ELF note of the file, opened through /proc/PID/map_files: the mapped file itself
-    root_path,  ///< the ELF note of the file at the mapping's path, opened below the process's root and seen to be the same file
-    memory,     ///< the ELF note of an image in memory: the vDSO
-    given,      ///< the caller, or the text that it was read from
+    map_files,  ///< the ELF note of the mapped file, opened through /proc/PID/map_files
+    root_path,  ///< the ELF note of the file at the mapping's path below the process's root, verified to be the mapped file
+    memory,     ///< the ELF note in the process's memory: of the vDSO, and of images whose file is not proven to be the mapped one
+    given,      ///< the caller, or the text that was parsed
 };
 
-/// A build ID of up to 64 bytes. Two are equal when their bytes are, whoever said them.
+/// A build ID of up to 64 bytes. Two are equal if their bytes are equal, whatever their sources.
 class build_id {
 public:
-    static constexpr std::size_t capacity = 64;  ///< linkers write 8, 16 or 20; by hand it can be any size
+    static constexpr std::size_t capacity = 64;  ///< in bytes; linkers write 8, 16 or 20, and a custom ID can have any size
 
     constexpr build_id() noexcept = default;  ///< empty
-    /// A copy of `bytes`; empty where they are more than `capacity`.
+    /// Copies `bytes`; empty if there are more than `capacity`.
     constexpr explicit build_id(std::span<const std::byte> bytes, build_id_source from = build_id_source::given) noexcept {
         if (bytes.empty() || bytes.size() > capacity) return;
         for (std::size_t i = 0; i < bytes.size(); ++i) bytes_[i] = bytes[i];
@@ -606,7 +599,7 @@ public:
         source_ = from;
     }
 
-    /// Reads hexadecimal digits of either case, two for each byte; errc::malformed for anything else, with the offset.
+    /// Parses hexadecimal digits of either case, two for each byte. Fails with errc::malformed and the offset for anything else.
     [[nodiscard]] static constexpr result<build_id> parse(std::string_view hex) noexcept {
         error wrong{.code = errc::malformed, .at = step::parse};
         build_id id;
@@ -624,16 +617,14 @@ public:
         return id;
     }
 
-    /// Valid as long as this is.
-    [[nodiscard]] constexpr std::span<const std::byte> bytes() const noexcept { return {bytes_, size_}; }
-    [[nodiscard]] constexpr bool empty() const noexcept { return size_ == 0; }  ///< there is none
-    [[nodiscard]] constexpr std::size_t size() const noexcept { return size_; }  ///< in bytes
-    [[nodiscard]] constexpr build_id_source source() const noexcept { return source_; }  ///< who said so
-    /// Borrows the bytes.
-    constexpr operator build_id_view() const& noexcept { return build_id_view{bytes()}; }
+    [[nodiscard]] constexpr std::span<const std::byte> bytes() const noexcept { return {bytes_, size_}; }  ///< valid as long as this object
+    [[nodiscard]] constexpr bool empty() const noexcept { return size_ == 0; }  ///< true if there is no build ID
+    [[nodiscard]] constexpr std::size_t size() const noexcept { return size_; }  ///< size in bytes
+    [[nodiscard]] constexpr build_id_source source() const noexcept { return source_; }  ///< where it comes from
+    constexpr operator build_id_view() const& noexcept { return build_id_view{bytes()}; }  ///< borrows the bytes
     operator build_id_view() const&& = delete;  // it would borrow from a temporary
 
-    /// Equal byte for byte.
+    /// Compares the bytes.
     ///@{
     [[nodiscard]] friend constexpr bool operator==(const build_id& a, const build_id& b) noexcept {
         return build_id_view{a.bytes()} == build_id_view{b.bytes()};
@@ -649,7 +640,7 @@ private:
     build_id_source source_ = build_id_source::none;
 };
 
-/// Writes it as lower-case hexadecimal digits.
+/// Writes the build ID as lower-case hexadecimal digits.
 template <class Sink>
 constexpr void print(Sink&& sink, const build_id& id) {
     print(sink, build_id_view{id.bytes()});
@@ -657,10 +648,10 @@ constexpr void print(Sink&& sink, const build_id& id) {
 
 }  // namespace procmap::inline PROCMAP_ABI
 
-/// FNV-1a over the bytes: build IDs are hashes already.
+/// Hashes the bytes by FNV-1a, which is sufficient because build IDs are hashes.
 template <>
 struct std::hash<procmap::build_id> {
-    /// The hash.
+    /// Returns the hash.
     [[nodiscard]] constexpr std::size_t operator()(const procmap::build_id& id) const noexcept {
         std::uint64_t h = 0xcbf29ce484222325;
         for (const std::byte b : id.bytes()) h = (h ^ std::to_integer<std::uint64_t>(b)) * 0x100000001b3;
@@ -669,7 +660,9 @@ struct std::hash<procmap::build_id> {
 };
 
 // ==== procmap/kind.hpp ====
-// What kind of memory a mapping is: a pure function of its record.
+// Classifies a mapping by its name and device: file, heap, stack, vdso, shared memory, ...
+//
+//   if (kind_of(*m) == procmap::mapping_kind::stack) use(m->start, m->end);
 
 #include <cstddef>
 #include <cstdint>
@@ -677,10 +670,10 @@ struct std::hash<procmap::build_id> {
 
 namespace procmap::inline PROCMAP_ABI {
 
-/// Kinds, by how kernels old and new spell them.
+/// Kinds of memory, with the names that old and new kernels write. docs/semantics.md lists all names.
 enum class mapping_kind : unsigned char {
     file,             ///< "/path"
-    deleted_file,     ///< "/path (deleted)": unlinked, or a file of that very name
+    deleted_file,     ///< "/path (deleted)": an unlinked file, or a file with that name
     heap,             ///< "[heap]", the brk area
     stack,            ///< "[stack]", and "[stack:TID]" (Linux 3.4 to 4.4)
     vdso,             ///< "[vdso]"
@@ -691,12 +684,12 @@ enum class mapping_kind : unsigned char {
     memfd,            ///< "/memfd:NAME (deleted)"
     sysv,             ///< "/SYSVkkkkkkkk (deleted)", by shmget
     hugetlb,          ///< "/anon_hugepage (deleted)", or a page size of hugetlbfs
-    device,           ///< "/dev/NAME", but for /dev/shm and /dev/hugepages, which hold files
+    device,           ///< "/dev/NAME", except below /dev/shm and /dev/hugepages, which hold files
     anon_inode,       ///< "anon_inode:[NAME]", and "/[aio] (deleted)"
-    other,            ///< the kernel's own memory ("[uprobes]", "[vectors]", ...), and what no rule here knows: docs/semantics.md
+    other,            ///< the kernel's own memory ("[uprobes]", "[vectors]", ...), and unknown names
 };
 
-/// The kind of a mapping. It needs the name; without one, a mapping with a file is `file` and one without is `anonymous`.
+/// Returns the kind of a mapping. Without its name, that is `anonymous` or, with a file, `file` (large pages: `hugetlb`).
 [[nodiscard]] constexpr mapping_kind kind_of(const mapping& m) noexcept {
     const std::string_view name = m.name;
     constexpr std::string_view deleted = " (deleted)";
@@ -711,7 +704,7 @@ enum class mapping_kind : unsigned char {
     }
     if (name.starts_with("[anon_shmem:")) return mapping_kind::shared_memory;
     if (name.starts_with("anon_inode:")) return mapping_kind::anon_inode;
-    // The kernel's own file systems have no device behind them (major 0); a real file can look the same only on one of those.
+    // The kernel's own file systems have no block device (major 0). Another file can have such a name only on a file system without one.
     if (m.device.major == 0 && name.ends_with(deleted)) {
         if (name.starts_with("/memfd:")) return mapping_kind::memfd;
         if (name == "/dev/zero (deleted)") return mapping_kind::shared_memory;
@@ -730,7 +723,7 @@ enum class mapping_kind : unsigned char {
     return name.ends_with(deleted) ? mapping_kind::deleted_file : mapping_kind::file;
 }
 
-/// The kind's name, as in the enumeration.
+/// Returns the name of the enumerator.
 [[nodiscard]] constexpr std::string_view to_string(mapping_kind kind) noexcept {
     constexpr std::string_view names[] = {"file",      "deleted_file",    "heap",          "stack", "vdso", "vvar",    "anonymous",
                                           "named_anonymous", "shared_memory", "memfd", "sysv", "hugetlb", "device", "anon_inode",
@@ -740,14 +733,14 @@ enum class mapping_kind : unsigned char {
 
 namespace detail {
 
-/// What a mapping's name says about asking the kernel for its build ID. The kernel reads whatever is mapped, also a socket's data.
+/// Whether the kernel may be asked for a mapping's build ID, according to its name. It reads whatever is mapped, also a socket's data.
 enum class id_rule : unsigned char {
-    ask,      ///< by its name it is a regular file
-    unknown,  ///< it may be a device or something else that must not be read, or its name is not known
-    none,     ///< it has no build ID: no file, a socket, an anonymous inode
+    ask,      ///< a regular file
+    unknown,  ///< may be a device or another file that must not be read, or the name is not known
+    none,     ///< has no build ID: no file, a socket, or an anonymous inode
 };
 
-/// The rule for a mapping whose name was asked for. A device node outside /dev and a file of FUSE have names of regular files.
+/// Returns the rule for a mapping whose name was requested. Device nodes outside of /dev and files on FUSE look like regular files.
 [[nodiscard]] constexpr id_rule id_rule_of(const mapping& m) noexcept {
     const std::string_view name = m.name;
     if (m.name_status != name_state::exact && m.name_status != name_state::ambiguous) return id_rule::unknown;
@@ -765,11 +758,13 @@ enum class id_rule : unsigned char {
 }  // namespace procmap::inline PROCMAP_ABI
 
 // ==== procmap/uapi.hpp ====
-// The kernel's interface as data: the extensible struct of the PROCMAP_QUERY ioctl on /proc/PID/maps (Linux 6.11+), its
-// request number, its flags, and a query typed by the prefix of the struct that is sent. No system call is made here.
+// The kernel's interface as data: the extensible struct of PROCMAP_QUERY (Linux 6.11), its request number and flags, and a typed query.
 //
-// Source: include/uapi/linux/fs.h and do_procmap_query() in fs/proc/task_mmu.c. The struct is defined here because the
-// headers of most distributions lack it; where <linux/fs.h> has it, a test compares every field.
+//   procmap::uapi::query<procmap::uapi::layout::v6_11> q{address, procmap::uapi::query_flag::executable};
+//   if (procmap::uapi::send(self->fd(), q).error == 0) use(q.start(), q.end());
+//
+// Source: include/uapi/linux/fs.h and do_procmap_query() in fs/proc/task_mmu.c. The struct is defined here because the headers of most
+// distributions lack it; a test compares every field with <linux/fs.h> if that has it.
 
 #include <sys/ioctl.h>  // _IOWR
 
@@ -778,62 +773,58 @@ enum class id_rule : unsigned char {
 #include <span>
 #include <string_view>
 
-/// The kernel's own struct and values, typed; nothing here makes a system call but send().
+/// The kernel's struct and values, typed. Only send() (query.hpp) makes a system call.
 namespace procmap::inline PROCMAP_ABI::uapi {
 
-/// struct procmap_query, field for field. "in": read by the kernel; "out": written; "in/out": a buffer's size, then what was
-/// written to it.
+/// struct procmap_query, field for field. "in": the kernel reads it; "out": the kernel writes it; "in/out": the size of a buffer, then what
+/// was written to it.
 struct procmap_query {
-    std::uint64_t size;             ///< in: how much of this struct is sent, and may be written back
+    std::uint64_t size;             ///< in: bytes of this struct that are sent and may be written back
     std::uint64_t query_flags;      ///< in: the bits of query_flag
     std::uint64_t query_addr;       ///< in: the address
     std::uint64_t vma_start;        ///< out: first address
-    std::uint64_t vma_end;          ///< out: first address behind it
+    std::uint64_t vma_end;          ///< out: end address (exclusive)
     std::uint64_t vma_flags;        ///< out: the bits of perm
     std::uint64_t vma_page_size;    ///< out: bytes
-    std::uint64_t vma_offset;       ///< out: bytes
-    std::uint64_t inode;            ///< out: 0: none
+    std::uint64_t vma_offset;       ///< out: file offset in bytes
+    std::uint64_t inode;            ///< out: 0 if there is none
     std::uint32_t dev_major;        ///< out: of the file's superblock
     std::uint32_t dev_minor;        ///< out: of the file's superblock
-    std::uint32_t vma_name_size;    ///< in/out: bytes, the closing NUL included; 0: not wanted, no name
-    std::uint32_t build_id_size;    ///< in/out: bytes; 0: not wanted, no build ID
+    std::uint32_t vma_name_size;    ///< in/out: bytes, including the terminating NUL; 0: not requested, no name
+    std::uint32_t build_id_size;    ///< in/out: bytes; 0: not requested, no build ID
     std::uint64_t vma_name_addr;    ///< in: the buffer's address
     std::uint64_t build_id_addr;    ///< in: the buffer's address
 };
 
-/// PROCMAP_QUERY, derived from the struct as the kernel derives it (the encoding differs between architectures).
-inline constexpr unsigned long procmap_query_request = _IOWR('f', 17, procmap_query);
+inline constexpr unsigned long procmap_query_request = _IOWR('f', 17, procmap_query);  ///< the encoding differs by architecture
 
-/// What a query can ask for. The permission flags have the values of `perm`, the filter flags those of `filter`.
+/// What a query can request. The permission flags have the values of `perm`, the filter flags those of `filter`.
 enum class query_flag : std::uint32_t {
     readable = 0x01,
     writable = 0x02,
     executable = 0x04,
     shared = 0x08,
-    covering_or_next = 0x10,  ///< where no mapping covers the address, the next one above it
+    covering_or_next = 0x10,  ///< if no mapping contains the address, the next one above it
     file_backed = 0x20,
 };
-/// What a query asks for.
-using query_flags = flags<query_flag>;
-/// Both.
-[[nodiscard]] constexpr query_flags operator|(query_flag a, query_flag b) noexcept { return query_flags{a} | b; }
-/// A filter in the kernel's terms.
+using query_flags = flags<query_flag>;  ///< what a query requests
+[[nodiscard]] constexpr query_flags operator|(query_flag a, query_flag b) noexcept { return query_flags{a} | b; }  ///< the set of both
+/// Returns a filter as query flags.
 [[nodiscard]] constexpr query_flags to_query_flags(filters only) noexcept { return query_flags::from_bits(only.bits()); }
 
-/// The least size of a build-ID buffer: what the kernel returns at most (BUILD_ID_SIZE_MAX, include/linux/buildid.h). A
-/// smaller one is never passed: it crashes the caller on some kernels (CVE-2026-43178).
+/// The smallest size of a build-ID buffer: the most that the kernel returns (BUILD_ID_SIZE_MAX, include/linux/buildid.h). The library never
+/// passes a smaller one: it crashes the caller on some kernels (CVE-2026-43178).
 inline constexpr std::size_t build_id_size_max = 20;
 
-/// A prefix of the struct, by its size in bytes: what one version of the kernel defined, or what one kind of query needs.
-/// The kernel accepts any prefix that reaches query_addr, and any longer struct whose unknown tail is zero.
+/// A prefix of the struct, by its size in bytes: what a kernel release defined, or what a kind of query needs. The kernel accepts any
+/// prefix that includes query_addr, and any longer struct whose unknown tail is zero.
 enum class layout : std::size_t {
-    lookup = 24,   ///< up to query_addr: does a mapping exist? Nothing is written back
-    v6_11 = 104,   ///< everything that Linux 6.11 defined; unchanged up to 7.3
+    lookup = 24,   ///< up to query_addr: whether a mapping exists; nothing is written back
+    v6_11 = 104,   ///< all fields of Linux 6.11; unchanged up to 7.3
     latest = v6_11,
 };
 
-/// The layouts that kernels know, ascending: what a query that is too new for the running kernel falls back to.
-inline constexpr layout layouts[] = {layout::lookup, layout::v6_11};
+inline constexpr layout layouts[] = {layout::lookup, layout::v6_11};  ///< ascending; a query that is too new falls back to an older one
 
 /// One field of the struct.
 struct field {
@@ -842,7 +833,7 @@ struct field {
     std::size_t size = 0;    ///< bytes
 };
 
-/// The struct, described: for requirements, for messages, and for the tests that compare it with the kernel's own.
+/// A description of the struct, for requirements, messages, and tests that compare it with the kernel's.
 inline constexpr field fields[] = {
     {"size", offsetof(procmap_query, size), 8},
     {"query_flags", offsetof(procmap_query, query_flags), 8},
@@ -861,35 +852,35 @@ inline constexpr field fields[] = {
     {"build_id_addr", offsetof(procmap_query, build_id_addr), 8},
 };
 
-/// Whether a layout carries the field of that name, whole.
+/// True if a layout contains the whole field of that name.
 [[nodiscard]] constexpr bool carries(layout sent, std::string_view name) noexcept {
     for (const field& f : fields)
         if (f.name == name) return f.offset + f.size <= static_cast<std::size_t>(sent);
     return false;
 }
 
-/// A query that sends the layout `L` of the struct, and offers the fields that L carries and no others.
+/// A query that sends the layout `L` of the struct. It has the fields of L and no others.
 template <layout L = layout::latest>
 class query {
     static_assert(static_cast<std::size_t>(L) >= static_cast<std::size_t>(layout::lookup), "query_addr must be sent");
     static_assert(static_cast<std::size_t>(L) <= sizeof(procmap_query), "the struct has no such fields");
 
 public:
-    /// Asks for the mapping that holds `address` (or the next, by flag) and has all that the filter flags name.
+    /// Requests the mapping that contains `address` (or the next one, by flag) and has all that the filter flags name.
     constexpr query(std::uint64_t address, query_flags ask) noexcept {
         raw_.size = static_cast<std::uint64_t>(L);
         raw_.query_flags = ask.bits();
         raw_.query_addr = address;
     }
 
-    /// Where the name goes, NUL-terminated. An empty span: no name is asked for. The buffer must outlive the query.
+    /// Sets the buffer for the NUL-terminated name. An empty span: no name is requested. The buffer must outlive the query.
     void name_into(std::span<char> buffer) noexcept requires(carries(L, "vma_name_addr"))
     {
         raw_.vma_name_addr = reinterpret_cast<std::uintptr_t>(buffer.data());
         raw_.vma_name_size = static_cast<std::uint32_t>(buffer.size() < 0xffffffff ? buffer.size() : 0xffffffff);
-        if (raw_.vma_name_size == 0) raw_.vma_name_addr = 0;  // EINVAL when one is there without the other
+        if (raw_.vma_name_size == 0) raw_.vma_name_addr = 0;  // the kernel fails with EINVAL if only one of them is set
     }
-    /// Where the build ID goes: at least build_id_size_max bytes, or an empty span: none is asked for.
+    /// Sets the buffer for the build ID: at least build_id_size_max bytes, or an empty span if no build ID is requested.
     void build_id_into(std::span<std::byte> buffer) noexcept requires(carries(L, "build_id_addr"))
     {
         raw_.build_id_addr = reinterpret_cast<std::uintptr_t>(buffer.data());
@@ -897,12 +888,12 @@ public:
         if (raw_.build_id_size == 0) raw_.build_id_addr = 0;
     }
 
-    /// What the kernel answered, valid once the query was sent and succeeded: as in procmap_query.
+    /// The kernel's answer, valid after the query succeeded: as in procmap_query.
     ///@{
     [[nodiscard]] constexpr std::uint64_t start() const noexcept requires(carries(L, "vma_start")) { return raw_.vma_start; }
     [[nodiscard]] constexpr std::uint64_t end() const noexcept requires(carries(L, "vma_end")) { return raw_.vma_end; }
     ///@}
-    /// Every bit that the kernel set, known or not.
+    /// Returns every bit that the kernel set, known or not.
     [[nodiscard]] constexpr permission_set permissions() const noexcept requires(carries(L, "vma_flags"))
     {
         return permission_set::from_bits(static_cast<std::uint32_t>(raw_.vma_flags));
@@ -920,22 +911,19 @@ public:
         return {raw_.dev_major, raw_.dev_minor};
     }
     ///@}
-    /// Bytes written to the name buffer, the closing NUL included; 0: the mapping has no name.
+    /// Returns the bytes written to the name buffer, including the terminating NUL; 0: the mapping has no name.
     [[nodiscard]] constexpr std::uint32_t name_size() const noexcept requires(carries(L, "vma_name_size"))
     {
         return raw_.vma_name_size;
     }
-    /// Bytes written to the build-ID buffer; 0: the mapping has no build ID.
+    /// Returns the bytes written to the build-ID buffer; 0: the mapping has no build ID.
     [[nodiscard]] constexpr std::uint32_t build_id_size() const noexcept requires(carries(L, "build_id_size"))
     {
         return raw_.build_id_size;
     }
 
-    /// The struct itself, for what makes the system call.
-    ///@{
-    [[nodiscard]] constexpr procmap_query& raw() noexcept { return raw_; }
-    [[nodiscard]] constexpr const procmap_query& raw() const noexcept { return raw_; }
-    ///@}
+    [[nodiscard]] constexpr procmap_query& raw() noexcept { return raw_; }  ///< the struct itself, for the system call
+    [[nodiscard]] constexpr const procmap_query& raw() const noexcept { return raw_; }  ///< the same
 
 private:
     procmap_query raw_{};
@@ -944,17 +932,18 @@ private:
 }  // namespace procmap::inline PROCMAP_ABI::uapi
 
 // ==== procmap/text.hpp ====
-// The text of /proc/PID/maps, read and written: one strict line parser, pure and constexpr.
+// Parses the text of /proc/PID/maps. One strict line parser, pure and constexpr.
+//
+//   for (const auto& line : procmap::parse(text))
+//       if (line) use(line->start, line->end, line->name);
 //
 // Source: show_map_vma() in fs/proc/task_mmu.c, proc_pid_maps(5). A line is
 //   start-end perms offset major:minor inode [blanks name]
-// with addresses and offset in hexadecimal (at least eight digits), the device in hexadecimal, the inode in decimal. A 64-bit
-// kernel pads with blanks up to byte 73, a 32-bit one up to byte 49, other systems differently. No kernel writes a name that
-// begins with a blank, so the name is what follows the padding. A newline in a name is written as `\012`; nothing else is
-// escaped, so a name that holds those four characters itself looks the same.
-//
-// Text of other writers is read as well: `S` for shared (kernels without MMU), `-` for private (WSL1), and mappings of zero
-// length (guards of old 32-bit kernels and of Android), which only parse() and parse_line() return.
+// Addresses and offset are hexadecimal (at least eight digits), the device is hexadecimal, the inode decimal. A 64-bit kernel pads with
+// blanks up to byte 73, a 32-bit one up to byte 49, other systems differently. No kernel writes a name that begins with a blank, so the
+// name follows the padding. A newline in a name is written as `\012`; nothing else is escaped, so a name that contains those four
+// characters looks the same. Text of other systems is read as well: `S` for shared (kernels without an MMU), `-` for private (WSL1), and
+// ranges of zero length (guards of old 32-bit kernels and of Android), which walks and snapshots omit.
 
 #include <cstddef>
 #include <cstdint>
@@ -965,12 +954,12 @@ namespace procmap::inline PROCMAP_ABI {
 
 namespace detail {
 
-/// Text that would be gone before the mapping that borrows from it: a temporary std::string, say.
+/// A temporary that the mapping would borrow from, such as a std::string.
 template <class Text>
 concept temporary_text = std::is_class_v<Text> && !std::is_same_v<std::remove_cv_t<Text>, std::string_view> &&
                          std::is_convertible_v<Text, std::string_view>;
 
-/// Reads fields from the left. Every step says whether it could; after one that could not, `at` is the byte that is wrong.
+/// Reads fields from left to right. Each step returns false if it fails; `at` is then the first wrong byte.
 struct line_scanner {
     const char* at;
     const char* end;
@@ -980,11 +969,10 @@ struct line_scanner {
         ++at;
         return true;
     }
-    /// 1 to `most` hexadecimal digits.
     constexpr bool hexadecimal(std::uint64_t& value, std::ptrdiff_t most = 16) noexcept {
         const char* const first = at;
         const char* const limit = end - at > most ? at + most : end;
-        const char* digit = at;  // in a register: `at` and `value` may be one, for all that the compiler knows
+        const char* digit = at;  // in a register: for all that the compiler knows, `at` and `value` may alias
         std::uint64_t sum = 0;
         for (; digit != limit && digit_values[*digit] < 16; ++digit) sum = sum << 4 | digit_values[*digit];
         value = sum;
@@ -992,7 +980,7 @@ struct line_scanner {
         return at != first && (at == end || digit_values[*at] == 16);
     }
     constexpr bool decimal(std::uint64_t& value) noexcept {
-        constexpr std::ptrdiff_t safe = 19;  // so many digits cannot overflow; one more is the most that a kernel writes
+        constexpr std::ptrdiff_t safe = 19;  // this many digits cannot overflow; a kernel writes at most one more
         const char* const first = at;
         std::uint64_t sum = 0;
         for (; at != end && digit_values[*at] < 10; ++at) {
@@ -1003,7 +991,7 @@ struct line_scanner {
         value = sum;
         return at != first;
     }
-    /// `yes`, which sets the flag, or `no`. Computed: a branch on which of them it is would be foretold wrong too often.
+    /// Reads `yes`, which sets the flag, or `no`. Computed: a branch on which of them it is would be mispredicted too often.
     constexpr bool either(char yes, char no, perm flag, permission_set& out) noexcept {
         if (at == end || (*at - yes) * (*at - no) != 0) return false;
         out |= permission_set::from_bits(static_cast<std::uint32_t>(flag) * (*at == yes));
@@ -1027,13 +1015,12 @@ constexpr char take_decoded(std::string_view& name) noexcept {
     return c;
 }
 
-/// Calls `put` with each character of a name in maps text, decoded.
 template <class Put>
 constexpr void decode(std::string_view name, Put put) {
     while (!name.empty()) put(take_decoded(name));
 }
 
-/// What stands before the name in nearly every line; compared at once.
+/// The padding before the name in nearly every line. Compared at once.
 inline constexpr std::string_view blanks = "                                                                         ";
 static_assert(blanks.size() == name_column_64);
 
@@ -1048,7 +1035,7 @@ constexpr std::size_t name_start(std::string_view line, std::size_t after_inode)
 
 inline constexpr std::size_t whole_line = std::string_view::npos;
 
-/// Reads one line, without its newline, into `m`. `whole_line`, or the byte at which it is no maps line.
+/// Reads one line, without its newline, into `m`. Returns `whole_line`, or the offset of the first wrong byte.
 constexpr std::size_t scan_line(std::string_view line, mapping& m) noexcept {
     line_scanner s{line.data(), line.data() + line.size()};
     std::uint64_t major = 0;
@@ -1068,27 +1055,26 @@ constexpr std::size_t scan_line(std::string_view line, mapping& m) noexcept {
     return whole_line;
 }
 
-/// Whether a line that scan_line read is of a gate VMA: text lists it behind the mappings, but it is in no address space, so the
-/// ioctl never reports it (get_gate_vma(), m_start()). Two kernels that have the ioctl have one: x86-64, and 32-bit ARM. An arm64
-/// kernel maps a page of ARM's name into 32-bit processes; that one is a mapping, and its name stands where a 64-bit kernel puts it.
+/// True if a line that scan_line read is of a gate VMA. Text lists it after the mappings, but it is in no address space, so the ioctl never
+/// reports it (get_gate_vma(), m_start()). Two kernels with the ioctl have one: x86-64 and 32-bit ARM. An arm64 kernel maps a page with
+/// ARM's name into 32-bit processes; that is a mapping, and its name is in the column of a 64-bit kernel.
 constexpr bool is_gate(std::string_view line, const mapping& m) noexcept {
     return !m.file_backed() &&
            (m.name == "[vsyscall]" || (m.name == "[vectors]" && m.name.data() == line.data() + name_column_32));
 }
 
-/// Whether a line that scan_line read is that of smaps_rollup, whose range is no mapping's (show_smaps_rollup()).
+/// True if a line that scan_line read is that of smaps_rollup, whose range is not a mapping's (show_smaps_rollup()).
 constexpr bool is_rollup(const mapping& m) noexcept { return m.name == "[rollup]" && !m.file_backed(); }
 
-/// Whether the line of a mapping without a file ended with CR LF: no kernel's name of such a mapping ends with a carriage return.
+/// True if the line of a mapping without a file ended with CR LF: no kernel writes such a name with a carriage return at its end.
 constexpr bool ends_with_cr(const mapping& m) noexcept { return m.name.ends_with('\r') && !m.file_backed(); }
 
 }  // namespace detail
 
-/// Reads one line of a maps file, without its newline. The name borrows from `line` and is the text's own bytes:
-/// name_state::escaped says that `\012` stands in it. Anything that no kernel writes is errc::malformed, with the byte in
-/// `offset`; so is a line that ends with CR LF, unless it is of a file, whose name may end with CR. The line of smaps_rollup, which lists
-/// no mappings, is errc::not_maps. A range of zero length is read as it stands: old 32-bit kernels and Android list such guards. No
-/// system call, no allocation, signal-safe.
+/// Parses one line of a maps file, without its newline. The name borrows from `line` and has the text's bytes; name_state::escaped means
+/// that it contains `\012`. Fails with errc::malformed and the byte in `offset` for all that no kernel writes, including a line that ends
+/// with CR LF, unless it has a file, whose name may end with CR. Fails with errc::not_maps for the line of smaps_rollup, which lists no
+/// mappings. Returns ranges of zero length (guards of old 32-bit kernels and Android). No system calls, no allocation, signal-safe.
 [[nodiscard]] constexpr result<mapping> parse_line(std::string_view line) noexcept {
     result<mapping> read{mapping{}};
     const std::size_t wrong = detail::scan_line(line, *read);
@@ -1103,15 +1089,14 @@ constexpr bool ends_with_cr(const mapping& m) noexcept { return m.name.ends_with
 template <detail::temporary_text Text>
 result<mapping> parse_line(Text&&) = delete;  // the name would borrow from a temporary
 
-/// The lines of a recorded maps file, in their order: a range of result<mapping>. See parse().
+/// The lines of a recorded maps file in order, as a range of result<mapping>. See parse().
 class parsed_lines {
 public:
-    /// The end.
-    struct sentinel {};
+    struct sentinel {};  ///< the end of the range
     /// An input iterator over the lines.
     class iterator {
     public:
-        /// What an input iterator has; a step reads one line.
+        /// As in any input iterator. A step parses one line.
         ///@{
         using value_type = result<mapping>;
         using difference_type = std::ptrdiff_t;
@@ -1152,15 +1137,15 @@ public:
     };
 
     constexpr explicit parsed_lines(std::string_view text) noexcept : text_(text) {}          ///< borrows `text`
-    [[nodiscard]] constexpr iterator begin() const noexcept { return iterator{text_}; }       ///< the first line, read
-    [[nodiscard]] constexpr sentinel end() const noexcept { return {}; }                      ///< behind the last
+    [[nodiscard]] constexpr iterator begin() const noexcept { return iterator{text_}; }       ///< the first line, parsed
+    [[nodiscard]] constexpr sentinel end() const noexcept { return {}; }                      ///< past the last line
 
 private:
     std::string_view text_;
 };
 
-/// Reads recorded maps text, line by line; `[vsyscall]` is in it as in the text. A line that parse_line refuses comes as an error
-/// with its number and the byte's offset in the text, and the lines after it still come. Borrows from `text`.
+/// Parses recorded maps text line by line, including `[vsyscall]`. A line that parse_line rejects is returned as an error with its line
+/// number and byte offset in the text, and parsing continues after it. Borrows from `text`.
 [[nodiscard]] constexpr parsed_lines parse(std::string_view text) noexcept { return parsed_lines{text}; }
 template <detail::temporary_text Text>
 parsed_lines parse(Text&&) = delete;  // the names would borrow from a temporary
@@ -1168,30 +1153,31 @@ parsed_lines parse(Text&&) = delete;  // the names would borrow from a temporary
 }  // namespace procmap::inline PROCMAP_ABI
 
 // ==== procmap/elf.hpp ====
-// The little of ELF that an address map needs: the build ID, and from file offsets to ELF addresses. Pure, constexpr, no
-// allocation; 32 and 64 bit, both byte orders; bounded whatever the input claims.
+// Reads what an address map needs from an ELF file: program headers and build ID.
 //
-// Source: elf(5), the gABI; lib/buildid.c in the kernel, which looks for the same note in the same place.
+//   const procmap::elf::bytes_source source{bytes};
+//   const procmap::elf::image file{source};
+//   if (file.valid()) id_size = file.build_id(id_bytes);
+//
+// Pure, constexpr, no allocation; 32 and 64 bit, both byte orders; limited, so that malformed files cost little. Source: elf(5), the gABI;
+// lib/buildid.c in the kernel, which reads the same note.
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
-/// The little of ELF that an address map needs.
+/// ELF program headers, build IDs and load biases.
 namespace procmap::inline PROCMAP_ABI::elf {
 
-/// Bounds on what is looked at, so that a file that lies costs little: real files have a dozen of each.
-///@{
-inline constexpr std::uint32_t most_segments = 1024;
-inline constexpr std::uint32_t most_notes = 1024;
-inline constexpr std::uint32_t most_sections = 4096;  ///< relocatable objects with a section for each function have hundreds
-///@}
+inline constexpr std::uint32_t most_segments = 1024;  ///< limit on program headers; files have about a dozen
+inline constexpr std::uint32_t most_notes = 1024;     ///< limit on notes; files have a few
+inline constexpr std::uint32_t most_sections = 4096;  ///< limit on sections; objects with a section for each function have hundreds
 
-/// A source of bytes: a callable `bool(std::uint64_t offset, std::span<std::byte> to)` that fills all of `to` or says no.
-/// This is the one for bytes in memory.
+/// Reads bytes from memory. A byte source is a callable `bool(std::uint64_t offset, std::span<std::byte> to)` that fills all of `to` or
+/// returns false.
 struct bytes_source {
     std::span<const std::byte> bytes;  ///< the file, from its first byte
-    /// Copies from `offset` on; false where they are not all there.
+    /// Copies bytes from `offset` on. Returns false if some of them do not exist.
     constexpr bool operator()(std::uint64_t offset, std::span<std::byte> to) const noexcept {
         if (offset > bytes.size() || to.size() > bytes.size() - offset) return false;
         const auto from = bytes.subspan(offset & SIZE_MAX, to.size());
@@ -1200,7 +1186,7 @@ struct bytes_source {
     }
 };
 
-/// One program header, in the terms of its file.
+/// A program header.
 struct segment {
     static constexpr std::uint32_t load = 1;        ///< PT_LOAD
     static constexpr std::uint32_t note = 4;        ///< PT_NOTE
@@ -1208,25 +1194,22 @@ struct segment {
 
     std::uint32_t type = 0;       ///< p_type: `load`, `note`, or any other
     std::uint32_t flags = 0;      ///< p_flags
-    std::uint64_t offset = 0;     ///< in the file, in bytes
+    std::uint64_t offset = 0;     ///< file offset in bytes
     std::uint64_t address = 0;    ///< ELF address
-    std::uint64_t file_size = 0;  ///< in bytes
+    std::uint64_t file_size = 0;  ///< size in the file, in bytes
     std::uint64_t alignment = 0;  ///< in bytes
 };
 
-/// An ELF file, by its header. `Read` is a source as above.
+/// The headers of an ELF file. `Read` is a byte source (see bytes_source).
 template <class Read>
 class image {
 public:
-    /// Reads the header; borrows `read`.
-    constexpr explicit image(const Read& read) noexcept : read_(&read) { read_header(); }
+    constexpr explicit image(const Read& read) noexcept : read_(&read) { read_header(); }  ///< reads the ELF header; borrows `read`
 
-    /// Whether the source is an ELF file with program headers that can be read.
-    [[nodiscard]] constexpr bool valid() const noexcept { return count_ != 0; }
-    /// How many program headers it has, up to most_segments; see cut_off().
-    [[nodiscard]] constexpr std::uint32_t segments() const noexcept { return count_; }
+    [[nodiscard]] constexpr bool valid() const noexcept { return count_ != 0; }  ///< an ELF file with readable program headers
+    [[nodiscard]] constexpr std::uint32_t segments() const noexcept { return count_; }  ///< at most most_segments: see cut_off()
 
-    /// The program header of that number; false where it lies outside of the file.
+    /// Reads the program header of that number. Returns false if it lies outside of the file.
     [[nodiscard]] constexpr bool segment_at(std::uint32_t number, segment& s) const noexcept {
         std::byte raw[56] = {};
         const std::size_t size = wide_ ? 56 : 32;
@@ -1238,18 +1221,17 @@ public:
         return true;
     }
 
-    /// Whether it has more program headers than most_segments, or a number of them that cannot be read: what was not found may be in the
-    /// others.
+    /// True if there are more than most_segments program headers, or their number cannot be read. What was not found may be in the others.
     [[nodiscard]] constexpr bool cut_off() const noexcept { return cut_off_; }
 
-    /// Copies the build ID (an NT_GNU_BUILD_ID note of a PT_NOTE segment) to `to`; its size, or 0 where there is none or it does not
-    /// fit. Of several, the first that the kernel can return (at most 20 bytes), otherwise the first.
+    /// Copies the build ID (the NT_GNU_BUILD_ID note of a PT_NOTE segment) to `to` and returns its size, or 0 if there is none or it does
+    /// not fit. Of several IDs it takes the first that the kernel can return (at most 20 bytes), otherwise the first.
     [[nodiscard]] constexpr std::size_t build_id(std::span<std::byte> to) const noexcept {
         bool ignored = false;
         return build_id(to, ignored);
     }
-    /// The same; `bounded` is set where a bound was reached (most_segments, most_notes, the room in `to`). Then an answer of 0 does not mean
-    /// "none", and one of more than 20 bytes need not be the preferred one.
+    /// The same. Sets `bounded` if a limit was reached (most_segments, most_notes, the size of `to`). Then 0 does not mean that there is no
+    /// build ID, and an ID of more than 20 bytes may not be the preferred one.
     [[nodiscard]] constexpr std::size_t build_id(std::span<std::byte> to, bool& bounded) const noexcept {
         note_search search{.to = to, .bounded = cut_off_};
         segment s;
@@ -1259,9 +1241,8 @@ public:
         return search.size;
     }
 
-    /// Copies the build ID that the notes of sections (SHT_NOTE, whatever their names) have, by the same preference. The kernel does not look
-    /// there. Relocatable objects have notes only there, and so may files that objcopy(1) has made. A process's memory has no section
-    /// headers. `bounded` as above, for most_sections.
+    /// The same from the notes of sections (SHT_NOTE of any name), limited by most_sections. The kernel does not read them. Relocatable
+    /// objects and some output of objcopy(1) have notes only there; a process's memory has no section headers.
     [[nodiscard]] constexpr std::size_t section_build_id(std::span<std::byte> to, bool& bounded) const noexcept {
         constexpr std::uint32_t sht_note = 7;
         std::byte raw[64] = {};
@@ -1286,24 +1267,22 @@ public:
         bounded = search.bounded;
         return search.size;
     }
-    /// Whether its header says that it has section headers.
-    [[nodiscard]] constexpr bool has_sections() const noexcept { return sections_ != 0; }
+    [[nodiscard]] constexpr bool has_sections() const noexcept { return sections_ != 0; }  ///< according to the ELF header
 
 private:
-    /// A search through notes, and the build ID that was found so far.
     struct note_search {
         std::span<std::byte> to;
         std::uint32_t notes = 0;
         std::size_t size = 0;
         bool bounded = false;
-        bool over = false;  // it is one that the kernel can return, or a bound was reached
+        bool over = false;  // found one that the kernel can return, or reached a limit
     };
 
     constexpr void look_through(std::uint64_t offset, std::uint64_t length, std::uint64_t alignment, note_search& search) const noexcept {
         constexpr std::size_t kernels_most = 20;  // BUILD_ID_SIZE_MAX, include/linux/buildid.h
         constexpr std::uint32_t nt_gnu_build_id = 3;
         const std::uint64_t align = alignment == 8 ? 8 : 4;
-        std::uint64_t at = 0;  // from `offset` on
+        std::uint64_t at = 0;  // relative to `offset`
         while (length >= 12 && at <= length - 12) {
             if (search.notes++ >= most_notes) {
                 search.bounded = search.over = true;
@@ -1318,7 +1297,7 @@ private:
             const bool wanted = content <= kernels_most || search.size == 0;
             if (u32(head + 8) == nt_gnu_build_id && name == 4 && content != 0 && wanted &&
                 (*read_)(offset + at + 12, std::span{head}.last(4)) && is_gnu(head + 12)) {
-                std::byte brief[kernels_most] = {};  // so that a failure leaves a longer one as it is
+                std::byte brief[kernels_most] = {};  // a failed read keeps the longer ID found before
                 const auto size = static_cast<std::size_t>(content);
                 const bool fits = size <= search.to.size();
                 if (!fits) search.bounded = true;
@@ -1353,7 +1332,7 @@ private:
         constexpr std::uint32_t pn_xnum = 0xffff;
         if (count == pn_xnum) {  // the true count is in the first section header
             const std::uint64_t at = sections_ + (wide_ ? 44 : 28);
-            cut_off_ = true;  // where that cannot be read
+            cut_off_ = true;  // if it cannot be read
             if (at < sections_ || !(*read_)(at, std::span{raw}.first(4))) return;
             count = u32(raw);
         }
@@ -1383,10 +1362,10 @@ private:
     [[nodiscard]] constexpr std::uint64_t u64(const std::byte* raw) const noexcept { return number(raw, 8); }
 
     const Read* read_;
-    std::uint64_t table_ = 0;  // the program headers' offset in the file
-    std::uint32_t entry_ = 0;  // the size of each, in bytes
+    std::uint64_t table_ = 0;  // file offset of the program headers
+    std::uint32_t entry_ = 0;  // size of each, in bytes
     std::uint32_t count_ = 0;
-    std::uint64_t sections_ = 0;  // the section headers' offset in the file
+    std::uint64_t sections_ = 0;  // file offset of the section headers
     std::uint32_t section_size_ = 0;
     std::uint32_t section_count_ = 0;  // 0: none, or too many for the ELF header
     bool cut_off_ = false;
@@ -1397,7 +1376,10 @@ private:
 }  // namespace procmap::inline PROCMAP_ABI::elf
 
 // ==== procmap/load_bias.hpp ====
-// Which segment of an ELF file a mapping is of, and so the load bias of its image and the ELF address of each byte.
+// Finds the segment of an ELF file that a mapping belongs to, the load bias of the image, and the ELF address of each byte.
+//
+//   const auto place = procmap::elf::load_bias(loads, m->start, m->end, m->offset, page_size, next);  // next: see below
+//   if (procmap::elf::address_of(loads, place, address, file_offset, page_size, elf_address)) use(elf_address);
 
 #include <cstddef>
 #include <cstdint>
@@ -1405,50 +1387,47 @@ private:
 
 namespace procmap::inline PROCMAP_ABI::elf {
 
-/// What lies at an address, as far as load_bias() needs to know: a mapping, and whether it is of the same file.
+/// A mapping near the one in question, for load_bias().
 struct neighbour {
     std::uint64_t start = 0;   ///< first address
     std::uint64_t end = 0;     ///< end address (exclusive)
-    std::uint64_t offset = 0;  ///< in the file, in bytes
-    bool same_file = false;    ///< it is a mapping of the file whose segments these are
+    std::uint64_t offset = 0;  ///< file offset in bytes
+    bool same_file = false;    ///< a mapping of the file that has the segments
 };
 
 /// How the bytes of a mapping relate to the segments of its file.
 enum class placing : unsigned char {
-    unknown,   ///< several load biases are possible and not just one is confirmed, or the segments cannot be used
-    possible,  ///< one load bias is possible: it holds for the bytes that the segment has in the file, whether loaded or mapped as data
-    loaded,    ///< the mapping is part of a loaded image, whose neighbours confirm the load bias
-    data,      ///< no segment holds the whole mapping: the file was mapped as data, or parts of it as a loader would not
+    unknown,   ///< not exactly one of several possible load biases is confirmed, the segments cannot be used, or a limit is exceeded
+    possible,  ///< one load bias is possible; it holds for the bytes that the segment has in the file, whether loaded or mapped as data
+    loaded,    ///< part of a loaded image; the mappings around it confirm the load bias
+    data,      ///< no segment contains the whole mapping: the file is mapped as data, or parts of it as no loader would
 };
 
 /// The place of a mapping in its file's image.
 struct placement {
-    placing how = placing::unknown;  ///< whether there is a load bias
-    std::uint64_t bias = 0;          ///< what is added to an ELF address to get an address in memory, modulo 2^64
+    placing how = placing::unknown;  ///< tells whether there is a load bias
+    std::uint64_t bias = 0;          ///< memory address minus ELF address, modulo 2^64
 };
 
-/// Bounds of load_bias(). Where one is exceeded the answer is `placing::unknown`.
-///@{
-inline constexpr std::size_t most_loads = 128;      ///< segments with bytes in the file; linkers make four to ten
-inline constexpr std::size_t most_biases = 16;     ///< load biases that one mapping leaves possible; linkers leave two or three
-///@}
+inline constexpr std::size_t most_loads = 128;      ///< limit on segments with bytes in the file; linkers create four to ten
+inline constexpr std::size_t most_biases = 16;     ///< limit on possible load biases of a mapping; linkers leave two or three
 
 namespace detail {
 
-/// Where a segment's pages begin: the kernel and the dynamic linker map whole pages of the system, whatever p_align says.
+/// Returns the start of a value's page. The kernel and the dynamic linker map whole pages of the system, whatever p_align says.
 [[nodiscard]] constexpr std::uint64_t page_of(std::uint64_t value, std::uint64_t page_size) noexcept { return value - value % page_size; }
 
-/// The end of a segment's pages in the file, as a file offset (exclusive).
+/// Returns the end of a segment's pages in the file, as a file offset (exclusive).
 [[nodiscard]] constexpr std::uint64_t end_of(const segment& s, std::uint64_t page_size) noexcept {
     return page_of(s.offset + s.file_size - 1, page_size) + page_size;
 }
 
-/// The load biases at which segments can have put a mapping there.
+/// The load biases at which segments can have placed a mapping.
 class biases {
 public:
-    /// `loads`: ascending by address. Segments of one distance between address and offset leave one bias; together they must hold
-    /// the whole mapping. A segment that is followed by a hole in memory counts up to the next segment: loaders that map the whole
-    /// image at first (musl, glibc) leave more of the file mapped there.
+    /// `loads` must ascend by address. Segments with the same distance between address and offset have one bias; together they must contain
+    /// the whole mapping. If a hole follows a segment in memory, the segment counts up to the next one, because loaders that first map the
+    /// whole image (musl, glibc) leave more of the file mapped there.
     constexpr biases(std::span<const segment> loads, std::uint64_t start, std::uint64_t end, std::uint64_t offset, std::uint64_t page_size) noexcept {
         for (std::size_t k = 0; k < loads.size(); ++k) {
             const segment& s = loads[k];
@@ -1484,22 +1463,22 @@ public:
         count_ = kept;
     }
 
-    [[nodiscard]] constexpr std::span<const std::uint64_t> all() const noexcept { return {all_, count_}; }  ///< none: mapped as data
-    [[nodiscard]] constexpr bool by_pages() const noexcept { return by_pages_; }  ///< the pages of one's segments hold the mapping
-    [[nodiscard]] constexpr bool overflow() const noexcept { return overflow_; }  ///< there are more
+    [[nodiscard]] constexpr std::span<const std::uint64_t> all() const noexcept { return {all_, count_}; }  ///< empty: mapped as data
+    [[nodiscard]] constexpr bool by_pages() const noexcept { return by_pages_; }  ///< the pages of one bias's segments contain the mapping
+    [[nodiscard]] constexpr bool overflow() const noexcept { return overflow_; }  ///< there are more than most_biases
 
 private:
     std::uint64_t all_[most_biases] = {};
-    std::uint64_t held_[most_biases] = {};  // file offset up to which the segments of that bias hold the mapping
-    std::uint64_t own_[most_biases] = {};   // the same, by their own pages alone
+    std::uint64_t held_[most_biases] = {};  // file offset up to which the segments of that bias contain the mapping
+    std::uint64_t own_[most_biases] = {};   // the same, with their own pages only
     std::size_t count_ = 0;
     bool by_pages_ = false;
     bool overflow_ = false;
 };
 
-/// Whether a segment's first and last page are mapped where a bias puts them, and a mapping begins there: a page that two segments share
-/// is also the last one of the segment below. Only segments that follow one another in the file and in memory can have become one mapping,
-/// and those as far from their offsets as the first one with what a loader left of it in the hole below them.
+/// True if a segment's first and last page are mapped where a bias places them, and a mapping begins there: a page that two segments share
+/// is also the last page of the segment below. The mapping may begin earlier only if the segment directly follows another one in the file
+/// and in memory, or has the first one's distance between address and offset: a loader may have left a part of the image below it.
 template <class Next>
 [[nodiscard]] constexpr bool is_at(std::span<const segment> loads, std::size_t k, std::uint64_t bias, std::uint64_t page_size, Next& next) {
     const segment& s = loads[k];
@@ -1509,7 +1488,7 @@ template <class Next>
     const std::uint64_t distance = s.address - s.offset;
     const bool follows = k != 0 && loads[k - 1].address - loads[k - 1].offset == distance &&
                          end_of(loads[k - 1], page_size) == page_of(s.offset, page_size);
-    const bool in_first = k != 0 && loads[0].address - loads[0].offset == distance;  // a loader mapped the whole image at first
+    const bool in_first = k != 0 && loads[0].address - loads[0].offset == distance;  // a loader first mapped the whole image
     if (n.start != address && !follows && !in_first) return false;
     const std::uint64_t last_offset = end_of(s, page_size) - page_size;
     const std::uint64_t last = address + (last_offset - page_of(s.offset, page_size));
@@ -1519,8 +1498,8 @@ template <class Next>
 
 }  // namespace detail
 
-/// Whether segments can be used for load_bias(): PT_LOADs with bytes in the file, ascending by address, congruent to their offsets
-/// modulo the page size, none reaching past 2^64, at most most_loads.
+/// True if load_bias() can use these segments: at most most_loads PT_LOADs with bytes in the file, ascending by address, congruent to their
+/// offsets modulo the page size, none reaching past 2^64.
 [[nodiscard]] constexpr bool loadable(std::span<const segment> loads, std::uint64_t page_size) noexcept {
     for (std::size_t i = 0; i < loads.size(); ++i) {
         const segment& s = loads[i];
@@ -1531,8 +1510,8 @@ template <class Next>
     return !loads.empty() && loads.size() <= most_loads;
 }
 
-/// Whether every segment is mapped where a load bias puts it. One call of `next` a segment, two where it is several mappings; see
-/// load_bias().
+/// True if every segment is mapped where a load bias places it. Calls `next` (see load_bias()) once for each segment, twice for a segment
+/// in two mappings.
 template <class Next>
 [[nodiscard]] constexpr bool agrees(std::span<const segment> loads, std::uint64_t bias, std::uint64_t page_size, Next next) {
     for (std::size_t k = 0; k < loads.size(); ++k)
@@ -1540,15 +1519,15 @@ template <class Next>
     return !loads.empty();
 }
 
-/// The load bias of the image that a mapping is part of.
+/// Returns the place of a mapping in its image, with the load bias.
 ///
-/// Linkers that pack segments (lld, mold) let two segments share a page of the file. That page is then mapped twice, and the file
-/// offset alone does not say which segment a mapping belongs to. Where several biases are possible, the one is taken at which each segment
-/// begins where it should; where that is so of two, neither. Another mapping of the file's first page, such as a symbolizer's, may lie
-/// directly below an image. Permissions are not looked at.
+/// Linkers that pack segments (lld, mold) let two segments share a page of the file. That page is mapped twice, and the file offset alone
+/// does not tell which segment a mapping belongs to. Of several possible biases, the result is the one at which each segment begins where
+/// it should; if there are two of these, it is unknown. Another mapping of the file's first page, such as a symbolizer's, may lie directly
+/// below an image. Permissions are not considered.
 ///
-/// `loads`: the file's PT_LOADs that have bytes in the file; `image_at(bias)`: whether an image is there, as agrees() says. It is called
-/// for each possible bias, and only where there are several or `confirm` asks for more than `placing::possible`.
+/// `loads`: the PT_LOADs that have bytes in the file. `image_at(bias)`: true if an image is there, as agrees() tells. It is called for each
+/// possible bias, and only if there are several or `confirm` requires more than `placing::possible`.
 template <class ImageAt>
 [[nodiscard]] constexpr placement choose_bias(std::span<const segment> loads, std::uint64_t start, std::uint64_t end, std::uint64_t offset,
                                               std::uint64_t page_size, ImageAt image_at, bool confirm = false) {
@@ -1563,14 +1542,14 @@ template <class ImageAt>
     if (found.how == placing::possible && !confirm) return found;
     for (const std::uint64_t bias : all) {
         if (!image_at(bias)) continue;
-        if (found.how == placing::loaded) return {};  // two images, each of which the mapping could be of
+        if (found.how == placing::loaded) return {};  // the mapping could be of either image
         found = {.how = placing::loaded, .bias = bias};
     }
     return found;
 }
 
-/// The same, by the mappings around: `next(address, neighbour&)` gives the mapping that holds the address, or else the next above it;
-/// false where there is none. It is called once or twice for each segment of an image, and once for each other possible bias.
+/// The same, from the mappings around it. `next(address, neighbour&)` gets the mapping that contains the address, or else the next one
+/// above it; false if there is none. It is called once or twice for each segment of an image, and once for each other possible bias.
 template <class Next>
 [[nodiscard]] constexpr placement load_bias(std::span<const segment> loads, std::uint64_t start, std::uint64_t end, std::uint64_t offset,
                                             std::uint64_t page_size, Next next, bool confirm = false) {
@@ -1578,7 +1557,7 @@ template <class Next>
     return choose_bias(loads, start, end, offset, page_size, image_at, confirm);
 }
 
-/// Whether an ELF address lies in the pages of a segment: not in a hole between two, nor past the last.
+/// True if an ELF address lies in the pages of a segment, not in a hole between two segments or past the last one.
 [[nodiscard]] constexpr bool in_image(std::span<const segment> loads, std::uint64_t address, std::uint64_t page_size) noexcept {
     for (const segment& s : loads) {
         const std::uint64_t first = detail::page_of(s.address, page_size);
@@ -1587,8 +1566,8 @@ template <class Next>
     return false;
 }
 
-/// The ELF address of a byte of a file that is mapped as data: that of the one segment whose bytes in the file include `offset`.
-/// False where none does, or several do.
+/// Gets the ELF address of a byte of a file that is mapped as data, which is that of the only segment that contains `offset` in the file.
+/// Returns false if no segment contains it, or several do.
 [[nodiscard]] constexpr bool address_in_file(std::span<const segment> loads, std::uint64_t offset, std::uint64_t& address) noexcept {
     bool found = false;
     for (const segment& s : loads) {
@@ -1601,12 +1580,12 @@ template <class Next>
     return found;
 }
 
-/// The ELF address of a byte at `address`, which is at `offset` in the file, by where its mapping is placed. False where it is not known;
-/// of a mapping whose place is `possible`, load_bias() may know more when it is told to confirm.
+/// Gets the ELF address of the byte at `address`, which is at `offset` in the file, from the place of its mapping. Returns false if it is
+/// not known; for `placing::possible`, load_bias() with `confirm` may tell more.
 [[nodiscard]] constexpr bool address_of(std::span<const segment> loads, const placement& at, std::uint64_t address, std::uint64_t offset,
                                         std::uint64_t page_size, std::uint64_t& elf_address) noexcept {
     if (at.how == placing::data) return address_in_file(loads, offset, elf_address);
-    if (at.how == placing::possible) {  // what a segment has in the file has one address, however the file is mapped
+    if (at.how == placing::possible) {  // a byte that only one segment has in the file has one ELF address
         std::uint64_t in_file = 0;
         if (!address_in_file(loads, offset, in_file) || in_file != address - at.bias) return false;
     } else if (at.how != placing::loaded || !in_image(loads, address - at.bias, page_size)) {
@@ -1863,7 +1842,10 @@ inline void close_elsewhere(std::span<const int> fds) noexcept {
 }  // namespace procmap::inline PROCMAP_ABI::detail
 
 // ==== procmap/fd.hpp ====
-// Descriptors that know who owns them.
+// Owning and non-owning file descriptors.
+//
+//   auto child = procmap::maps::open(procmap::borrowed_fd{pidfd});      // pidfd stays open
+//   auto other = procmap::maps::adopt(procmap::unique_fd{descriptor});  // takes ownership
 
 #include <unistd.h>
 
@@ -1871,41 +1853,41 @@ inline void close_elsewhere(std::span<const int> fds) noexcept {
 
 namespace procmap::inline PROCMAP_ABI {
 
-/// A descriptor that belongs to somebody else.
+/// A non-owning file descriptor.
 class borrowed_fd {
 public:
-    constexpr explicit borrowed_fd(int fd) noexcept : fd_(fd) {}  ///< owns nothing
-    [[nodiscard]] constexpr int get() const noexcept { return fd_; }  ///< its number
+    constexpr explicit borrowed_fd(int fd) noexcept : fd_(fd) {}  ///< does not take ownership
+    [[nodiscard]] constexpr int get() const noexcept { return fd_; }  ///< the descriptor's number
 
 private:
     int fd_;
 };
 
-/// A descriptor that is closed when this goes. Closing keeps errno and is never retried: after EINTR Linux has closed it
-/// (close(2)), and the number may already be somebody else's.
+/// An owning file descriptor, closed by the destructor. close() preserves errno and is not retried on EINTR: Linux has already closed the
+/// descriptor (close(2)), and the number may have been reused.
 class unique_fd {
 public:
-    constexpr unique_fd() noexcept = default;                                  ///< holds none
-    constexpr explicit unique_fd(int fd) noexcept : fd_(fd) {}                 ///< takes `fd` over; negative: holds none
-    constexpr unique_fd(unique_fd&& other) noexcept : fd_(other.release()) {}  ///< `other` then holds none
-    /// Closes what it held; `other` then holds none.
+    constexpr unique_fd() noexcept = default;                                  ///< empty
+    constexpr explicit unique_fd(int fd) noexcept : fd_(fd) {}                 ///< takes ownership of `fd`; empty if it is negative
+    constexpr unique_fd(unique_fd&& other) noexcept : fd_(other.release()) {}  ///< takes ownership; `other` becomes empty
+    /// Closes the descriptor that it owns and takes ownership of the other one; `other` becomes empty.
     constexpr unique_fd& operator=(unique_fd&& other) noexcept {
         reset(other.release());
         return *this;
     }
     constexpr ~unique_fd() { reset(); }
 
-    [[nodiscard]] constexpr int get() const noexcept { return fd_; }                        ///< its number; -1: it holds none
-    [[nodiscard]] constexpr borrowed_fd borrow() const noexcept { return borrowed_fd{fd_}; }  ///< valid as long as this holds it
-    [[nodiscard]] constexpr explicit operator bool() const noexcept { return fd_ >= 0; }    ///< whether it holds one
+    [[nodiscard]] constexpr int get() const noexcept { return fd_; }                        ///< the number; negative if empty
+    [[nodiscard]] constexpr borrowed_fd borrow() const noexcept { return borrowed_fd{fd_}; }  ///< valid while this owns it
+    [[nodiscard]] constexpr explicit operator bool() const noexcept { return fd_ >= 0; }    ///< true unless empty
 
-    /// Gives the descriptor away; the caller closes it.
+    /// Releases ownership; the caller must close the descriptor.
     [[nodiscard]] constexpr int release() noexcept {
         const int fd = fd_;
         fd_ = -1;
         return fd;
     }
-    /// Closes what it holds, and takes `fd` over. One system call, or none.
+    /// Closes the descriptor that it owns and takes ownership of `fd`. At most one system call.
     constexpr void reset(int fd = -1) noexcept {
         if (fd_ >= 0 && fd_ != fd) close();
         fd_ = fd;
@@ -1914,9 +1896,8 @@ public:
 private:
     void close() const noexcept {
         const detail::uncancelled whole;
-        const int saved = errno;
+        const detail::errno_kept keep;
         ::close(fd_);
-        errno = saved;
     }
 
     int fd_ = -1;
@@ -1925,7 +1906,10 @@ private:
 }  // namespace procmap::inline PROCMAP_ABI
 
 // ==== procmap/options.hpp ====
-// What can be asked for when a handle is opened, an address is looked up, and mappings are walked or captured.
+// Options for opening a handle, looking up an address, walking, capturing, normalizing and caching.
+//
+//   auto self = procmap::maps::open_self({.use = procmap::backend::text});
+//   auto code = self->walk({.only = procmap::executable, .names = true});
 
 #include <cstddef>
 #include <span>
@@ -1933,14 +1917,14 @@ private:
 
 namespace procmap::inline PROCMAP_ABI {
 
-/// How a handle asks the kernel.
+/// How a handle queries the kernel.
 enum class backend : unsigned char {
-    automatic,  ///< the ioctl where it answers, otherwise the text
-    ioctl,      ///< PROCMAP_QUERY, Linux 6.11+
-    text,       ///< reading the file; no PROCMAP_QUERY is sent, but for one that tells gone from task_gone
+    automatic,  ///< the ioctl if it is available, otherwise the text
+    ioctl,      ///< PROCMAP_QUERY, Linux 6.11 and newer
+    text,       ///< reads the file; sends no PROCMAP_QUERY, except one that tells gone from task_gone
 };
 
-/// The back-end's name, as in the enumeration.
+/// Returns the name of the enumerator.
 [[nodiscard]] constexpr std::string_view to_string(backend which) noexcept {
     constexpr std::string_view names[] = {"automatic", "ioctl", "text"};
     return names[static_cast<std::size_t>(which)];
@@ -1948,80 +1932,79 @@ enum class backend : unsigned char {
 
 /// How a handle is opened.
 struct open_options {
-    backend use = backend::automatic;  ///< or one that is insisted on
-    const char* proc = "/proc";  ///< where procfs is mounted: "/host/proc" in a container, say; pids are that procfs's own
-    /// Ask the kernel for build IDs also where its release is not known to be safe to ask (known_hazards: it can crash the
-    /// caller or the machine). Without it such a kernel is not asked, and mapping::build_id_known says so.
+    backend use = backend::automatic;  ///< the others require that back-end
+    const char* proc = "/proc";  ///< mount point of procfs, for example "/host/proc" in a container; pids are those of that procfs
+    /// Asks the kernel for build IDs even if its release is not known to be safe (known_hazards: it can crash the caller or the machine).
+    /// If false, such a kernel is not asked, and mapping::build_id_known is false.
     bool trust_kernel_build_ids = false;
 };
 
-/// Room for any name that the ioctl can return. Not initialized: 4 kB, to be kept off a small stack.
+/// Room for any name that the ioctl can return. Not initialized; 4 kB, which can be too much for a small stack.
 struct name_buffer {
-    char text[4096];  ///< PATH_MAX, the closing NUL included
-    /// All of it.
-    operator std::span<char>() noexcept { return text; }
+    char text[4096];  ///< PATH_MAX, including the terminating NUL
+    operator std::span<char>() noexcept { return text; }  ///< the whole buffer
 };
 
 /// Room for any build ID that the ioctl can return.
 struct build_id_buffer {
     std::byte bytes[uapi::build_id_size_max];  ///< 20
-    /// All of it.
-    operator std::span<std::byte>() noexcept { return bytes; }
+    operator std::span<std::byte>() noexcept { return bytes; }  ///< the whole buffer
 };
 
-/// What a lookup filters by, and where it puts what has no fixed size. Empty spans: not asked for.
+/// The filter of a lookup, and the buffers for what has no fixed size. An empty buffer: not requested.
 struct find_options {
     filters only{};                   ///< what the mapping must have
-    std::span<char> name{};           ///< a name of up to size - 1 bytes fits; see name_buffer
+    std::span<char> name{};           ///< holds names of up to size - 1 bytes; see name_buffer
     std::span<std::byte> build_id{};  ///< at least 20 bytes; see build_id_buffer
 };
 
-/// What a walk filters by, and what it fetches for each mapping.
+/// The filter of a walk, and what it gets for each mapping.
 struct walk_options {
     filters only{};            ///< what a mapping must have
     bool names = false;        ///< ioctl: 0.15 to 0.3 µs more for each mapping
-    /// ioctl: one query more, of 2 to 4 µs, for each mapping whose name is a regular file's (see maps::find); the others are not asked
-    /// about. See open_options::trust_kernel_build_ids.
-    bool build_ids = false;
-    std::span<char> buffer{};  ///< for names of up to size - 129 bytes, and text; at least 256 bytes; by default the walk's own, of 4224
+    bool build_ids = false;  ///< ioctl: one more query (2 to 4 µs) for each regular file's mapping: maps::find, trust_kernel_build_ids
+    std::span<char> buffer{};  ///< for names of up to size - 129 bytes, and text; at least 256 bytes; empty: the walk's own, 4224 bytes
 };
 
-/// Where build IDs may come from. An ID of more than 20 bytes comes from the file: the kernel does not return it.
+/// Where build IDs may come from. The kernel returns at most 20 bytes, so longer IDs come from the file.
 enum class build_id_choice : unsigned char {
-    automatic,  ///< the kernel where it may be asked (open_options::trust_kernel_build_ids), and otherwise the file
-    kernel,     ///< the kernel only: no file is opened for its build ID, and none is remembered
-    file,       ///< never the kernel: the ELF note of the file, or of its image in the process's memory
+    automatic,  ///< the kernel if it may be asked (open_options::trust_kernel_build_ids), otherwise the file or the process's memory
+    kernel,     ///< only the kernel (the vDSO: its memory); no file is opened for its build ID, and no build ID is cached
+    file,       ///< the ELF note of the file or in the process's memory; the kernel is not asked
 };
 
-/// What a capture fetches for each mapping.
+/// What a capture gets for each mapping.
 struct capture_options {
     bool names = true;        ///< as in walk_options
     bool build_ids = false;   ///< of the mapped files
-    bool page_sizes = false;  ///< only the ioctl has them
+    bool page_sizes = false;  ///< available by the ioctl only
     build_id_choice build_ids_from = build_id_choice::automatic;  ///< all but `kernel` can open the mapped files
 };
 
-/// What a normalizer finds out of each file.
+/// What a normalizer finds out about each file.
 struct normalizer_options {
     bool build_ids = false;      ///< fill mapped_file::build_id
     bool elf_addresses = false;  ///< fill location::elf_address: opens each file
-    build_id_choice build_ids_from = build_id_choice::automatic;  ///< who is asked for build IDs
-    std::size_t most_files = 128;  ///< that are remembered, one at the least; each costs a descriptor
+    build_id_choice build_ids_from = build_id_choice::automatic;  ///< where they come from
+    std::size_t most_files = 128;  ///< most files that are cached, at least one; each holds at most one descriptor
     bool file_states = false;      ///< fill mapped_file::state: looks up each file's path in each call, which can block (FUSE, NFS)
 };
 
-/// What a cache keeps, and how much of it.
+/// What a cache holds, and how much of it.
 struct cached_maps_options {
-    bool build_ids = false;            ///< find build IDs too
-    build_id_choice build_ids_from = build_id_choice::automatic;  ///< who is asked for build IDs
-    std::size_t most_mappings = 1024;  ///< that are kept
-    std::size_t most_files = 128;      ///< that are held by a descriptor each, so that their build IDs can be kept
+    bool build_ids = false;            ///< also find build IDs
+    build_id_choice build_ids_from = build_id_choice::automatic;  ///< where they come from
+    std::size_t most_mappings = 1024;  ///< most mappings that are cached
+    std::size_t most_files = 128;      ///< most files that are cached, at least one; each holds at most one descriptor
 };
 
 }  // namespace procmap::inline PROCMAP_ABI
 
 // ==== procmap/location.hpp ====
-// Where an address lies: in which file, at which offset, at which ELF address, with which build ID; or why not.
+// The location of an address: file, file offset, ELF address and build ID, or the reason why it has none. See normalizer.hpp.
+//
+//   for (const procmap::location& l : found->locations)
+//       if (l) use(found->files[l.file].path, l.offset);
 
 #include <cstddef>
 #include <cstdint>
@@ -2030,67 +2013,68 @@ struct cached_maps_options {
 
 namespace procmap::inline PROCMAP_ABI {
 
-/// Why an address has no location, or not all of it.
+/// Why an address has no location or an incomplete one.
 enum class reason : unsigned char {
     none,
     not_mapped,
     not_file_backed,  ///< anonymous memory: heap, stack, generated code, ...
-    special,          ///< the kernel's own: [vvar], [vsyscall], ... (the vDSO has a location: its ELF image)
+    special,          ///< the kernel's own memory: [vvar], [vsyscall], ... (the vDSO has a location: its ELF image)
     gone,             ///< the address space was gone before this address was looked up
-    denied,           ///< so was the permission
-    failed,           ///< the walk broke off; see normalized::error
-    name_unknown,     ///< there is a location, but its file's path could not be had (longer than PATH_MAX); without one: no file, and no memory for the name
+    denied,           ///< access was denied before this address was looked up
+    failed,           ///< the lookup ended before this address; see normalized::error
+    name_unknown,     ///< with a file: its path is not known (longer than PATH_MAX); without one: the kernel had no memory for the name
 };
 
-/// Where an address is. True where it has a file.
+/// Where an address lies. Converts to true if it has a file.
 struct location {
-    static constexpr std::uint32_t no_file = UINT32_MAX;  ///< `file` where there is none
+    static constexpr std::uint32_t no_file = UINT32_MAX;  ///< `file` if there is none
 
-    std::uint64_t offset = 0;       ///< in the file, in bytes: address - mapping.start + mapping.offset
-    std::uint64_t elf_address = 0;  ///< as in the file's own headers and symbols; see elf_address_known
+    std::uint64_t offset = 0;       ///< file offset in bytes: address - mapping.start + mapping.offset
+    std::uint64_t elf_address = 0;  ///< as in the file's headers and symbols; see elf_address_known
     std::uint32_t file = no_file;   ///< index into normalized::files
-    procmap::reason reason = reason::none;  ///< why there is no file, or not all of it
-    bool elf_address_known = false;  ///< it was asked for, and it is certain which segment of the file is mapped there (elf::load_bias)
+    procmap::reason reason = reason::none;  ///< why there is no file, or what is missing
+    bool elf_address_known = false;  ///< true if requested and the mapped segment is certain (elf::load_bias)
 
-    [[nodiscard]] constexpr explicit operator bool() const noexcept { return file != no_file; }  ///< whether it has a file
+    [[nodiscard]] constexpr explicit operator bool() const noexcept { return file != no_file; }  ///< true if it has a file
 };
 
-/// Where the path that maps shows for a mapping leads. It is looked up below the process's root when it is asked for, in the same way
-/// for every caller: a caller without rights gets the same state, or `unreadable`. It says nothing of other names of the file.
+/// Where the path that maps shows leads. It is looked up below the process's root, if requested, and in the same way for every caller: a
+/// caller without permission gets the same state or `unreadable`. It does not tell whether the file has other names.
 enum class file_state : unsigned char {
-    unknown,     ///< not asked for; or not provable: device and inode do not name a file there (btrfs, overlayfs, NFS, ...), or the process
-                 ///< that the handle was opened through has another address space by now
+    unknown,     ///< not requested, or not provable: device and inode identify no file there, or the task has another address space
     linked,      ///< to the mapped file
     deleted,     ///< nowhere, and the kernel marks it: the file was unlinked, or never had a path (memfd_create, shmget)
-    replaced,    ///< to another file, whether or not the mapped one still has another name
-    unreadable,  ///< it could not be looked at: permission, FUSE, a path outside of the process's root; or one that the kernel does not mark
-                 ///< and that leads nowhere, since its mount is gone or hidden
+    replaced,    ///< to another file, even if the mapped file still has another name
+    unreadable,  ///< not accessible: permission, FUSE, outside of the root; or nowhere, without the mark (its mount is gone or hidden)
 };
 
-/// A file that some address of the batch lies in. Two mappings are given as one file only where they are proven to be: by device and
-/// inode while a descriptor holds the file, on file systems where these name one file (ext2 to ext4, xfs, f2fs, tmpfs, squashfs,
-/// erofs); elsewhere (btrfs, overlayfs, FUSE, ...) by device, inode, path and build ID together. What is not proven is listed twice.
+/// A file that contains an address of the batch. Two mappings share an entry only if they are proven to be of the same file: by device and
+/// inode while a descriptor holds the file, on file systems where these identify a file (ext2 to ext4, xfs, f2fs, tmpfs, squashfs, erofs);
+/// elsewhere (btrfs, overlayfs, FUSE, ...) by device, inode, path and build ID together. Otherwise they have two entries.
 struct mapped_file {
-    std::string_view path;             ///< the kernel's bytes, " (deleted)" included; empty: not known
-    procmap::build_id build_id;        ///< empty: it has none, or see build_id_known
-    device_number device;              ///< of its superblock, as maps shows it
+    std::string_view path;             ///< the kernel's bytes, including " (deleted)"; empty: not known
+    procmap::build_id build_id;        ///< empty: none, or not known (build_id_known)
+    device_number device;              ///< of the superblock, as maps shows it
     std::uint64_t inode = 0;           ///< as maps shows it
     file_state state = file_state::unknown;  ///< see normalizer_options::file_states
-    bool build_id_known = false;             ///< it was asked for and somebody could answer, if only that there is none
+    bool build_id_known = false;             ///< requested and known; an empty build ID then means that there is none
 };
 
-/// What one call of normalize() gives; it borrows from the normalizer until its next call.
+/// The result of normalize(). It borrows from the normalizer until its next call.
 struct normalized {
     std::span<const location> locations;   ///< in the order of the addresses
     std::span<const mapped_file> files;    ///< each file once
-    procmap::error error;                  ///< what broke the lookup off, after what is in `locations` was resolved
-    [[nodiscard]] bool complete() const noexcept { return error.code == errc::none; }  ///< nothing broke it off
+    procmap::error error;                  ///< what ended the lookup early; `locations` has what was resolved before
+    [[nodiscard]] bool complete() const noexcept { return error.code == errc::none; }  ///< true if nothing ended the lookup early
 };
 
 }  // namespace procmap::inline PROCMAP_ABI
 
 // ==== procmap/query.hpp ====
-// The ioctl: the only place that sends PROCMAP_QUERY.
+// Sends PROCMAP_QUERY as it is, without fallback to text.
+//
+//   procmap::uapi::query<> q{address, procmap::uapi::query_flag::executable};
+//   if (procmap::uapi::send(self->fd(), q).error == 0) use(q.start(), q.end());
 
 #include <sys/ioctl.h>
 
@@ -2111,25 +2095,21 @@ struct normalized {
 namespace procmap::inline PROCMAP_ABI {
 namespace detail {
 
-/// The request as the C library's ioctl takes it: an unsigned long in glibc, an int in musl.
+/// The request in the type of the C library's ioctl: an unsigned long in glibc, an int in musl.
 #ifdef __GLIBC__
 inline constexpr unsigned long ioctl_request = uapi::procmap_query_request;
 #else
 inline constexpr int ioctl_request = static_cast<int>(uapi::procmap_query_request);
 #endif
 
-/// One ioctl: 0, or the errno of its failure. errno itself is left as it was.
+/// Sends one ioctl. Returns 0 or its errno. errno itself is preserved.
 [[nodiscard]] inline int ioctl_once(int fd, void* struct_of_size) noexcept {
-    const int saved = errno;
-    if (::ioctl(fd, ioctl_request, struct_of_size) >= 0) [[likely]]
-        return 0;
-    const int failure = errno;
-    errno = saved;
-    return failure;
+    const errno_kept keep;
+    return ::ioctl(fd, ioctl_request, struct_of_size) < 0 ? errno : 0;
 }
 
-/// Tells the tools that watch memory what the kernel wrote through a pointer that they did not follow. Nothing without them.
-/// MSan: by itself. valgrind: where PROCMAP_VALGRIND is defined and <valgrind/memcheck.h> is there.
+/// Marks what the kernel wrote through a pointer as initialized, for tools that do not follow it: MSan, and valgrind if PROCMAP_VALGRIND is
+/// defined, which requires valgrind/memcheck.h. Does nothing otherwise.
 inline void kernel_wrote([[maybe_unused]] const void* data, [[maybe_unused]] std::size_t size) noexcept {
 #if defined(__has_feature)
 #if __has_feature(memory_sanitizer)
@@ -2151,12 +2131,12 @@ inline void kernel_wrote(const uapi::procmap_query& q) noexcept {
 
 namespace uapi {
 
-/// What became of a query.
+/// The result of a query.
 struct reply {
     int error = 0;         ///< 0, or the errno of the ioctl
-    std::size_t size = 0;  ///< bytes of the struct that were sent in the end: a layout that the kernel accepts
+    std::size_t size = 0;  ///< bytes of the struct that were sent: a layout that the kernel accepts
 
-    /// The fields of a query of `asked` bytes that the kernel did not get to see, for it knows no such fields.
+    /// Returns the fields of a query of `asked` bytes that were not sent, because the kernel does not know them.
     [[nodiscard]] constexpr std::span<const field> lost(std::size_t asked, std::span<const field> all = fields) const noexcept {
         std::size_t first = 0;
         while (first < all.size() && all[first].offset < size) ++first;
@@ -2166,11 +2146,10 @@ struct reply {
     }
 };
 
-/// Sends a query. One system call; again after EINTR (a hundred times at most); and again with the next older layout where
-/// the kernel says E2BIG, which it does to a non-zero byte in a field that it does not know.
+/// Sends a query. One system call. Retries after EINTR (at most a hundred times), and with the next older layout after E2BIG, with which
+/// the kernel rejects a non-zero byte in a field that it does not know. errno is preserved. Async-signal-safe.
 ///
-/// `Struct` is procmap_query, or a newer struct of which that is the first member; `size`, its first field, says how much of
-/// it is sent. errno is left as it was. Async-signal-safe.
+/// `Struct` is procmap_query, or a newer struct whose first member is that. Its first field, `size`, tells how much of it is sent.
 template <class Struct>
 [[nodiscard]] inline reply send(borrowed_fd fd, Struct& extensible) noexcept {
     auto& size = *reinterpret_cast<std::uint64_t*>(&extensible);
@@ -2188,7 +2167,7 @@ template <class Struct>
         failure = detail::ioctl_once(fd.get(), &extensible);
     }
     reply answer{.error = failure};
-    answer.size = size & SIZE_MAX;  // not a cast: useless where std::size_t has 64 bits
+    answer.size = size & SIZE_MAX;  // a cast is useless where std::size_t has 64 bits
     return answer;
 }
 
@@ -2580,7 +2559,10 @@ private:
 }  // namespace procmap::inline PROCMAP_ABI::detail
 
 // ==== procmap/probe.hpp ====
-// What this kernel and this sandbox can do, found out by asking.
+// Tests what this kernel and this sandbox support.
+//
+//   const procmap::capabilities here = procmap::probe();
+//   if (!here.ioctl) use(here.text, here.ioctl_errno);
 
 #include <sys/utsname.h>
 #include <sys/vfs.h>
@@ -2593,17 +2575,16 @@ private:
 
 namespace procmap::inline PROCMAP_ABI {
 
-/// The release of a kernel, as uname(2) gives it: "6.12.74+deb13-amd64".
+/// A kernel's release, as uname(2) returns it: "6.12.74+deb13-amd64".
 struct kernel_release {
     std::uint32_t major = 0;  ///< 0: not known
     std::uint32_t minor = 0;  ///< the second number
-    std::uint32_t patch = 0;  ///< the third, or 0
-    bool candidate = false;  ///< it may not yet be the release that it names: an -rc, or a vendor's 7.0.0 that does not say which it is
+    std::uint32_t patch = 0;  ///< the third number, or 0
+    bool candidate = false;  ///< may precede the release that it names: an -rc, or a vendor's 7.0.0 that does not tell which it is
 
-    /// Equal in every field.
-    [[nodiscard]] friend constexpr bool operator==(const kernel_release&, const kernel_release&) noexcept = default;
+    [[nodiscard]] friend constexpr bool operator==(const kernel_release&, const kernel_release&) noexcept = default;  ///< all fields
 
-    /// Reads "M.N" or "M.N.P", whatever follows; a string that does not begin so gives the unknown release.
+    /// Parses "M.N" or "M.N.P", whatever follows. A string that does not begin so gives the unknown release.
     [[nodiscard]] static constexpr kernel_release parse(std::string_view text) noexcept {
         kernel_release r;
         std::uint32_t* const parts[] = {&r.major, &r.minor, &r.patch};
@@ -2621,7 +2602,7 @@ struct kernel_release {
             if (i == 1 && (at + 1 == text.size() || static_cast<unsigned>(text[at + 1] - '0') >= 10)) return {};
             ++at;
         }
-        const bool first = r.major == 7 && r.minor == 0 && r.patch == 0;  // of which it matters: the first that is safe to ask
+        const bool first = r.major == 7 && r.minor == 0 && r.patch == 0;  // the only release for which it matters: the first safe one
         r.candidate = names_candidate(text.substr(at)) || (first && is_vendors(text.substr(at)));
         return r;
     }
@@ -2638,7 +2619,7 @@ private:
             if (is(at, 'r') && is(at + 1, 'c') && digit(rest, at + 2) && (at == 0 || !letter(at - 1))) return true;
         return rest.find("-next-") != std::string_view::npos;
     }
-    /// "-3-generic": Ubuntu calls its builds of candidates and of releases so.
+    /// "-3-generic": Ubuntu uses this form for builds of candidates and of releases.
     [[nodiscard]] static constexpr bool is_vendors(std::string_view rest) noexcept {
         if (rest.empty() || rest.front() != '-' || !digit(rest, 1)) return false;
         std::size_t at = 1;
@@ -2647,24 +2628,22 @@ private:
     }
 };
 
-/// What a build-ID request can do on released kernels: bugs, by their CVE, and one thing that no release is free of.
+/// The hazards of a build-ID request on released kernels: bugs, by CVE, and an effect of all fixed releases.
 enum class hazard : std::uint32_t {
-    cve_2026_23002 = 0x01,  ///< oops when the file's first page is not cached; fixed in 6.12.69, 6.18.9, 6.19
-    cve_2026_43178 = 0x02,  ///< crash when the buffer is smaller than the ID; fixed in 6.12.75, 6.18.16, 6.19.6, 7.0
-    cve_2026_23199 = 0x04,  ///< deadlock of the same family; not known to be fixed before the release above
-    /// The kernel reads whatever is mapped: data is taken out of a mapped socket or packet ring, or the caller blocks while it is empty;
-    /// a device is read. Every kernel with the fix of CVE-2026-23002 does so. The library asks about regular files only, see maps::find.
+    cve_2026_23002 = 0x01,  ///< oops if the file's first page is not cached; fixed in 6.12.69, 6.18.9, 6.19
+    cve_2026_43178 = 0x02,  ///< crash if the buffer is smaller than the ID; fixed in 6.12.75, 6.18.16, 6.19.6, 7.0
+    cve_2026_23199 = 0x04,  ///< deadlock of the same family; not known to be fixed before the releases above
+    /// The kernel reads whatever is mapped: it takes data out of a mapped socket or packet ring, or blocks while that is empty, and it
+    /// reads devices. Every kernel with the fix of CVE-2026-23002 does this. The library asks about regular files only: see maps::find.
     reads_what_is_mapped = 0x08,
 };
-/// A set of them.
-using hazards = flags<hazard>;
-/// Both.
-[[nodiscard]] constexpr hazards operator|(hazard a, hazard b) noexcept { return hazards{a} | b; }
+using hazards = flags<hazard>;  ///< a set of hazards
+[[nodiscard]] constexpr hazards operator|(hazard a, hazard b) noexcept { return hazards{a} | b; }  ///< the set of both
 
-/// The hazards for which a kernel is not asked at all, unless open_options::trust_kernel_build_ids says so.
+/// The hazards with which a kernel is not asked, unless open_options::trust_kernel_build_ids is set.
 inline constexpr hazards fatal_hazards = hazard::cve_2026_23002 | hazard::cve_2026_43178 | hazard::cve_2026_23199;
 
-/// The hazards of a release. Only what is known to be fixed is left out, so an unknown release has them all.
+/// Returns the hazards of a release. Only what is known to be fixed is left out, so an unknown release has all of them.
 [[nodiscard]] constexpr hazards known_hazards(const kernel_release& r) noexcept {
     const auto at_least = [&r](std::uint32_t minor, std::uint32_t patch) {
         return r.major == 6 && r.minor == minor && r.patch >= patch;
@@ -2677,64 +2656,59 @@ inline constexpr hazards fatal_hazards = hazard::cve_2026_23002 | hazard::cve_20
     return found;
 }
 
-/// Whether a kernel with these hazards may be asked for the build IDs of regular files.
+/// True if a kernel with these hazards may be asked for the build IDs of regular files.
 [[nodiscard]] constexpr bool safe_to_ask(hazards known) noexcept { return (known & fatal_hazards).empty(); }
 
-/// The running kernel's release, as it calls itself; unknown where a personality (UNAME26) hides it. One system call.
+/// Returns the running kernel's release (uname(2)). With personality UNAME26 it is 2.6.N, not known to be safe. One system call.
 [[nodiscard]] inline kernel_release running_kernel() noexcept {
     utsname names;
-    const int saved = errno;
-    if (::uname(&names) != 0) {
-        errno = saved;
-        return {};
-    }
-    return kernel_release::parse(names.release);
+    const detail::errno_kept keep;
+    return ::uname(&names) == 0 ? kernel_release::parse(names.release) : kernel_release{};
 }
 
-/// What can be done here.
+/// What is supported here.
 struct capabilities {
     bool ioctl = false;           ///< PROCMAP_QUERY answers
     bool text = false;            ///< the text can be read
-    bool live = false;            ///< maps is a file of a real procfs, not an emulator's frozen copy (qemu-user)
-    int ioctl_errno = 0;          ///< why the ioctl does not answer: ENOTTY, ENOSYS, a sandbox's EPERM or EACCES, ...
+    bool live = false;            ///< maps is on a real procfs, not an emulator's frozen copy (qemu-user)
+    int ioctl_errno = 0;          ///< why the ioctl is not available: ENOTTY, ENOSYS, EPERM or EACCES from a sandbox, ...
     std::size_t struct_size = 0;  ///< bytes of procmap_query that the kernel knows; 0 without the ioctl
     kernel_release release{};     ///< of the running kernel
-    hazards build_id_hazards{};   ///< of asking this kernel for a build ID; none without the ioctl
-    procmap::error error{};       ///< why maps could not be opened, where nothing can be done
+    hazards build_id_hazards{};   ///< of asking this kernel for build IDs; none without the ioctl
+    procmap::error error{};       ///< why maps could not be opened
 };
 
 namespace detail {
 
-/// The errno of the cheapest query there is; 0 where it succeeds.
+/// Sends the cheapest query. Returns 0 or its errno.
 [[nodiscard]] inline int any_query(borrowed_fd fd) noexcept {
     uapi::query<uapi::layout::lookup> any{0, {}};
     return uapi::send(fd, any).error;
 }
 
-/// Whether the answer to any_query() is not one that the ioctl gives: then it is not there, or may not be used. Besides ENOTTY, seen in
-/// the field are ENOSYS (emulators), EPERM and EACCES (sandboxes), EOPNOTSUPP (Android modules), ENODEV, EINVAL and EIO.
+/// True if the result of any_query() means that the ioctl is not available. Besides ENOTTY, these were seen: ENOSYS (emulators), EPERM and
+/// EACCES (sandboxes), EOPNOTSUPP (Android modules), ENODEV, EINVAL and EIO.
 [[nodiscard]] constexpr bool says_absent(int answer) noexcept { return answer != 0 && answer != ENOENT && answer != ESRCH; }
 
-// FIGETBSZ, include/uapi/linux/fs.h, as the C library's ioctl takes a request.
+// FIGETBSZ (include/uapi/linux/fs.h) in the type of the C library's ioctl.
 inline constexpr std::remove_const_t<decltype(ioctl_request)> block_size_request = _IO(0x00, 2);
-inline constexpr int procfs_block_size = 1024;  // proc_fill_super(). FUSE has PAGE_SIZE, sockets and pipes as well
+inline constexpr int procfs_block_size = 1024;  // proc_fill_super(). FUSE, sockets and pipes have PAGE_SIZE
 
-/// Whether a file is procfs's. `failure`: the errno where nobody can say.
+/// True if a file is on procfs. `failure`: 0, or the errno if that cannot be determined.
 [[nodiscard]] inline bool on_procfs(borrowed_fd fd, int& failure) noexcept {
     struct statfs fs;
     constexpr decltype(fs.f_type) proc_super_magic = 0x9fa0;  // include/uapi/linux/magic.h
-    const int saved = errno;
+    const errno_kept keep;
     failure = ::fstatfs(fd.get(), &fs) == 0 ? 0 : errno;
-    errno = saved;
     return failure == 0 && fs.f_type == proc_super_magic;
 }
 
-/// The size of the kernel's struct: the kernel answers E2BIG to a byte that is not zero behind it, and to nothing else that
-/// fits in a page (copy_struct_from_user()). An unknown *output* field comes back as the zero that was sent, without an
-/// error, so nothing but this tells. Two system calls, one more for each eight bytes that the struct has grown. 0: nobody can say.
+/// Returns the size of the kernel's struct, or 0 if it cannot be determined. The kernel answers E2BIG to a non-zero byte past its struct,
+/// and to nothing else that fits in a page (copy_struct_from_user()). It returns an unknown *output* field as the zero that was sent,
+/// without an error, so only this test tells. Two system calls, and one more for each eight bytes that the struct has grown.
 [[nodiscard]] inline std::size_t kernel_struct_size(borrowed_fd fd) noexcept {
     struct probing {
-        std::uint64_t words[512];  // a page, more than which the kernel never accepts
+        std::uint64_t words[512];  // one page, the most that the kernel accepts
     } bytes;
     bool answered = true;
     const auto known = [&](std::size_t word) {
@@ -2755,8 +2729,8 @@ inline constexpr int procfs_block_size = 1024;  // proc_fill_super(). FUSE has P
 
 }  // namespace detail
 
-/// Asks what can be done here, through this process's own maps file under `proc`. Up to eight system calls, no allocation,
-/// errno is left as it was. Async-signal-safe; 5 kB of stack, up to 9.5 kB where there is no procfs.
+/// Tests what is supported here, by this process's own maps file under `proc`. Up to eight system calls, no allocation, errno preserved.
+/// Async-signal-safe; 5.1 kB of stack, up to 9.5 kB without procfs.
 [[nodiscard]] inline capabilities probe(const char* proc = "/proc") noexcept {
     const detail::uncancelled whole;
     capabilities c;
@@ -2777,9 +2751,8 @@ inline constexpr int procfs_block_size = 1024;  // proc_fill_super(). FUSE has P
         c.build_id_hazards = known_hazards(c.release);
     }
     char first = 0;
-    const int saved = errno;
+    const detail::errno_kept keep;
     c.text = ::pread(fd.get(), &first, 1, 0) == 1;
-    errno = saved;
     return c;
 }
 
@@ -3210,7 +3183,11 @@ inline int read_fields(borrowed_fd file, std::span<char> room, std::string_view&
 }  // namespace procmap::inline PROCMAP_ABI::detail
 
 // ==== procmap/walk.hpp ====
-// All mappings of an address space, in ascending order, as a range.
+// Iterates over the mappings of an address space in ascending order.
+//
+//   auto walk = self->walk({.names = true});
+//   for (const procmap::mapping& m : walk) use(m.start, m.name);
+//   if (!walk.complete()) std::cerr << walk.error() << '\n';
 
 #include <sys/ioctl.h>
 
@@ -3227,24 +3204,22 @@ namespace detail {
 mapping_walk walk_over(const handle& from, const walk_options& options, backend use, std::uint64_t above = 0) noexcept;
 }
 
-/// A walk over the mappings of an address space: a single-pass input range, made by maps::walk, which borrows the handle.
+/// A walk over the mappings of an address space: a single-pass input range, returned by maps::walk. It borrows the handle. It is strictly
+/// ascending and has no overlaps, also while mappings change: a mapping that reaches below the end of the previous one is clipped,
+/// including its offset. It includes every mapping that exists for the whole walk. After the loop, `complete()` is true if the walk reached
+/// the end of the address space. Otherwise the caller left the loop, or `error()` tells what ended the walk.
 ///
-/// Strictly ascending and never overlapping, also while the process remaps: what reaches back over the end of the mapping
-/// before it is clipped, its offset too. What is mapped during the whole walk is in it. After the loop, `complete()` says
-/// that the end of the address space was reached; otherwise the caller stopped, or `error()` says what broke the walk off.
-///
-/// Cost: ioctl: one system call for each mapping (two with build IDs) and one for the end. Text: one pread for about each page of text, one for
-/// its end and one to see whether the process still lives, with two rt_sigprocmask each. No allocation; errno is left as it was;
-/// async-signal-safe (4.7 kB in the walk itself; with the stack of its steps up to 6.5 kB). A mapping's name and build ID are valid until
-/// the next step. One thread at a time.
+/// Cost by ioctl: one system call for each mapping and one for the end; with build IDs one more for each mapping of a regular file. Cost by
+/// text: one pread for about each page of text, one for its end and one that checks that the process still exists, with two rt_sigprocmask
+/// each. No allocation; errno preserved; async-signal-safe; up to 6.5 kB of stack, including 4.7 kB for the walk itself. A mapping's name
+/// and build ID are valid until the next step. One thread at a time.
 class mapping_walk {
 public:
-    /// The end.
-    struct sentinel {};
-    /// An input iterator; a copy of it is at the same place of the same walk.
+    struct sentinel {};  ///< the end of the range
+    /// An input iterator. A copy is at the same place of the same walk.
     class iterator {
     public:
-        /// What an input iterator has; a step asks the kernel, and what the step before gave is gone.
+        /// As in any input iterator. A step queries the kernel and invalidates the previous mapping.
         ///@{
         using value_type = mapping;
         using difference_type = std::ptrdiff_t;
@@ -3264,7 +3239,7 @@ public:
         mapping_walk* walk_;
     };
 
-    /// A walk that was moved has not begun.
+    /// Moving a walk resets it.
     ///@{
     mapping_walk(mapping_walk&& other) noexcept : mapping_walk(*other.from_, other.options_, other.use_, other.above_) {}
     mapping_walk& operator=(mapping_walk&& other) noexcept {
@@ -3277,7 +3252,7 @@ public:
     }
     ///@}
 
-    /// Starts a new walk, also when one is under way.
+    /// Starts a new walk, even if one is in progress.
     [[nodiscard]] iterator begin() noexcept {
         reset();
         const bool small = !options_.buffer.empty() && options_.buffer.size() < 2 * detail::text_head_room;
@@ -3290,17 +3265,15 @@ public:
         }
         return iterator{*this};
     }
-    [[nodiscard]] sentinel end() const noexcept { return {}; }  ///< the end, however it came
+    [[nodiscard]] sentinel end() const noexcept { return {}; }  ///< the end, whatever ended the walk
 
-    /// What broke the walk off; its `code` is errc::none where nothing did.
-    [[nodiscard]] const procmap::error& error() const noexcept { return error_; }
-    /// Whether the walk reached the end of the address space.
-    [[nodiscard]] bool complete() const noexcept { return state_ == state::at_end; }
+    [[nodiscard]] const procmap::error& error() const noexcept { return error_; }  ///< what ended the walk early; errc::none: nothing did
+    [[nodiscard]] bool complete() const noexcept { return state_ == state::at_end; }  ///< it reached the end of the address space
 
 private:
     friend mapping_walk detail::walk_over(const detail::handle&, const walk_options&, backend, std::uint64_t) noexcept;
 
-    /// `use` is the handle's back-end, or text; `above` is where the walk begins; a mapping that reaches over it is clipped.
+    /// `use`: the handle's back-end, or text. The walk starts at `above`; a mapping that reaches below it is clipped.
     mapping_walk(const detail::handle& from, const walk_options& options, backend use, std::uint64_t above) noexcept
         : from_(&from), options_(options), use_(use), above_(above) {}
 
@@ -3314,7 +3287,7 @@ private:
         reader_ = {};
     }
 
-    /// What the queries have in common, for which the buffer must be large enough.
+    /// Prepares what all queries have in common. The buffer must be large enough.
     void prepare() noexcept {
         ask_ = {.only = options_.only,
                 .name = options_.names ? buffer().first(buffer().size() - detail::text_head_room) : std::span<char>{},
@@ -3337,11 +3310,11 @@ private:
         last_end_ = current_.end;
     }
 
-    /// Whether there is a next mapping; it is then in current_.
+    /// Gets the next mapping into current_. Returns false if there is none.
     [[nodiscard, gnu::always_inline]] bool ask_next() noexcept {
         if (!ask_.build_id.empty()) [[unlikely]] return take(detail::lookup_ioctl_with_id(*from_, last_end_, ask_, true, own_));
         query_.raw().query_addr = last_end_;
-        if (!ask_.name.empty()) query_.name_into(ask_.name);  // the sizes were overwritten
+        if (!ask_.name.empty()) query_.name_into(ask_.name);  // the kernel overwrote the sizes
         const int saved_errno = errno;
         if (::ioctl(from_->fd.get(), detail::ioctl_request, &query_.raw()) < 0) [[unlikely]] return ask_again(saved_errno);
         detail::kernel_wrote(query_.raw());
@@ -3358,7 +3331,7 @@ private:
             current_ = *next;
         } else if (next.error().errno_value == ENOENT) {
             state_ = state::at_end;
-        } else {  // not_mapped by any other sign is an answer from below, which ends nothing
+        } else {  // not_mapped without ENOENT comes from an answer below the address, which is not the end
             fail(next.error() == errc::not_mapped ? from_->failure(errc::malformed, step::query) : next.error());
         }
         return next.has_value();
@@ -3387,7 +3360,7 @@ private:
     std::uint64_t last_end_ = 0;
     mapping current_{};
     procmap::error error_{};
-    find_options ask_{};           // what stays the same is set once
+    find_options ask_{};           // constant parts, set once
     uapi::query<> query_{0, {}};
     detail::text_reader reader_;
     std::byte build_id_[uapi::build_id_size_max];
@@ -3396,7 +3369,7 @@ private:
 
 namespace detail {
 
-/// A walk over the mappings that a handle shows, by that back-end, from `above` on.
+/// Returns a walk over the mappings of a handle by that back-end, starting at `above`.
 [[nodiscard]] inline mapping_walk walk_over(const handle& from, const walk_options& options, backend use, std::uint64_t above) noexcept {
     return {from, options, use, above};
 }
@@ -3406,7 +3379,10 @@ namespace detail {
 }  // namespace procmap::inline PROCMAP_ABI
 
 // ==== procmap/maps.hpp ====
-// An open /proc/PID/maps: which mapping holds an address, and what is mapped at all.
+// Queries the memory mappings of a process.
+//
+//   auto self = procmap::maps::open_self();
+//   if (auto m = self->find(address, {.name = name})) use(m->start, m->name);
 
 #include <unistd.h>
 
@@ -3419,106 +3395,104 @@ namespace detail {
 struct handle_of;
 }
 
-/// A handle on one address space. It is bound to that, not to the pid: once the address space has no user left (exit, exec) it
-/// answers errc::gone, and never for somebody else, whatever became of the pid. Permission is checked when it is opened
-/// (ptrace access mode READ_FSCREDS, proc_pid_maps(5); since Linux 6.15 CAP_PERFMON in the initial user namespace is enough); a handle
-/// keeps working after privileges are dropped.
+/// A handle on an address space, not on a pid. After the last user of the address space has exited or called exec, the handle fails with
+/// errc::gone; it never answers for another process that reuses the pid. The kernel checks permission when it is opened (ptrace access mode
+/// READ_FSCREDS, proc_pid_maps(5); since Linux 6.15 CAP_PERFMON in the initial user namespace suffices). The handle keeps working after
+/// privileges are dropped.
 ///
-/// ioctl: all const members may be called from several threads at once, and the handle may be shared by fork or SCM_RIGHTS.
-/// Text: one open description has one position in the text. Several threads are noticed and survived, at a cost; a handle that
-/// another process reads too is not promised to work, and a handler that keeps interrupting a walk of its own thread on the same
-/// handle can starve it: give a sampling handler its own.
+/// ioctl: several threads may call const members at once, and fork or SCM_RIGHTS may share the handle. Text: an open file description has
+/// one position in the text. Readers in several threads are detected and handled, but slower; readers in several processes are not
+/// supported. A signal handler that keeps interrupting a walk of its thread on the same handle can starve it: give the handler its own
+/// handle.
 ///
-/// A child made by fork that uses its parent's handle asks about the parent: open again in the child.
-/// A default-constructed or moved-from handle answers errc::invalid (EBADF). Movable, not copyable; a move ends its walks.
+/// In a child of fork, the parent's handle reports the parent's mappings: open a new one. A default-constructed or moved-from handle fails
+/// with errc::invalid (EBADF). Movable, not copyable; moving a handle invalidates its walks.
 class maps {
 public:
-    maps() noexcept = default;  ///< no handle
+    maps() noexcept = default;  ///< empty
 
-    /// Opens the maps of this process. Three system calls: an open, one query to see that it answers, and uname; text: fstat and a read
-    /// in place of uname. The first handle of a process takes three more, and a page of memory that stays (detail::page_of_process).
-    /// Up to 14 kB of stack. Async-signal-safe, and so are the others.
+    /// Opens the maps of this process. Three system calls: open, a query that tests the ioctl, and uname; with text fstat and a read
+    /// instead of uname. The first handle of a process takes three more and maps a page that stays mapped (detail::page_of_process). Up to
+    /// 14 kB of stack. Async-signal-safe, as are the other members.
     [[nodiscard]] static result<maps> open_self(const open_options& how = {}) noexcept {
         return made(detail::open_target({.proc = how.proc}, how));
     }
-    /// Opens the maps of a process, or of a thread by its thread ID. Where its main thread has exited
-    /// and others live, it is opened through one of those. errc::gone: no such process, or it just exited; errc::zombie,
-    /// errc::kernel_thread: it has no address space; errc::denied: see maps; errc::unsupported: the back-end that `how` insists on, or
-    /// procfs, is not there; errc::failed: no descriptor left, say. Cost as for open_self; more system calls where it cannot be opened.
+    /// Opens the maps of a process, or of a thread by its thread ID; if the main thread has exited, through another thread. Cost as for
+    /// open_self; more system calls on failure. Fails with errc::gone (no such process, or it just exited), errc::zombie or
+    /// errc::kernel_thread (it has no address space), errc::denied (see maps), errc::unsupported (the back-end that `how` requires, or
+    /// procfs, is not available), or errc::failed (no descriptors left, for example).
     [[nodiscard]] static result<maps> open(pid_t pid, const open_options& how = {}) noexcept {
         return made(detail::open_target({.proc = how.proc, .pid = pid < 0 ? 0 : pid}, how));
     }
-    /// Opens them through one thread, /proc/PID/task/TID/maps. Errors and cost as for open(pid).
+    /// Opens the maps through one thread, /proc/PID/task/TID/maps. Cost and errors as for open(pid).
     [[nodiscard]] static result<maps> open(pid_t pid, pid_t tid, const open_options& how = {}) noexcept {
         return made(detail::open_target({.proc = how.proc, .pid = pid < 0 ? 0 : pid, .tid = tid == 0 ? -1 : tid}, how));
     }
-    /// Opens the maps of the process that a pidfd names, and of no other: the pid could be another's by the time it is used, so the
-    /// pidfd is polled afterwards; it is readable once its process has exited (pidfd_open(2)). Errors as for open(pid);
-    /// errc::denied where it cannot be polled (a sandbox). Five more system calls; up to 16.5 kB of stack.
+    /// Opens the maps of the process that a pidfd refers to, and of no other: the pid could be reused in between, so the pidfd is polled
+    /// afterwards; it is readable once its process has exited (pidfd_open(2)). Five more system calls; up to 16.5 kB of stack. Errors as
+    /// for open(pid); errc::denied also if a sandbox refuses to poll it.
     [[nodiscard]] static result<maps> open(borrowed_fd pidfd, const open_options& how = {}) noexcept {
         return made(detail::open_pidfd(pidfd, how));
     }
-    /// Takes ownership of a descriptor that was opened elsewhere, after making sure that it is a readable maps file of procfs:
-    /// errc::not_maps where it is not (smaps, pagemap, a regular file, a directory, O_PATH, …), errc::gone where its address space is
-    /// gone, errc::invalid where it is not open. `how.proc` is not used. Six system calls, by text some twenty; up to 10 kB of stack.
+    /// Takes ownership of a descriptor that was opened elsewhere, and verifies that it is a readable maps file on procfs. `how.proc` is not
+    /// used. Six system calls, with text about twenty; up to 10 kB of stack. Fails with errc::not_maps (smaps, pagemap, a regular file, a
+    /// directory, O_PATH, ...), errc::gone (its address space is gone) or errc::invalid (it is not open), and closes the descriptor.
     ///
-    /// On failure the descriptor is closed. Whoever sent it cannot make this wait: a file that is not of procfs is recognized without
-    /// asking its file system (by ioctl FIGETBSZ; a sandbox that refuses it lets the server of a FUSE file be asked), and is closed
-    /// by short-lived child processes, since close(2) can wait for a FUSE server or for a socket that lingers: see
-    /// detail::close_elsewhere. What does not answer PROCMAP_QUERY is read only if it is called maps, by its link in /proc/self/fd
-    /// (errc::unsupported where that cannot be read), and if this process's own maps do not answer either.
+    /// The sender of the descriptor cannot block this call. A file that is not on procfs is recognized without asking its file system (by
+    /// ioctl FIGETBSZ; if a sandbox refuses that, the server of a FUSE file is asked). Short-lived child processes close it, because
+    /// close(2) can wait for a FUSE server or a lingering socket: see detail::close_elsewhere. A file that does not answer PROCMAP_QUERY is
+    /// read only if its link in /proc/self/fd shows the name maps (if that cannot be read: errc::unsupported) and this process's own maps
+    /// do not answer.
     [[nodiscard]] static result<maps> adopt(unique_fd fd, const open_options& how = {}) noexcept {
         return made(detail::adopt(std::move(fd), how));
     }
 
-    /// The mapping that holds `address`; errc::not_mapped where none does, or where that one has not all of `options.only`.
+    /// Returns the mapping that contains `address`. Fails with errc::not_mapped if it does not exist or lacks some of `options.only`.
     ///
-    /// ioctl: one system call (a second one when the name is too long: it then comes without), about 0.4 µs, and 0.15 to 0.3
-    /// more with the name; up to 0.9 kB of stack. Text: reads on average half the file, with two rt_sigprocmask a pread; 6.5 kB of stack.
+    /// ioctl: one system call, about 0.4 µs, and 0.15 to 0.3 µs more with the name; a second call, without the name, if that is too long.
+    /// Up to 0.9 kB of stack. Text: reads half of the file on average, with two rt_sigprocmask for each pread; 6.5 kB of stack.
     ///
-    /// With a build ID: two system calls. The kernel reads whatever is mapped, and a read takes data out of a socket or blocks; so the
-    /// name is asked for first, into the caller's buffer if it has 4096 bytes, else onto the stack (6 kB in all), and the kernel is asked only
-    /// about regular files: a path, but not below /dev (except shm and hugepages), /proc or /sys, nor the kernel's own /SYSV...,
-    /// /[aio], /dmabuf:, /secretmem, /anon_hugepage and /drm mm object. Memory without a file, sockets and anonymous inodes are known to
-    /// have none; the rest is not known, nor is a file in which the kernel finds none (it returns 20 bytes at most). What remains
-    /// possible: a process that maps something else between the two calls, a device node outside /dev, a file of FUSE.
-    /// No allocation, no lock, errno left as it was, async-signal-safe. Other errors: errc::gone, task_gone and contended (text),
-    /// denied (a sandbox), interrupted, malformed (no kernel's answer), invalid (no handle, or a build-ID buffer below 20 bytes).
-    /// It throws nothing. By text it is a cancellation point (pthreads(7)), the only one here besides find_from; glibc cancels a
-    /// thread by unwinding, so these two are not noexcept.
-    /// Source: do_procmap_query() in fs/proc/task_mmu.c.
+    /// With a build ID: two system calls and 6 kB of stack. The kernel reads whatever is mapped, and a read takes data out of a socket or
+    /// blocks. The name is therefore requested first, into the caller's buffer if it has 4096 bytes, and a build ID only of regular files:
+    /// paths, but not below /dev (except shm and hugepages), /proc and /sys, and not the kernel's own /SYSV..., /[aio], /dmabuf:,
+    /// /secretmem, /anon_hugepage and /drm mm object. Memory without a file (except the vDSO), sockets and anonymous inodes are known to
+    /// have none. For the rest it is not known, nor for a file in which the kernel finds none (it returns 20 bytes at most). Remaining
+    /// risks: the process maps something else between the two calls, a device node outside of /dev, a file on FUSE.
+    ///
+    /// No allocation, no waiting for locks, errno preserved, async-signal-safe. Other errors: errc::gone, task_gone and contended (text),
+    /// denied (a sandbox), interrupted, malformed (not a kernel's answer), invalid (empty handle, or a build-ID buffer below 20 bytes).
+    /// Throws nothing. With text, find and find_from are cancellation points (pthreads(7)), the only ones here; glibc cancels a thread by
+    /// unwinding, so they are not noexcept. Source: do_procmap_query() in fs/proc/task_mmu.c.
     [[nodiscard]] result<mapping> find(std::uint64_t address, const find_options& options) const {
         return detail::lookup_cancellably(handle_, address, options, false);
     }
-    /// The same, with no name, build ID or filter asked for.
+    /// The same without a name, build ID or filter.
     [[nodiscard, gnu::always_inline]] result<mapping> find(std::uint64_t address) const {
         return detail::lookup_cancellably(handle_, address, detail::nothing_asked, false);
     }
-    /// The mapping that holds `address`, or else the lowest above it, of those that have all of `options.only`;
-    /// errc::not_mapped where there is none. Cost as for find.
+    /// Returns the mapping that contains `address`, or else the lowest one above it, of those that have all of `options.only`. Fails with
+    /// errc::not_mapped if there is none. Cost and other errors as for find.
     [[nodiscard]] result<mapping> find_from(std::uint64_t address, const find_options& options) const {
         return detail::lookup_cancellably(handle_, address, options, true);
     }
-    /// The same, with no name, build ID or filter asked for.
+    /// The same without a name, build ID or filter.
     [[nodiscard, gnu::always_inline]] result<mapping> find_from(std::uint64_t address) const {
         return detail::lookup_cancellably(handle_, address, detail::nothing_asked, true);
     }
-    /// All mappings that have all of `options.only`, ascending: see mapping_walk. It borrows this handle.
+    /// Returns a range of all mappings that have all of `options.only`, ascending: see mapping_walk. It borrows this handle.
     [[nodiscard]] mapping_walk walk(const walk_options& options = {}) const& noexcept {
         return detail::walk_over(handle_, options, handle_.backend);
     }
     mapping_walk walk(const walk_options& options = {}) const&& = delete;  // it would borrow from a temporary
 
-    /// The back-end in use: ioctl or text, never automatic.
-    [[nodiscard]] procmap::backend backend() const noexcept { return handle_.backend; }
-    [[nodiscard]] borrowed_fd fd() const noexcept { return handle_.fd.borrow(); }  ///< -1: no handle
+    [[nodiscard]] procmap::backend backend() const noexcept { return handle_.backend; }  ///< ioctl or text, never automatic
+    [[nodiscard]] borrowed_fd fd() const noexcept { return handle_.fd.borrow(); }  ///< -1 if empty
 
 private:
     friend struct detail::handle_of;
 
     explicit maps(detail::handle&& handle) noexcept : handle_(std::move(handle)) {}
 
-    /// The handle that was opened, or the error.
     static result<maps> made(result<detail::handle> opened) noexcept {
         if (!opened) return opened.error();
         return maps{*std::move(opened)};
@@ -3529,10 +3503,10 @@ private:
 
 namespace detail {
 
-/// The inside of a handle, for what looks files up.
+/// Access to the inside of a handle, for file lookups.
 struct handle_of {
     [[nodiscard]] static const handle& get(const maps& m) noexcept { return m.handle_; }
-    /// As the members of that name, but no cancellation point.
+    /// As the members of the same name, but not cancellation points.
     ///@{
     [[nodiscard]] static result<mapping> find(const maps& m, std::uint64_t address, const find_options& options) noexcept {
         return lookup(m.handle_, address, options, false);
@@ -4966,47 +4940,47 @@ private:
 }  // namespace procmap::inline PROCMAP_ABI::detail
 
 // ==== procmap/normalizer.hpp ====
-// Addresses in; file, file offset, ELF address and build ID out: what a profiler or a crash reporter ships to where symbols are.
+// Converts addresses to file, file offset, ELF address and build ID, for a symbolizer.
+//
+//   procmap::normalizer normalizer{{.build_ids = true, .elf_addresses = true}};
+//   auto found = normalizer.normalize(*self, addresses);
+//   if (found) use(found->locations, found->files);
 
 #include <cstdint>
 #include <span>
 
 namespace procmap::inline PROCMAP_ABI {
 
-/// Turns addresses into locations. It remembers files between calls, of any number of processes. What it remembers is used only while a
-/// descriptor holds the inode and the file's change time and size are unchanged; mappings are never remembered.
-/// (Writing to an ELF file through a shared mapping changes neither at once; build_id_choice::kernel remembers no build ID.)
+/// Converts addresses to locations. It caches data of files between calls, for any number of processes, but never mappings. Cached data is
+/// used only while a descriptor holds the file's inode and the file's change time and size are unchanged. (Exception: a write to an ELF
+/// file through a shared mapping changes neither at once. build_id_choice::kernel avoids this: it caches no build IDs.) The descriptors
+/// keep file systems from being unmounted: umount(8) fails with EBUSY. Each call drops the files that no call has used for 60 s;
+/// release_files() drops all of them.
 ///
-/// A descriptor keeps its file system from being unmounted (umount says EBUSY). At a call, files are dropped that no call used for a minute;
-/// release_files() drops all of them at once.
+/// A file is taken for the mapped one only if its device and inode, a descriptor from map_files, or its build ID proves it
+/// (docs/semantics.md). What cannot be proven is not known. Files are looked up below the process's own procfs directory and root, never
+/// below this process's root.
 ///
-/// What an answer rests on: a file is taken for the mapped one only where its device and inode, a descriptor from map_files, or its
-/// build ID prove it (docs/semantics.md). What cannot be proven is not known. Files are looked for below the process's own directory
-/// of procfs and its root, never below this process's.
-///
-/// Cost: ioctl: one query for each mapping that an address lies in (0.4 µs), one for each file's name, one statx for each file that is
-/// known already; and for an image in which an ELF address is ambiguous one or two for each segment and one for each other bias. A new file costs some thirty system calls, once. On a
-/// file system where numbers do not name files, each mapping costs a named query, one for its build ID, and for an ELF address one for
-/// each segment; without a build ID, the process's memory is read (some eighty system calls). File states cost four to eight system calls
-/// a file and some fifty a call. Text: one walk, to the end where ELF
-/// addresses are asked for, and the text once more, up to the mapping, for each new file. Nothing is allocated once warm. It opens files
-/// where build IDs or ELF addresses are asked for: not async-signal-safe. One thread at a time.
+/// Cost by ioctl: one query for each mapping that contains an address (0.4 µs), one for each file's name, one statx for each cached file,
+/// and for an image in which an ELF address is ambiguous one or two queries for each segment and one for each other bias. A new file costs
+/// about thirty system calls, once. On file systems where device and inode do not identify a file, each mapping costs a named query, a
+/// search for the file (about ten system calls), one query for its build ID, and for an ELF address one for each segment; without a build
+/// ID, the process's memory is read (about eighty system calls). File states cost four to eight system calls for each file and about fifty
+/// for each call. Cost by text: one walk, to the end if ELF addresses are requested, and for each new file the text again up to the
+/// mapping. Allocates nothing once warm. Opens files for build IDs and ELF addresses: not async-signal-safe. One thread at a time.
 class normalizer {
 public:
-    /// Opens nothing yet.
-    explicit normalizer(const normalizer_options& options = {}) noexcept : resolver_(options) {}
+    explicit normalizer(const normalizer_options& options = {}) noexcept : resolver_(options) {}  ///< opens nothing yet
 
-    /// Looks up every address, in any order. One bad mapping never fails the others. An error only where nothing could be
-    /// resolved at all; what breaks off later is in normalized::error, and the reason of each address that it concerns.
+    /// Looks up all addresses, in any order. A mapping that fails does not affect the others. Fails only if nothing could be resolved. If
+    /// the lookup ends early, normalized::error tells why, and each address that was not looked up has a reason.
     [[nodiscard]] result<normalized> normalize(const maps& from, std::span<const std::uint64_t> addresses) {
         return resolver_.run(from, addresses);
     }
 
-    /// Drops all cached file data and closes the descriptors that it holds; the next call reads the files again.
-    void release_files() noexcept { resolver_.finder().cache().release(); }
+    void release_files() noexcept { resolver_.finder().cache().release(); }  ///< drops all cached file data and closes its descriptors
 
-    /// How many files were read for their build ID or ELF headers so far.
-    [[nodiscard]] std::uint64_t file_reads() const noexcept { return resolver_.finder().reads(); }
+    [[nodiscard]] std::uint64_t file_reads() const noexcept { return resolver_.finder().reads(); }  ///< files read for IDs or ELF headers
 
 private:
     detail::resolver resolver_;
@@ -5015,7 +4989,10 @@ private:
 }  // namespace procmap::inline PROCMAP_ABI
 
 // ==== procmap/cached_maps.hpp ====
-// A cache of mappings that cannot lie: the kernel confirms each answer before it is believed.
+// A mapping cache that verifies every hit with the kernel.
+//
+//   procmap::cached_maps cache{*self, {.build_ids = true}};
+//   if (auto m = cache.find(address)) use(m->name, m->build_id);
 
 #include <cstddef>
 #include <cstdint>
@@ -5025,42 +5002,39 @@ private:
 
 namespace procmap::inline PROCMAP_ABI {
 
-/// Finds mappings with their names and build IDs, and keeps them. Each find asks the kernel about the mapping, its name
-/// included; only where the answer equals what is kept does it count as a hit and is the kept record given. A build ID is
-/// kept only while a descriptor holds the file's inode and its change time and size are unchanged, and asked for again otherwise:
-/// so an answer is true at the time of the call, also after remapping, renaming, inode reuse and overwriting in place.
-/// (Writing to an ELF file through a shared mapping changes neither at once; build_id_choice::kernel keeps no build ID.)
+/// Looks up mappings with their names and build IDs, and caches them. Each find() queries the kernel for the mapping and its name, and
+/// returns the cached record only if it equals the kernel's answer (a hit). A cached build ID is used only while a descriptor holds the
+/// file's inode and the file's change time and size are unchanged. Each answer is therefore correct at the time of the call, also after
+/// remapping, renaming, inode reuse and overwriting in place. (Exception: a write to an ELF file through a shared mapping changes neither
+/// at once. build_id_choice::kernel avoids this: it caches no build IDs.) Cached files are held and released as by a normalizer.
 ///
-/// A descriptor keeps its file system from being unmounted (umount says EBUSY). At a call, files are dropped that no call used for a minute;
-/// release_files() drops all of them at once.
-///
-/// Cost of a hit: one query with the name (0.6 µs), and one statx where build IDs are asked for. On the text back-end nothing can
-/// be confirmed cheaply: it reads the text again each time, and has no hits. The handle must outlive the cache. It may open
-/// files (build IDs): not async-signal-safe. One thread at a time; a second one inside is answered errc::contended.
+/// Cost of a hit: one query with the name (0.6 µs); with build IDs also one statx if device and inode identify the file, and otherwise a
+/// new search for it (see normalizer). The text back-end has no hits: each call reads the text again. The handle must outlive the cache.
+/// Not async-signal-safe: it allocates, and opens files for build IDs, which can block. One thread at a time; a second one fails with
+/// errc::contended.
 class cached_maps {
 public:
-    /// What became of the calls so far.
+    /// Counters of the calls so far.
     struct counts {
-        std::uint64_t hits = 0;        ///< the kernel confirmed what was kept
-        std::uint64_t misses = 0;      ///< new or changed, and not mapped
-        std::uint64_t evictions = 0;   ///< records that made room
+        std::uint64_t hits = 0;        ///< the kernel confirmed the cached record
+        std::uint64_t misses = 0;      ///< new or changed mappings, and addresses that are not mapped
+        std::uint64_t evictions = 0;   ///< records removed to make room
         std::uint64_t file_reads = 0;  ///< files whose build-ID note was read
     };
 
-    /// Borrows the handle.
     explicit cached_maps(const maps& from, const cached_maps_options& options = {})
-        : from_(&from), options_(options), finder_(options.most_files) {}
+        : from_(&from), options_(options), finder_(options.most_files) {}  ///< borrows the handle
     explicit cached_maps(const maps&& from, const cached_maps_options& options = {}) = delete;  // it would borrow from a temporary
 
-    /// As maps::find, with the name, and the build ID where the options ask for it. What it gives is valid until the next call.
+    /// Returns the mapping as maps::find does, with its name and, if the options request it, its build ID; valid until the next call.
     [[nodiscard]] result<mapping> find(std::uint64_t address) {
         if (__atomic_exchange_n(&busy_, true, __ATOMIC_ACQUIRE)) return error{.code = errc::contended, .at = step::query};
         const inside leave{busy_};
         return look_up(address);
     }
 
-    /// Drops all cached file data and closes the descriptors that it holds; the next call reads the files again. False: another thread is in
-    /// find(), and nothing was dropped.
+    /// Drops all cached file data and closes its descriptors; the next call reads the files again. Returns false and drops nothing if
+    /// another thread is in find().
     bool release_files() noexcept {
         if (__atomic_exchange_n(&busy_, true, __ATOMIC_ACQUIRE)) return false;
         const inside leave{busy_};
@@ -5068,7 +5042,7 @@ public:
         return true;
     }
 
-    /// Since it was made.
+    /// Returns the counters since construction.
     [[nodiscard]] counts statistics() const noexcept {
         counts c = counts_;
         c.file_reads = finder_.reads();
@@ -5076,7 +5050,7 @@ public:
     }
 
 private:
-    /// One thread is in here until this goes, also where memory ran out.
+    /// Marks the cache as in use for its lifetime, also if an allocation throws.
     struct inside {
         bool& busy;
         ~inside() { __atomic_store_n(&busy, false, __ATOMIC_RELEASE); }
@@ -5100,7 +5074,7 @@ private:
         detail::task_files task{detail::handle_of::get(*from_)};
         for (int tries = 0; options_.build_ids; ++tries) {
             if (ask(task, *m, file)) break;
-            constexpr int most_tries = 3;  // each time something else was mapped there meanwhile
+            constexpr int most_tries = 3;  // each time the mapping changed in between
             if (tries == most_tries) break;
             m = detail::handle_of::find(*from_, address, {.name = name_});
             if (!m) {
@@ -5135,7 +5109,7 @@ private:
         return answer;
     }
 
-    /// The build ID of what is mapped. False: it is another mapping by now.
+    /// Finds the build ID of a mapping. Returns false if another mapping is there by now.
     bool ask(detail::task_files& task, const mapping& m, detail::file_answer& file) {
         const detail::file_question q{.id = true, .ids_from = options_.build_ids_from};
         if (kind_of(m) != mapping_kind::vdso) return finder_.ask(*from_, task, m, q, file);
@@ -5161,7 +5135,7 @@ private:
     const maps* from_;
     cached_maps_options options_;
     detail::file_finder finder_;
-    std::unordered_map<std::uint64_t, record> records_{};  // by the mapping's start
+    std::unordered_map<std::uint64_t, record> records_{};  // by start address
     counts counts_{};
     std::uint64_t clock_ = 0;
     bool busy_ = false;
@@ -5171,36 +5145,39 @@ private:
 }  // namespace procmap::inline PROCMAP_ABI
 
 // ==== procmap/bpf.hpp ====
-// The kernel's build-ID stacks (BPF_F_STACK_BUILD_ID), typed, and what the kernel could not resolve resolved.
+// Typed build-ID stacks of the kernel (BPF_F_STACK_BUILD_ID). Resolves the entries that the kernel left as addresses.
+//
+//   procmap::normalizer n{{.build_ids = true}};
+//   if (auto resolved = procmap::bpf::resolve(n, *self, stack)) use(stack, *resolved);
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
 
-/// BPF stacks.
+/// Build-ID stacks of BPF programs.
 namespace procmap::inline PROCMAP_ABI::bpf {
 
-/// enum bpf_stack_build_id_status, include/uapi/linux/bpf.h.
+/// enum bpf_stack_build_id_status in include/uapi/linux/bpf.h.
 enum class stack_status : std::int32_t {
-    empty = 0,  ///< BPF_STACK_BUILD_ID_EMPTY: behind the end of the trace
+    empty = 0,  ///< BPF_STACK_BUILD_ID_EMPTY: past the end of the trace
     valid = 1,  ///< BPF_STACK_BUILD_ID_VALID: build ID and file offset
-    ip = 2,     ///< BPF_STACK_BUILD_ID_IP: a bare address, which the kernel could not resolve
+    ip = 2,     ///< BPF_STACK_BUILD_ID_IP: an address that the kernel could not resolve
 };
 
 /// struct bpf_stack_build_id, field for field.
 struct stack_build_id {
-    stack_status status;         ///< which of the two below it is
-    unsigned char build_id[20];  ///< shorter IDs are filled up with zeros
+    stack_status status;         ///< tells which member of the union is set
+    unsigned char build_id[20];  ///< shorter IDs are padded with zeros
     union {
-        std::uint64_t offset;  ///< valid: in the file, in bytes
+        std::uint64_t offset;  ///< valid: file offset in bytes
         std::uint64_t ip;      ///< ip: the address
     };
 };
 static_assert(sizeof(stack_build_id) == 32);
 
-/// Writes a location in the kernel's format. False, and `to` untouched, where it has no file, or a build ID of none or more than
-/// 20 bytes, which the format cannot hold.
+/// Writes a location in the kernel's format. Returns false and leaves `to` unchanged if the location has no file, or its build ID is empty
+/// or longer than 20 bytes, which the format cannot hold.
 [[nodiscard]] inline bool to_stack(const location& l, std::span<const mapped_file> files, stack_build_id& to) noexcept {
     if (!l) return false;
     const std::span<const std::byte> id = files[l.file].build_id.bytes();
@@ -5211,8 +5188,8 @@ static_assert(sizeof(stack_build_id) == 32);
     return true;
 }
 
-/// Resolves, in place, the entries that the kernel left as bare addresses; `n` must have been made with build_ids. Others are
-/// left alone, and so is an address that has no build ID. How many became valid, or the error that kept all from it.
+/// Resolves in place the entries that the kernel left as addresses, and returns how many became valid. Leaves other entries unchanged, and
+/// addresses without a build ID. `n` must have been constructed with build_ids. Fails as normalizer::normalize does.
 [[nodiscard]] inline result<std::size_t> resolve(normalizer& n, const maps& from, std::span<stack_build_id> stack) {
     std::vector<std::uint64_t> addresses;
     for (const stack_build_id& s : stack)
@@ -5229,7 +5206,11 @@ static_assert(sizeof(stack_build_id) == 32);
 }  // namespace procmap::inline PROCMAP_ABI::bpf
 
 // ==== procmap/recorded.hpp ====
-// Recorded text, read one mapping at a time: maps, smaps, and what a snapshot was written to.
+// Reads recorded text one mapping at a time: maps, smaps, or a saved snapshot.
+//
+//   procmap::recorded_reader reader{text};
+//   while (reader.next([](const procmap::error& wrong) { std::cerr << wrong << '\n'; return true; }))
+//       if (reader.is_mapping()) use(reader.current());
 
 #include <bit>
 #include <cstddef>
@@ -5242,7 +5223,7 @@ namespace procmap::inline PROCMAP_ABI {
 
 namespace detail {
 
-/// A word of smaps, or ours, behind a mapping's line: its value where `line` is "key: value".
+/// Gets the value of a line "key: value" of smaps or of a saved snapshot. Returns false for any other line.
 [[nodiscard]] constexpr bool keyed(std::string_view line, std::string_view key, std::string_view& value) noexcept {
     if (!line.starts_with(key) || line.substr(key.size(), 1) != ":") return false;
     value = line.substr(key.size() + 1);
@@ -5250,7 +5231,7 @@ namespace detail {
     return true;
 }
 
-/// Whether a line is "Key: ..." as in smaps.
+/// True if a line is "Key: ..." as in smaps.
 [[nodiscard]] constexpr bool is_keyed(std::string_view line) noexcept {
     const std::size_t colon = line.find(':');
     if (colon == std::string_view::npos || line.empty() || line[0] < 'A' || line[0] > 'Z') return false;
@@ -5259,16 +5240,16 @@ namespace detail {
 
 inline constexpr std::string_view name_states[] = {"not_asked", "exact", "escaped", "ambiguous", "too_long", "no_memory"};
 
-/// log2 of a page size; 0 where it is not known, or none: not a power of two, or less than 1 KiB.
+/// Returns log2 of a page size, or 0 if it is not known or invalid: not a power of two, or less than 1 KiB.
 [[nodiscard]] constexpr std::uint8_t page_shift(std::uint64_t page_size) noexcept {
     const bool right = std::has_single_bit(page_size) && page_size >= 1024;
     return right ? static_cast<std::uint8_t>(std::countr_zero(page_size)) : std::uint8_t{0};
 }
 
-/// Whether snapshot::parse would leave a mapping's printed line out, as the kernel's own gate VMA.
+/// True if snapshot::parse would omit a mapping's printed line, as that of the kernel's gate VMA.
 [[nodiscard]] constexpr bool prints_like_gate(const mapping& m) noexcept { return !m.file_backed() && m.name == "[vsyscall]"; }
 
-/// Writes a mapping as maps text, with its newline, and after it what a maps line cannot hold: see print() of a snapshot.
+/// Writes a mapping as maps text with its newline, and then what a maps line cannot hold: see print() of a snapshot.
 template <class Sink>
 void print_recorded(Sink& sink, mapping m) {
     const auto number = [&sink](std::uint64_t value, unsigned base, std::size_t width = 1) {
@@ -5277,7 +5258,7 @@ void print_recorded(Sink& sink, mapping m) {
         sink(digits.view());
     };
     const std::string_view name = m.name;
-    // A line is not read with the blanks before its name, and one of such a name is refused. It goes without the name.
+    // The parser skips blanks before a name and rejects lines with the other two. Such a line is written without the name.
     const bool unnamed = name.starts_with(' ') || is_rollup(m) || ends_with_cr(m);
     if (unnamed) m.name = {};
     print(sink, m);
@@ -5292,7 +5273,7 @@ void print_recorded(Sink& sink, mapping m) {
     }
     const bool literal = m.name.find(escaped_newline) != std::string_view::npos;
     const bool newline = m.name.find('\n') != std::string_view::npos;
-    name_state read = literal || newline ? name_state::ambiguous : name_state::exact;  // what the line alone says
+    name_state read = literal || newline ? name_state::ambiguous : name_state::exact;  // what the line alone tells
     if (literal || (newline && m.name_status != name_state::ambiguous) || unnamed) {
         sink("NameBytes:         ");
         for (const char c : m.name) number(static_cast<unsigned char>(c), 16, 2);
@@ -5308,23 +5289,21 @@ void print_recorded(Sink& sink, mapping m) {
 
 }  // namespace detail
 
-/// Reads recorded text one mapping at a time: maps text, smaps text, or what a snapshot was written to. It takes a mapping's line
-/// together with the keyed lines ("Key: value") that follow it. Of those it reads KernelPageSize, BuildID, NameBytes, NameState and
-/// Mapping (see print()); it skips the other lines of smaps. snapshot::parse() keeps what this reads.
-///
-/// Linear in the text. Allocates only for names that are not in the text as they are (`\012`, NameBytes). No system call.
+/// Reads maps text, smaps text, or a saved snapshot: a mapping's line together with the keyed lines ("Key: value") that follow it. Of these
+/// it reads KernelPageSize, BuildID, NameBytes, NameState and Mapping (see print()). snapshot::parse() keeps what this reads. Linear in the
+/// text. Allocates only for names that differ from the text (`\012`, NameBytes). No system calls.
 class recorded_reader {
 public:
-    explicit recorded_reader(std::string_view text) noexcept : text_(text) {}  ///< borrows `text`, and has read nothing
+    explicit recorded_reader(std::string_view text) noexcept : text_(text) {}  ///< borrows `text`; nothing is read yet
     template <detail::temporary_text Text>
     explicit recorded_reader(const Text&&) = delete;  // the names would borrow from a temporary
     recorded_reader(const recorded_reader&) = delete;             // the mapping borrows from this
     recorded_reader& operator=(const recorded_reader&) = delete;
 
-    /// Reads the next mapping. Returns false at the end of the text. For each malformed line it calls `wrong` with the error, which
-    /// has the line's number and the byte's offset; `wrong` returns whether to go on. If it returns false, a mapping whose line
-    /// precedes the malformed one is still returned, as read so far; the next call returns false. Keyed lines that follow a malformed
-    /// mapping's line are skipped. errc::malformed; errc::not_maps for the line of smaps_rollup (see parse_line).
+    /// Reads the next mapping. Returns false at the end of the text. For each malformed line it calls `wrong` with the error, which has the
+    /// line number and the byte offset; `wrong` returns whether to continue. If it returns false, a mapping whose line precedes the
+    /// malformed one is still returned, as read so far, and the next call returns false. Keyed lines after a mapping's malformed line are
+    /// skipped. Errors: errc::malformed, and errc::not_maps for the line of smaps_rollup (see parse_line).
     template <class Wrong>
     [[nodiscard]] bool next(Wrong&& wrong) {
         while (!stopped_ && next_ < text_.size()) {
@@ -5357,13 +5336,12 @@ public:
         return false;
     }
 
-    /// The mapping that next() read. Its name is decoded: name_state::ambiguous where `\012` stood in it and no NameBytes says what
-    /// it is. The name and the build ID are valid until the next call of next().
+    /// Returns the mapping that next() read. Its name is decoded: name_state::ambiguous if the line contains `\012` and no NameBytes
+    /// follows. The name and the build ID are valid until the next call of next().
     [[nodiscard]] const mapping& current() const noexcept { return current_; }
     [[nodiscard]] std::string_view line() const noexcept { return line_; }  ///< its line in the text, without the newline
-    [[nodiscard]] std::uint64_t offset() const noexcept { return at_; }     ///< of its line in the text, in bytes
-    /// False for a line that lists no mapping: `[vsyscall]` and the like (but see print()), and a range of zero length, which old
-    /// 32-bit kernels and Android list.
+    [[nodiscard]] std::uint64_t offset() const noexcept { return at_; }     ///< offset of that line in the text, in bytes
+    /// False for a line that lists no mapping: `[vsyscall]` and the like (but see print()), or a range of zero length.
     [[nodiscard]] bool is_mapping() const noexcept { return is_mapping_; }
 
 private:
@@ -5379,7 +5357,7 @@ private:
         if (!wrong(error{.code = code, .at = step::parse, .line = number_, .offset = line_offset_ + byte})) stopped_ = true;
     }
 
-    /// Takes what a keyed line says of the mapping. False: its key is known, and its value is not valid; then nothing is taken.
+    /// Applies a keyed line to the mapping. Returns false and changes nothing if the key is known and its value is invalid.
     bool annotate(std::string_view line) {
         std::string_view value;
         if (detail::keyed(line, "KernelPageSize", value)) {
@@ -5398,7 +5376,7 @@ private:
             current_.build_id_known = true;
             return true;
         }
-        if (detail::keyed(line, "NameBytes", value)) {  // as the kernel has them, where the line above cannot tell
+        if (detail::keyed(line, "NameBytes", value)) {  // the kernel's bytes, where the mapping's line is ambiguous
             std::string name;
             for (std::size_t i = 0; i < value.size(); i += 2) {
                 const unsigned high = detail::digit_values[value[i]];
@@ -5430,11 +5408,11 @@ private:
     std::string_view text_;
     std::string_view line_{};
     std::size_t at_ = 0;           // offset of line_
-    std::size_t line_offset_ = 0;  // of the line that is being read
-    std::size_t next_ = 0;         // and of the one after it
+    std::size_t line_offset_ = 0;  // offset of the line that is being read
+    std::size_t next_ = 0;         // offset of the line after it
     std::uint64_t number_ = 0;
     bool is_mapping_ = false;
-    bool after_mapping_ = false;  // a mapping's line was read, or refused
+    bool after_mapping_ = false;  // a mapping's line was read or rejected
     bool stopped_ = false;
     mapping current_{};
     build_id id_{};
@@ -5700,7 +5678,10 @@ template <class Allocator>
 }  // namespace procmap::inline PROCMAP_ABI::detail
 
 // ==== procmap/snapshot.hpp ====
-// A copy of the mappings of an address space, which outlives it.
+// Copies the mappings of an address space. The copy outlives the process.
+//
+//   auto copy = procmap::snapshot::capture(*self, {.build_ids = true});
+//   if (auto m = copy->find(address)) std::cout << *m << '\n';
 
 #include <cstddef>
 #include <cstdint>
@@ -5711,35 +5692,32 @@ template <class Allocator>
 
 namespace procmap::inline PROCMAP_ABI {
 
-/// An owning, immutable copy of the mappings of an address space, ascending and without overlap. 56 bytes a mapping, and
-/// each distinct name and build ID once. Reading is lock-free: any number of threads. Records that are read borrow from the snapshot.
+/// An owning, immutable copy of the mappings of an address space, ascending and without overlaps. 56 bytes for each mapping; each distinct
+/// name and build ID is stored once. Any number of threads may read it, lock-free. Records that are read borrow from the snapshot.
 template <class Allocator = std::allocator<std::byte>>
 class basic_snapshot {
 public:
     class builder;
     class iterator;
-    using allocator_type = Allocator;  ///< of all that it holds
+    using allocator_type = Allocator;  ///< allocates all that it holds
 
     basic_snapshot() : basic_snapshot(Allocator{}) {}  ///< empty
-    /// Empty.
-    explicit basic_snapshot(const Allocator& allocator) : table_(allocator) {}
+    explicit basic_snapshot(const Allocator& allocator) : table_(allocator) {}  ///< empty
 
-    /// Copies the mappings of a process. Whole, or an error: then `*` of the result is what was read before it broke off.
-    /// While the process remaps, it has the guarantees of a walk.
+    /// Copies the mappings of a process. If it fails, `*` of the result has what was read before. If mappings change meanwhile, the copy
+    /// has the guarantees of a walk.
     ///
-    /// Cost: that of a walk by the text, the faster way for all mappings at once, where nothing is asked for that only the ioctl has;
-    /// otherwise of one by the ioctl. The result is the same. A handle that was adopted, received
-    /// or inherited by fork is not read as text: others may be reading it.
+    /// Cost: that of a walk. It reads the text, which is faster for all mappings at once. It uses the ioctl if page sizes are requested, or
+    /// if others may read the handle's text, because it was adopted, received or inherited by fork. The result is the same.
     ///
-    /// Build IDs are found afterwards as a normalizer does it: of each file once, by some thirty system calls, from the kernel or, where
-    /// that is not asked (text, or see open_options::trust_kernel_build_ids) or finds none, from the file. Those that cannot be had are
-    /// not known, nor is anything said of memory without a file.
+    /// Build IDs are found afterwards as by a normalizer, once for each file (about thirty system calls): from the kernel, or from the file
+    /// if the kernel is not asked (text, or see open_options::trust_kernel_build_ids) or finds none. Those of other files are not known,
+    /// nor those of memory without a file, except for the vDSO.
     [[nodiscard]] static result<basic_snapshot> capture(const maps& from, const capture_options& options = {}, const Allocator& allocator = {});
 
-    /// Reads recorded maps text, or smaps, or what a snapshot was written to (see recorded_reader). Names are decoded; what is no
-    /// mapping (`[vsyscall]`, `[vectors]` of a 32-bit ARM kernel, and a range of zero length) is left out. A malformed line is an error,
-    /// with its number and byte; `*` of the result is then what stood before it. smaps_rollup is errc::not_maps. Cost: n log n in the
-    /// text, whatever it is.
+    /// Reads recorded maps text, smaps text, or a saved snapshot (see recorded_reader). Decodes names, and omits what is no mapping
+    /// (`[vsyscall]`, `[vectors]` of a 32-bit ARM kernel, ranges of zero length). Fails at a malformed line, with its line and byte; `*` of
+    /// the result then has the mappings before it. Fails with errc::not_maps for smaps_rollup. Cost: n log n in any text.
     [[nodiscard]] static result<basic_snapshot> parse(std::string_view text, const Allocator& allocator = {});
 
     /// Copies any range of mappings, in any order.
@@ -5751,21 +5729,19 @@ public:
         return b.build();
     }
 
-    [[nodiscard]] std::size_t size() const noexcept { return table_.records.size(); }  ///< in mappings
-    [[nodiscard]] bool empty() const noexcept { return table_.records.empty(); }       ///< has none
-    /// The mapping of that number, which must be below size(), by address; its name and build ID borrow from this.
-    [[nodiscard]] mapping operator[](std::size_t i) const noexcept { return table_[i]; }
-    [[nodiscard]] iterator begin() const noexcept { return {*this, 0}; }      ///< the lowest
+    [[nodiscard]] std::size_t size() const noexcept { return table_.records.size(); }  ///< number of mappings
+    [[nodiscard]] bool empty() const noexcept { return table_.records.empty(); }       ///< true if there are no mappings
+    [[nodiscard]] mapping operator[](std::size_t i) const noexcept { return table_[i]; }  ///< by address; `i` < size(); borrows from this
+    [[nodiscard]] iterator begin() const noexcept { return {*this, 0}; }      ///< the lowest mapping
     [[nodiscard]] iterator end() const noexcept { return {*this, size()}; }  ///< past the highest
-    /// Bytes that it holds, for the records, names and build IDs.
-    [[nodiscard]] std::size_t memory() const noexcept { return table_.memory(); }
+    [[nodiscard]] std::size_t memory() const noexcept { return table_.memory(); }  ///< in bytes: records, names and build IDs
 
-    /// The mapping that holds `address`, or errc::not_mapped. Binary search; no allocation.
+    /// Returns the mapping that contains `address`, or errc::not_mapped. Binary search; no allocation.
     [[nodiscard]] result<mapping> find(std::uint64_t address) const noexcept {
         const auto m = find_from(address);
         return !m || m->start <= address ? m : error{.code = errc::not_mapped, .at = step::query};
     }
-    /// The mapping that holds `address`, or else the next above it.
+    /// Returns the mapping that contains `address`, or else the next one above it; errc::not_mapped if there is none.
     [[nodiscard]] result<mapping> find_from(std::uint64_t address) const noexcept {
         const std::size_t i = table_.first_above(address);
         if (i < size()) return table_[i];
@@ -5778,22 +5754,20 @@ private:
     detail::record_table<Allocator> table_;
 };
 
-/// A snapshot in memory of the standard allocator.
-using snapshot = basic_snapshot<>;
+using snapshot = basic_snapshot<>;  ///< with the standard allocator
 
-/// Makes a snapshot of records that come one at a time: from a BPF program, a core file, a trace.
+/// Builds a snapshot from mappings that come one at a time: from a BPF program, a core file, a trace.
 template <class Allocator>
 class basic_snapshot<Allocator>::builder {
 public:
-    /// Holds none yet.
-    explicit builder(const Allocator& allocator = {}) : records_(allocator) {}
+    explicit builder(const Allocator& allocator = {}) : records_(allocator) {}  ///< empty
 
-    /// Copies a mapping, its name and build ID. Order does not matter. A name with name_state::escaped is decoded. A mapping that
-    /// is empty or ends before it starts is refused: errc::invalid.
+    /// Copies a mapping with its name and build ID, in any order. Decodes a name with name_state::escaped. Fails with errc::invalid if the
+    /// mapping is empty or ends before it starts.
     result<void> add(const mapping& m) { return records_.add(m); }
 
-    /// The snapshot, ascending. Where mappings overlap (text can list one twice, grown), the one that starts later is clipped, its
-    /// offset too; of two that start at one address, the longer one.
+    /// Returns the snapshot, ascending. If mappings overlap (text can list one twice, grown), the one that starts later is clipped,
+    /// including its offset; of two with the same start, the longer one.
     [[nodiscard]] basic_snapshot build() { return basic_snapshot{records_.build()}; }
 
 private:
@@ -5802,11 +5776,11 @@ private:
     detail::record_builder<Allocator> records_;
 };
 
-/// Reads a snapshot's mappings in ascending order; what it gives is a value.
+/// Iterates over a snapshot's mappings in ascending order. Dereferencing returns a value.
 template <class Allocator>
 class basic_snapshot<Allocator>::iterator {
 public:
-    /// What an iterator has; it borrows the snapshot.
+    /// As in any iterator. It borrows the snapshot.
     ///@{
     using value_type = mapping;
     using difference_type = std::ptrdiff_t;
@@ -5847,9 +5821,9 @@ auto basic_snapshot<Allocator>::parse(std::string_view text, const Allocator& al
     return {b.build(), broke};
 }
 
-/// Writes a snapshot as maps text, each line with its newline; what a maps line cannot hold follows it in the manner of smaps:
-/// KernelPageSize, and ours: BuildID (empty: known to have none), NameBytes (hexadecimal, where the line cannot give the
-/// name: `\012`, a blank at the beginning, `[rollup]`), NameState (where it is another than the text shows), Mapping ("yes": the mapping is one
+/// Writes a snapshot as maps text, each line with its newline. What a maps line cannot hold follows it in the form of smaps:
+/// KernelPageSize, and procmap's own BuildID (empty: known to have none), NameBytes (hexadecimal, if the line cannot give the name: `\012`,
+/// a blank at its beginning, `[rollup]`, a CR at its end), NameState (if it differs from what the line tells) and Mapping ("yes": a mapping
 /// of the address space, although its name is `[vsyscall]`). parse() reads it back without loss.
 template <class Sink, class Allocator>
 void print(Sink&& sink, const basic_snapshot<Allocator>& s) {
@@ -5859,7 +5833,11 @@ void print(Sink&& sink, const basic_snapshot<Allocator>& s) {
 }  // namespace procmap::inline PROCMAP_ABI
 
 // ==== procmap/difference.hpp ====
-// What changed from one snapshot to the next.
+// Compares two snapshots, or reports the changes of an address space.
+//
+//   procmap::watcher watch{*self};
+//   if (auto changes = watch.look())
+//       for (const procmap::change& c : *changes) std::cout << c << '\n';
 
 #include <algorithm>
 #include <cstddef>
@@ -5871,30 +5849,30 @@ void print(Sink&& sink, const basic_snapshot<Allocator>& s) {
 
 namespace procmap::inline PROCMAP_ABI {
 
-/// What happened to a range of addresses. Where several things did, the first that holds.
+/// How a range of addresses changed. If several kinds apply, the first one is reported.
 enum class change_kind : unsigned char {
-    mapped,       ///< nothing was there before
-    unmapped,     ///< nothing is there now
-    backing,      ///< another file, another part of it, a file or none, another page size or build ID
+    mapped,       ///< not mapped before
+    unmapped,     ///< not mapped now
+    backing,      ///< another file, file offset, page size or build ID, or a file before or now but not both
     permissions,
     name,
 };
 
-/// The kind's name, as in the enumeration.
+/// Returns the name of the enumerator.
 [[nodiscard]] constexpr std::string_view to_string(change_kind kind) noexcept {
     constexpr std::string_view names[] = {"mapped", "unmapped", "backing", "permissions", "name"};
     return names[static_cast<std::size_t>(kind)];
 }
 
-/// One change: a range of addresses and what is there now (unmapped: what was there), cut to the range, its offset too.
+/// A changed range, and the mapping that is there now (unmapped: was there before), clipped to the range, including its offset.
 struct change {
-    change_kind kind = change_kind::mapped;  ///< what happened
+    change_kind kind = change_kind::mapped;  ///< how the range changed
     std::uint64_t start = 0;                 ///< first address
-    std::uint64_t end = 0;                   ///< first address behind it
-    mapping now;                             ///< borrows from the snapshot that it is in
+    std::uint64_t end = 0;                   ///< end address (exclusive)
+    mapping now;                             ///< borrows from the snapshot that contains it
 };
 
-/// Writes a change as one line, without a newline: the kind, and the mapping's own line.
+/// Writes a change as one line without a newline: the kind, then the mapping's line.
 template <class Sink>
 constexpr void print(Sink&& sink, const change& c) {
     detail::char_line<16> kind;
@@ -5906,7 +5884,6 @@ constexpr void print(Sink&& sink, const change& c) {
 
 namespace detail {
 
-/// A mapping cut to a range within it.
 [[nodiscard]] constexpr mapping cut(mapping m, std::uint64_t start, std::uint64_t end) noexcept {
     if (m.file_backed()) m.offset += start - m.start;
     m.start = start;
@@ -5914,8 +5891,7 @@ namespace detail {
     return m;
 }
 
-/// Whether two records are of the same memory at the same place, whatever their bounds. What one of them does not know is no
-/// difference.
+/// True if two records show the same memory at the same place, whatever their bounds. An unknown value equals any other.
 [[nodiscard]] constexpr bool same_backing(const mapping& a, const mapping& b) noexcept {
     return a.file_backed() == b.file_backed() && a.device == b.device && a.inode == b.inode &&
            (!a.file_backed() || a.offset - a.start == b.offset - b.start) &&
@@ -5923,7 +5899,7 @@ namespace detail {
            (!a.build_id_known || !b.build_id_known || a.build_id == b.build_id);
 }
 
-/// Whether two names are written alike in maps text, where `\012` stands for a newline or for itself.
+/// True if two names have the same text in maps, where `\012` is a newline or itself.
 [[nodiscard]] constexpr bool same_text(std::string_view a, std::string_view b) noexcept {
     while (!a.empty() && !b.empty())
         if (take_decoded(a) != take_decoded(b)) return false;
@@ -5938,7 +5914,7 @@ namespace detail {
 
 }  // namespace detail
 
-/// What changed from one snapshot to the next, ascending: a split or a merge alone is no change. Linear in both sizes. The
+/// Returns the changes from one snapshot to the next, ascending. A split or a merge alone is not a change. Linear in both sizes. The
 /// records borrow from the snapshots.
 template <class A, class B>
 [[nodiscard]] std::vector<change> difference(const basic_snapshot<A>& before, const basic_snapshot<B>& after) {
@@ -5988,40 +5964,40 @@ std::vector<change> difference(const basic_snapshot<A>&, const basic_snapshot<B>
 template <class A, class B>
 std::vector<change> difference(const basic_snapshot<A>&&, const basic_snapshot<B>&&) = delete;
 
-/// Looks at an address space again and again, and says what changed since the last look. The handle must outlive it.
+/// Reports what changed in an address space since the previous look. The handle must outlive the watcher.
 class watcher {
 public:
-    /// Borrows the handle, and does not look yet.
-    explicit watcher(const maps& from, const capture_options& options = {}) : from_(&from), options_(options) {}
+    explicit watcher(const maps& from, const capture_options& options = {}) : from_(&from), options_(options) {}  ///< borrows the handle
     explicit watcher(const maps&& from, const capture_options& options = {}) = delete;  // it would borrow from a temporary
 
-    /// Captures, and compares with the look before; the first look gives every mapping as mapped. What it gives is valid until
-    /// the next look. An error as from capture(); the look before then stays what the next is compared with.
+    /// Captures the mappings and returns the changes since the previous look; the first look reports every mapping as mapped. The result is
+    /// valid until the next look. Fails as snapshot::capture does; the next look then compares with the last successful one.
     [[nodiscard]] result<std::span<const change>> look() {
         auto captured = snapshot::capture(*from_, options_);
         if (!captured) return captured.error();
-        changes_ = difference(now_, *captured);  // whose records go with what they borrow from
+        changes_ = difference(now_, *captured);  // moving a snapshot keeps the storage that these borrow from
         before_ = std::move(now_);
         now_ = std::move(*captured);
         return std::span<const change>{changes_};
     }
 
-    /// The last look.
-    [[nodiscard]] const snapshot& last() const noexcept { return now_; }
+    [[nodiscard]] const snapshot& last() const noexcept { return now_; }  ///< the last successful look
 
 private:
     const maps* from_;
     capture_options options_;
     snapshot before_{};
     snapshot now_{};
-    std::vector<change> changes_{};  // borrow from both
+    std::vector<change> changes_{};  // borrow from both snapshots
 };
 
 }  // namespace procmap::inline PROCMAP_ABI
 
 // ==== procmap/handover.hpp ====
-// Handing an open maps file to another process: an application opens its own, which needs no privilege, and an agent with none
-// asks it.
+// Passes an open maps file to another process: an application opens its own, without privileges, and an unprivileged agent queries it.
+//
+//   auto sent = procmap::send_maps(socket, *self);        // in the application
+//   auto application = procmap::receive_maps(socket);     // in the agent
 
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -6033,8 +6009,9 @@ private:
 
 namespace procmap::inline PROCMAP_ABI {
 
-/// Sends a handle's descriptor over a Unix socket, with one byte of data. The receiver's handle is on the same address space; the
-/// sender's stays open. One system call; 0.5 kB of stack; async-signal-safe. errc::failed with the errno of sendmsg(2); never SIGPIPE.
+/// Sends a handle's descriptor over a Unix socket, with one byte of data. The receiver's handle is bound to the same address space; the
+/// sender's stays open. One system call; 0.5 kB of stack; async-signal-safe; never SIGPIPE. Fails with errc::failed and the errno of
+/// sendmsg(2), or with errc::interrupted.
 [[nodiscard]] inline result<void> send_maps(int socket, const maps& from) noexcept {
     char byte = 'm';
     iovec data{&byte, 1};
@@ -6051,27 +6028,22 @@ namespace procmap::inline PROCMAP_ABI {
     header->cmsg_len = CMSG_LEN(sizeof fd);
     __builtin_memcpy(CMSG_DATA(header), &fd, sizeof fd);
     const detail::uncancelled whole;
-    const int saved = errno;
-    ssize_t n = -1;
-    for (int tries = 0; tries <= detail::interrupted_tries; ++tries) {
-        n = ::sendmsg(socket, &message, MSG_NOSIGNAL);
-        if (n >= 0 || errno != EINTR) break;
-    }
+    const detail::errno_kept keep;
+    const ssize_t n = detail::uninterrupted([&] { return ::sendmsg(socket, &message, MSG_NOSIGNAL); });
     const int failure = n < 0 ? errno : 0;
-    errno = saved;
     if (n == 1) return {};
     return error{.code = failure == EINTR ? errc::interrupted : errc::failed, .at = step::send, .errno_value = failure};
 }
 
-/// Receives what send_maps sent, close-on-exec, and makes sure that it is a maps file (maps::adopt). Blocks as the socket does, and no
-/// longer than that, whatever the sender passes: see adopt. Not a cancellation point. errc::malformed: no descriptor came, or
-/// several, or the message was cut off: all that came are closed. errc::not_maps and the others: as adopt. errc::gone without an
-/// errno: the other side closed the connection. Up to 13 kB of stack.
+/// Receives what send_maps sent, close-on-exec, and verifies that it is a maps file. Blocks as long as the socket does; the sender cannot
+/// block it for longer (see maps::adopt). Up to 13 kB of stack; async-signal-safe; not a cancellation point. Fails with errc::malformed if
+/// no descriptor or several came, or the message was truncated (they are closed), with errc::gone and no errno if the peer closed the
+/// connection, with errc::failed or errc::interrupted if recvmsg(2) failed, and otherwise as maps::adopt.
 [[nodiscard]] inline result<maps> receive_maps(int socket, const open_options& how = {}) noexcept {
     char byte = 0;
     iovec data{&byte, 1};
-    // Room for all that a message can bring, or the kernel would close the rest here: 253 descriptors (SCM_MAX_FD), and what the socket
-    // may be set to pass with them: credentials, a security label, a pidfd (unix(7)).
+    // Room for all that a message can carry, because the kernel closes the rest in this call: 253 descriptors (SCM_MAX_FD), and what the
+    // socket may be set to pass: credentials, a security label, a pidfd (unix(7)).
     constexpr std::size_t most_fds = 253;
     alignas(cmsghdr) char control[CMSG_SPACE(most_fds * sizeof(int)) + 512] = {};
     msghdr message{};
@@ -6080,14 +6052,9 @@ namespace procmap::inline PROCMAP_ABI {
     message.msg_control = control;
     message.msg_controllen = sizeof control;
     const detail::uncancelled whole;
-    const int saved = errno;
-    ssize_t n = -1;
-    for (int tries = 0; tries <= detail::interrupted_tries; ++tries) {
-        n = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-        if (n >= 0 || errno != EINTR) break;
-    }
+    const detail::errno_kept keep;
+    const ssize_t n = detail::uninterrupted([&] { return ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC); });
     const int failure = n < 0 ? errno : 0;
-    errno = saved;
     if (n < 0) return error{.code = failure == EINTR ? errc::interrupted : errc::failed, .at = step::receive, .errno_value = failure};
 
     int came[most_fds];
@@ -6106,7 +6073,7 @@ namespace procmap::inline PROCMAP_ABI {
             if (rights && count < most_fds)
                 came[count++] = fd;
             else
-                unique_fd{fd}.reset();  // a pidfd that nobody asked for here
+                unique_fd{fd}.reset();  // a pidfd that was not requested
         }
     }
     if (n == 0 && count == 0) return error{.code = errc::gone, .at = step::receive};
@@ -6118,7 +6085,10 @@ namespace procmap::inline PROCMAP_ABI {
 }  // namespace procmap::inline PROCMAP_ABI
 
 // ==== procmap/system_error.hpp ====
-// errc and error as std::error_code. A header of its own, so that nobody pays for <system_error> who does not ask for it.
+// Converts errc and error to std::error_code. A separate header, because not every program needs <system_error>.
+//
+//   std::error_code code = procmap::errc::gone;
+//   if (!self) throw std::system_error{make_error_code(self.error())};
 
 #include <string>
 #include <system_error>
@@ -6128,7 +6098,7 @@ struct std::is_error_code_enum<procmap::errc> : std::true_type {};
 
 namespace procmap::inline PROCMAP_ABI {
 
-/// The category of errc. It compares equal to the generic conditions that mean the same (denied and permission_denied, …).
+/// Returns the category of errc. Its codes equal the generic conditions of the same meaning (denied and permission_denied, ...).
 [[nodiscard]] inline const std::error_category& error_category() noexcept {
     static const struct procmap_category final : std::error_category {
         const char* name() const noexcept override { return "procmap"; }
@@ -6156,10 +6126,10 @@ namespace procmap::inline PROCMAP_ABI {
     return category;
 }
 
-/// The code as a std::error_code; what `std::error_code e = errc::gone` calls.
+/// Converts an error code, as `std::error_code e = errc::gone` does.
 [[nodiscard]] inline std::error_code make_error_code(errc code) noexcept { return {static_cast<int>(code), error_category()}; }
 
-/// The code of an error. What the code cannot hold (errno, process, line) stays in the error: print that.
+/// Converts the code of an error. Its other fields (errno, process, line) are not converted: print the error to show them.
 [[nodiscard]] inline std::error_code make_error_code(const error& e) noexcept { return make_error_code(e.code); }
 
 }  // namespace procmap::inline PROCMAP_ABI
@@ -6216,10 +6186,12 @@ private:
 }  // namespace procmap::inline PROCMAP_ABI::detail
 
 // ==== procmap/procmap.hpp ====
-// Everything, but for what is asked for by name: bpf.hpp, and the bridges to other libraries' types.
+// Includes the library, except for bpf.hpp, system_error.hpp, format.hpp and fmt.hpp.
+//
+//   auto self = procmap::maps::open_self();
+//   for (const procmap::mapping& m : self->walk({.names = true})) std::cout << m << '\n';
 
-/// Fast, safe queries of process memory mappings on Linux: by the PROCMAP_QUERY ioctl where available, otherwise by the text of
-/// /proc/PID/maps.
+/// Fast, safe queries of process memory mappings on Linux: by the PROCMAP_QUERY ioctl if available, otherwise by /proc/PID/maps as text.
 namespace procmap {}
 
 /// Defined by the single header alone.

@@ -69,7 +69,7 @@ TEST_CASE("without a spec the text is that of <<") {
     CHECK(formatting::format("{}", procmap::build_id{}).empty());
     const procmap::error gone{.code = procmap::errc::gone, .at = procmap::step::open, .errno_value = 3, .pid = 7};
     CHECK(formatting::format("{}", gone) == streamed(gone));
-    CHECK(formatting::format("{}", gone).starts_with("open maps of process 7: no such process"));
+    CHECK(formatting::format("{}", gone).starts_with("cannot open maps of process 7: no such process"));
     const procmap::change change{.kind = procmap::change_kind::unmapped, .start = code.start, .end = code.end, .now = code};
     CHECK(formatting::format("{}", change) == "unmapped    " + std::string(code_line));
 }

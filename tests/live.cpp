@@ -634,7 +634,7 @@ TEST_CASE("another user's process is denied, and the message says what is needed
         std::string message;
         procmap::print([&](std::string_view piece) { message += piece; }, error);
         CHECK(contains(message, "CAP_SYS_PTRACE"));
-        CHECK(contains(message, "open maps of process " + std::to_string(::getpid())));
+        CHECK(contains(message, "cannot open maps of process " + std::to_string(::getpid())));
         CHECK(contains(message, "EACCES"));
     }
     CHECK_MESSAGE(stranger->receive<bool>(), "a handle keeps working after privileges are dropped");

@@ -616,35 +616,35 @@ TEST_SUITE("an error") {
         CHECK_TWICE([] { return prints({}, "no error"); });
         CHECK_TWICE([] {
             return prints({.code = errc::not_mapped, .at = step::query, .pid = error::this_process},
-                          "query maps of this process: no mapping there");
+                          "maps of this process: no mapping at this address");
         });
         CHECK_TWICE([] {
             return prints({.code = errc::interrupted, .at = step::query, .errno_value = EINTR, .pid = 42},
-                          "query maps of process 42: interrupted by signals again and again; try again [EINTR]");
+                          "cannot query maps of process 42: interrupted by signals too often; try again [EINTR]");
         });
         CHECK_TWICE([] {
             return prints({.code = errc::denied, .at = step::open, .errno_value = EACCES, .pid = 1},
-                          "open maps of process 1: permission denied; needs ptrace read access to the process: its user, or "
-                          "CAP_SYS_PTRACE (or CAP_PERFMON, Linux 6.15+), and a procfs that does not hide it (hidepid) [EACCES]");
+                          "cannot open maps of process 1: permission denied; requires ptrace read access (the same user, CAP_SYS_PTRACE, or "
+                          "CAP_PERFMON since Linux 6.15) and a procfs that does not hide the process (hidepid) [EACCES]");
         });
         CHECK_TWICE([] {
             return prints({.code = errc::invalid, .at = step::adopt, .errno_value = EBADF},
-                          "adopt maps: invalid argument; see the function's documentation [EBADF]");
+                          "cannot adopt maps: invalid argument; see the documentation of the function [EBADF]");
         });
         CHECK_TWICE([] {
             return prints({.code = errc::failed, .at = step::read, .errno_value = 4095, .pid = 7, .tid = 8},
-                          "read maps of process 7 by thread 8: the system call failed [errno 4095]");
+                          "cannot read maps of process 7 by thread 8: system call failed [errno 4095]");
         });
         CHECK_TWICE([] {
             return prints({.code = errc::malformed, .at = step::parse, .line = 3, .offset = 140},
-                          "parse line 3 byte 140: not what a kernel writes; report it with the input, or check where the text "
-                          "came from");
+                          "cannot parse line 3, byte 140: malformed: no kernel writes this; check where the text came from, or "
+                          "report it with the input");
         });
         CHECK_TWICE([] {
             return prints({.code = errc::failed, .at = step::parse, .errno_value = -1, .pid = INT32_MAX, .tid = INT32_MAX,
                            .line = UINT64_MAX, .offset = UINT64_MAX},
-                          "parse maps of process 2147483647 by thread 2147483647 line 18446744073709551615 byte "
-                          "18446744073709551615: the system call failed [errno 0]");
+                          "cannot parse maps of process 2147483647 by thread 2147483647 line 18446744073709551615, byte "
+                          "18446744073709551615: system call failed [errno 0]");
         });
     }
 
@@ -655,14 +655,15 @@ TEST_SUITE("an error") {
             for (const auto& [at, word] : steps) {
                 const error e{.code = code, .at = at, .errno_value = EIO, .pid = 21, .tid = 43, .line = 65, .offset = 87};
                 const std::string what{describe(code)};
-                CHECK(printed(e) == word + " maps of process 21 by thread 43 line 65 byte 87: " + what + " [EIO]");
+                const std::string verb = code == errc::not_mapped ? "" : "cannot " + word + ' ';
+                CHECK(printed(e) == verb + "maps of process 21 by thread 43 line 65, byte 87: " + what + " [EIO]");
                 CHECK(streamed(e) == printed(e));
                 CHECK(printed(e).find('\n') == std::string::npos);
 
                 const std::string bare = printed(error{.code = code, .at = at});
-                CHECK(bare == word + (at == step::parse ? ": " : " maps: ") + what);
+                CHECK(bare == verb + (at == step::parse && code != errc::not_mapped ? ": " : "maps: ") + what);
                 const std::string own = printed(error{.code = code, .at = at, .pid = error::this_process, .tid = 9});
-                CHECK(own == word + " maps of this process by thread 9: " + what);
+                CHECK(own == verb + "maps of this process by thread 9: " + what);
             }
             CHECK(printed(error{.code = code}) == describe(code));
         }

@@ -57,9 +57,8 @@ public:
 private:
     void close() const noexcept {
         const detail::uncancelled whole;
-        const int saved = errno;
+        const detail::errno_kept keep;
         ::close(fd_);
-        errno = saved;
     }
 
     int fd_ = -1;

@@ -37,14 +37,9 @@ namespace procmap::inline PROCMAP_ABI {
     header->cmsg_len = CMSG_LEN(sizeof fd);
     __builtin_memcpy(CMSG_DATA(header), &fd, sizeof fd);
     const detail::uncancelled whole;
-    const int saved = errno;
-    ssize_t n = -1;
-    for (int tries = 0; tries <= detail::interrupted_tries; ++tries) {
-        n = ::sendmsg(socket, &message, MSG_NOSIGNAL);
-        if (n >= 0 || errno != EINTR) break;
-    }
+    const detail::errno_kept keep;
+    const ssize_t n = detail::uninterrupted([&] { return ::sendmsg(socket, &message, MSG_NOSIGNAL); });
     const int failure = n < 0 ? errno : 0;
-    errno = saved;
     if (n == 1) return {};
     return error{.code = failure == EINTR ? errc::interrupted : errc::failed, .at = step::send, .errno_value = failure};
 }
@@ -66,14 +61,9 @@ namespace procmap::inline PROCMAP_ABI {
     message.msg_control = control;
     message.msg_controllen = sizeof control;
     const detail::uncancelled whole;
-    const int saved = errno;
-    ssize_t n = -1;
-    for (int tries = 0; tries <= detail::interrupted_tries; ++tries) {
-        n = ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-        if (n >= 0 || errno != EINTR) break;
-    }
+    const detail::errno_kept keep;
+    const ssize_t n = detail::uninterrupted([&] { return ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC); });
     const int failure = n < 0 ? errno : 0;
-    errno = saved;
     if (n < 0) return error{.code = failure == EINTR ? errc::interrupted : errc::failed, .at = step::receive, .errno_value = failure};
 
     int came[most_fds];

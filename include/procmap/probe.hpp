@@ -107,12 +107,8 @@ inline constexpr hazards fatal_hazards = hazard::cve_2026_23002 | hazard::cve_20
 /// Returns the running kernel's release (uname(2)). With personality UNAME26 it is 2.6.N, not known to be safe. One system call.
 [[nodiscard]] inline kernel_release running_kernel() noexcept {
     utsname names;
-    const int saved = errno;
-    if (::uname(&names) != 0) {
-        errno = saved;
-        return {};
-    }
-    return kernel_release::parse(names.release);
+    const detail::errno_kept keep;
+    return ::uname(&names) == 0 ? kernel_release::parse(names.release) : kernel_release{};
 }
 
 /// What is supported here.
@@ -147,9 +143,8 @@ inline constexpr int procfs_block_size = 1024;  // proc_fill_super(). FUSE, sock
 [[nodiscard]] inline bool on_procfs(borrowed_fd fd, int& failure) noexcept {
     struct statfs fs;
     constexpr decltype(fs.f_type) proc_super_magic = 0x9fa0;  // include/uapi/linux/magic.h
-    const int saved = errno;
+    const errno_kept keep;
     failure = ::fstatfs(fd.get(), &fs) == 0 ? 0 : errno;
-    errno = saved;
     return failure == 0 && fs.f_type == proc_super_magic;
 }
 
@@ -201,9 +196,8 @@ inline constexpr int procfs_block_size = 1024;  // proc_fill_super(). FUSE, sock
         c.build_id_hazards = known_hazards(c.release);
     }
     char first = 0;
-    const int saved = errno;
+    const detail::errno_kept keep;
     c.text = ::pread(fd.get(), &first, 1, 0) == 1;
-    errno = saved;
     return c;
 }
 

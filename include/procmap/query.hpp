@@ -37,12 +37,8 @@ inline constexpr int ioctl_request = static_cast<int>(uapi::procmap_query_reques
 
 /// Sends one ioctl. Returns 0 or its errno. errno itself is preserved.
 [[nodiscard]] inline int ioctl_once(int fd, void* struct_of_size) noexcept {
-    const int saved = errno;
-    if (::ioctl(fd, ioctl_request, struct_of_size) >= 0) [[likely]]
-        return 0;
-    const int failure = errno;
-    errno = saved;
-    return failure;
+    const errno_kept keep;
+    return ::ioctl(fd, ioctl_request, struct_of_size) < 0 ? errno : 0;
 }
 
 /// Marks what the kernel wrote through a pointer as initialized, for tools that do not follow it: MSan, and valgrind if PROCMAP_VALGRIND is

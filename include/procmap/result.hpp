@@ -90,23 +90,23 @@ struct error {
 [[nodiscard]] constexpr std::string_view describe(errc code) noexcept {
     switch (code) {
         case errc::none: return "no error";
-        case errc::not_mapped: return "no mapping there";
-        case errc::gone: return "no such process or thread, or it exited or called exec and its address space is gone; open it again if it lives";
-        case errc::zombie: return "it exited and waits for its parent: a zombie has no address space; take a snapshot earlier";
-        case errc::kernel_thread: return "a kernel thread has no address space";
-        case errc::task_gone: return "the task it was opened through was reaped; open it again through a living thread";
+        case errc::not_mapped: return "no mapping at this address";
+        case errc::gone: return "no such process or thread (it exited or called exec); open it again if it still runs";
+        case errc::zombie: return "zombie process without an address space; take a snapshot before it exits";
+        case errc::kernel_thread: return "kernel thread without an address space";
+        case errc::task_gone: return "the task that it was opened through was reaped; open it again through a living thread";
         case errc::denied:
-            return "permission denied; needs ptrace read access to the process: its user, or CAP_SYS_PTRACE (or CAP_PERFMON, "
-                   "Linux 6.15+), and a procfs that does not hide it (hidepid)";
+            return "permission denied; requires ptrace read access (the same user, CAP_SYS_PTRACE, or CAP_PERFMON since Linux 6.15) and a "
+                   "procfs that does not hide the process (hidepid)";
         case errc::unsupported:
-            return "not possible here; PROCMAP_QUERY needs Linux 6.11, a sandbox that lets it through and a mounted procfs "
-                   "(the text back-end needs only the procfs)";
-        case errc::malformed: return "not what a kernel writes; report it with the input, or check where the text came from";
-        case errc::interrupted: return "interrupted by signals again and again; try again";
-        case errc::contended: return "other readers of the same descriptor keep breaking in; give each thread its own handle";
-        case errc::invalid: return "invalid argument; see the function's documentation";
-        case errc::not_maps: return "not a readable /proc/PID/maps; open that file itself for reading (smaps_rollup, for one, lists no mappings)";
-        case errc::failed: return "the system call failed";
+            return "not supported here; PROCMAP_QUERY requires Linux 6.11, a sandbox that permits it and a mounted procfs (the text back-end "
+                   "requires only procfs)";
+        case errc::malformed: return "malformed: no kernel writes this; check where the text came from, or report it with the input";
+        case errc::interrupted: return "interrupted by signals too often; try again";
+        case errc::contended: return "other readers use the same open file; give each thread its own handle";
+        case errc::invalid: return "invalid argument; see the documentation of the function";
+        case errc::not_maps: return "not a readable /proc/PID/maps; open that file for reading (smaps_rollup, for example, lists no mappings)";
+        case errc::failed: return "system call failed";
     }
     return "unknown error";
 }
@@ -117,8 +117,9 @@ constexpr void print(Sink&& sink, const error& e) {
     constexpr std::string_view steps[] = {"", "open", "adopt", "query", "read", "parse", "send", "receive"};
     detail::char_line<128> head;
     if (const auto at = static_cast<unsigned>(e.at); at != 0 && at < std::size(steps)) {
-        head.put(steps[at]);
-        if (e.at != step::parse || e.pid != error::unknown) head.put(" maps");
+        const bool answer = e.code == errc::not_mapped;
+        if (!answer) head.put("cannot "), head.put(steps[at]);
+        if (answer || e.at != step::parse || e.pid != error::unknown) head.put(answer ? "maps" : " maps");
         if (e.pid == error::this_process) head.put(" of this process");
         const auto put = [&head](std::string_view what, std::uint64_t number) {
             head.put(what);
@@ -128,7 +129,7 @@ constexpr void print(Sink&& sink, const error& e) {
         if (e.tid > 0) put(" by thread ", static_cast<std::uint64_t>(e.tid));
         if (e.line != 0) {
             put(" line ", e.line);
-            put(" byte ", e.offset);
+            put(", byte ", e.offset);
         }
         head.put(": ");
     }
