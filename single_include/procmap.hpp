@@ -888,39 +888,21 @@ public:
         if (raw_.build_id_size == 0) raw_.build_id_addr = 0;
     }
 
-    /// The kernel's answer, valid after the query succeeded: as in procmap_query.
+    /// The kernel's answer, valid after the query succeeded, as in procmap_query. permissions() has every bit that the kernel set, known
+    /// or not. name_size() and build_id_size() are the bytes written to the buffers; 0: the mapping has no name, or no build ID.
     ///@{
     [[nodiscard]] constexpr std::uint64_t start() const noexcept requires(carries(L, "vma_start")) { return raw_.vma_start; }
     [[nodiscard]] constexpr std::uint64_t end() const noexcept requires(carries(L, "vma_end")) { return raw_.vma_end; }
-    ///@}
-    /// Returns every bit that the kernel set, known or not.
-    [[nodiscard]] constexpr permission_set permissions() const noexcept requires(carries(L, "vma_flags"))
-    {
+    [[nodiscard]] constexpr permission_set permissions() const noexcept requires(carries(L, "vma_flags")) {
         return permission_set::from_bits(static_cast<std::uint32_t>(raw_.vma_flags));
     }
-    /// As in procmap_query.
-    ///@{
-    [[nodiscard]] constexpr std::uint64_t page_size() const noexcept requires(carries(L, "vma_page_size"))
-    {
-        return raw_.vma_page_size;
-    }
+    [[nodiscard]] constexpr std::uint64_t page_size() const noexcept requires(carries(L, "vma_page_size")) { return raw_.vma_page_size; }
     [[nodiscard]] constexpr std::uint64_t offset() const noexcept requires(carries(L, "vma_offset")) { return raw_.vma_offset; }
     [[nodiscard]] constexpr std::uint64_t inode() const noexcept requires(carries(L, "inode")) { return raw_.inode; }
-    [[nodiscard]] constexpr device_number device() const noexcept requires(carries(L, "dev_minor"))
-    {
-        return {raw_.dev_major, raw_.dev_minor};
-    }
+    [[nodiscard]] constexpr device_number device() const noexcept requires(carries(L, "dev_minor")) { return {raw_.dev_major, raw_.dev_minor}; }
+    [[nodiscard]] constexpr std::uint32_t name_size() const noexcept requires(carries(L, "vma_name_size")) { return raw_.vma_name_size; }
+    [[nodiscard]] constexpr std::uint32_t build_id_size() const noexcept requires(carries(L, "build_id_size")) { return raw_.build_id_size; }
     ///@}
-    /// Returns the bytes written to the name buffer, including the terminating NUL; 0: the mapping has no name.
-    [[nodiscard]] constexpr std::uint32_t name_size() const noexcept requires(carries(L, "vma_name_size"))
-    {
-        return raw_.vma_name_size;
-    }
-    /// Returns the bytes written to the build-ID buffer; 0: the mapping has no build ID.
-    [[nodiscard]] constexpr std::uint32_t build_id_size() const noexcept requires(carries(L, "build_id_size"))
-    {
-        return raw_.build_id_size;
-    }
 
     [[nodiscard]] constexpr procmap_query& raw() noexcept { return raw_; }  ///< the struct itself, for the system call
     [[nodiscard]] constexpr const procmap_query& raw() const noexcept { return raw_; }  ///< the same
@@ -3391,8 +3373,10 @@ namespace detail {
 
 namespace procmap::inline PROCMAP_ABI {
 
+class maps;
+
 namespace detail {
-struct handle_of;
+const handle& handle_of(const maps& m) noexcept;
 }
 
 /// A handle on an address space, not on a pid. After the last user of the address space has exited or called exec, the handle fails with
@@ -3489,7 +3473,7 @@ public:
     [[nodiscard]] borrowed_fd fd() const noexcept { return handle_.fd.borrow(); }  ///< -1 if empty
 
 private:
-    friend struct detail::handle_of;
+    friend const detail::handle& detail::handle_of(const maps&) noexcept;
 
     explicit maps(detail::handle&& handle) noexcept : handle_(std::move(handle)) {}
 
@@ -3503,19 +3487,8 @@ private:
 
 namespace detail {
 
-/// Access to the inside of a handle, for file lookups.
-struct handle_of {
-    [[nodiscard]] static const handle& get(const maps& m) noexcept { return m.handle_; }
-    /// As the members of the same name, but not cancellation points.
-    ///@{
-    [[nodiscard]] static result<mapping> find(const maps& m, std::uint64_t address, const find_options& options) noexcept {
-        return lookup(m.handle_, address, options, false);
-    }
-    [[nodiscard]] static result<mapping> find_from(const maps& m, std::uint64_t address, const find_options& options) noexcept {
-        return lookup(m.handle_, address, options, true);
-    }
-    ///@}
-};
+/// The inside of a handle, for file lookups.
+[[nodiscard]] inline const handle& handle_of(const maps& m) noexcept { return m.handle_; }
 
 }  // namespace detail
 }  // namespace procmap::inline PROCMAP_ABI
@@ -4288,7 +4261,7 @@ private:
     header = m;
     bool gap = false;
     for (int steps = 0; header.offset != 0 && steps < most_steps && !gap; ++steps) {
-        const auto below = header.start == 0 ? result<mapping>{mapping{}} : handle_of::find(from, header.start - 1, {.name = name});
+        const auto below = header.start == 0 ? result<mapping>{mapping{}} : lookup(handle_of(from), header.start - 1, {.name = name}, false);
         gap = !below || !same_file(*below);
         if (!gap) header = *below;
     }
@@ -4417,7 +4390,7 @@ private:
 
     /// Queries the mapping again, if `id` with its build ID. Returns false if it is another mapping now.
     bool ask_again(const maps& from, const mapping& m, bool id, file_answer& a) {
-        const handle& h = handle_of::get(from);
+        const handle& h = handle_of(from);
         const find_options asked{.name = name_, .build_id = id ? std::span<std::byte>{id_} : std::span<std::byte>{}};
         const auto again = h.backend == backend::ioctl ? lookup_ioctl(h, m.start, asked, false) : lookup(h, m.start, {.name = name_}, false);
         if (!again || !same_mapping(*again, m)) return false;
@@ -4430,7 +4403,7 @@ private:
 
     /// Returns true if the kernel is to be asked for the build ID, which is safe for regular files only.
     static bool may_ask(const maps& from, const file_question& q, bool regular) noexcept {
-        return q.id && regular && q.ids_from != build_id_choice::file && handle_of::get(from).kernel_build_ids;
+        return q.id && regular && q.ids_from != build_id_choice::file && handle_of(from).kernel_build_ids;
     }
 
     /// Looks up the mapping's path. Returns false if it is another mapping now.
@@ -4731,7 +4704,7 @@ public:
         locations_.assign(addresses.size(), location{});
         table_.clear();
         finder().cache().release_unused();
-        task_files task{handle_of::get(from)};
+        task_files task{handle_of(from)};
         task_ = &task;
         const error broke = from.backend() == backend::ioctl ? by_queries(from) : by_walk(from);
         task_ = nullptr;
@@ -4768,11 +4741,11 @@ private:
         seen_at_ = finder().cache().time();
         while (hint < hints_.size() && hints_[hint].end <= address) ++hint;
         const bool expected = hint < hints_.size() && hints_[hint].start <= address;
-        auto m = expected && table_.find_by_number(hints_[hint], seen_at_) == nullptr ? handle_of::find_from(from, address, {.name = name_})
-                                                                                      : handle_of::find_from(from, address, {});
+        auto m = expected && table_.find_by_number(hints_[hint], seen_at_) == nullptr ? lookup(handle_of(from), address, {.name = name_}, true)
+                                                                                      : lookup(handle_of(from), address, {}, true);
         if (m && m->start <= address && m->name_status == name_state::not_asked &&
             (m->file_backed() ? table_.find_by_number(*m, seen_at_) == nullptr : !m->permissions.has(perm::write)))
-            m = handle_of::find_from(from, address, {.name = name_});
+            m = lookup(handle_of(from), address, {.name = name_}, true);
         return m;
     }
 
@@ -4895,7 +4868,7 @@ private:
         }
         if (from.backend() == backend::ioctl) {
             const std::span<char> name = file.known.by_number ? std::span<char>{} : std::span<char>{neighbour_name_};
-            const auto other = handle_of::find_from(from, address, {.only = file_backed, .name = name});
+            const auto other = lookup(handle_of(from), address, {.only = file_backed, .name = name}, true);
             if (other) found = *other;
             return other.has_value();
         }
@@ -5064,19 +5037,19 @@ private:
     };
 
     result<mapping> look_up(std::uint64_t address) {
-        auto m = detail::handle_of::find(*from_, address, {.name = name_});
+        auto m = detail::lookup(detail::handle_of(*from_), address, {.name = name_}, false);
         if (!m) {
             ++counts_.misses;
             return m;
         }
         detail::file_answer file;
         finder_.cache().release_unused();
-        detail::task_files task{detail::handle_of::get(*from_)};
+        detail::task_files task{detail::handle_of(*from_)};
         for (int tries = 0; options_.build_ids; ++tries) {
             if (ask(task, *m, file)) break;
             constexpr int most_tries = 3;  // each time the mapping changed in between
             if (tries == most_tries) break;
-            m = detail::handle_of::find(*from_, address, {.name = name_});
+            m = detail::lookup(detail::handle_of(*from_), address, {.name = name_}, false);
             if (!m) {
                 ++counts_.misses;
                 return m;
@@ -5606,7 +5579,7 @@ namespace procmap::inline PROCMAP_ABI::detail {
 /// Copies the mappings of a process to `to`. Returns the error that ended it early; errc::none if it is complete.
 template <class Allocator>
 [[nodiscard]] error capture_mappings(const maps& from, const capture_options& options, record_builder<Allocator>& to) {
-    const handle& h = handle_of::get(from);
+    const handle& h = handle_of(from);
     std::uint64_t above = 0;
     const auto keep = [&](mapping m) {
         above = m.end;
@@ -5614,7 +5587,7 @@ template <class Allocator>
         name_buffer name;
         // If the name from the text is ambiguous or too long, the ioctl is queried for the exact one.
         if (h.backend == backend::ioctl && (m.name_status == name_state::ambiguous || m.name_status == name_state::too_long)) {
-            const auto exact = handle_of::find(from, m.start, {.name = name});
+            const auto exact = lookup(handle_of(from), m.start, {.name = name}, false);
             if (exact && exact->end == m.end && exact->inode == m.inode && exact->device == m.device) {
                 m.name = exact->name;
                 m.name_status = exact->name_status;
@@ -5666,7 +5639,7 @@ template <class Allocator>
         if (!file.build_id_known || file.inode != r.inode || file.device != r.device || at.offset != r.offset) continue;
         if (r.name_status == name_state::exact && file.path != made.name(r.name)) {  // or the file is also mapped by another path
             name_buffer name;
-            const auto now = handle_of::find(from, r.start, {.name = name});
+            const auto now = lookup(handle_of(from), r.start, {.name = name}, false);
             if (!now || now->name != made.name(r.name) || now->inode != r.inode || now->device != r.device || now->offset != r.offset) continue;
         }
         r.id = to.number_of_id(file.build_id);

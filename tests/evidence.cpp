@@ -68,7 +68,7 @@ namespace {
 bool kernel_ids(const maps& of) { return of.backend() == backend::ioctl && procmap::safe_to_ask(procmap::known_hazards(procmap::running_kernel())); }
 
 /// Whether the directory of a handle's task is found.
-bool has_directory(const maps& of) { return static_cast<bool>(procmap::detail::find_task(procmap::detail::handle_of::get(of))); }
+bool has_directory(const maps& of) { return static_cast<bool>(procmap::detail::find_task(procmap::detail::handle_of(of))); }
 
 /// One address's location and file, kept.
 struct located {
@@ -440,7 +440,7 @@ TEST_CASE("the memory of the program that a child executes is not taken for the 
         // The task shows the same mapping, in another address space.
         const auto there = need(of.find(address_of(at)));
         procmap::name_buffer name;
-        procmap::detail::task_files task{procmap::detail::handle_of::get(of)};
+        procmap::detail::task_files task{procmap::detail::handle_of(of)};
         CHECK_FALSE(task.address_space(need(of.find(there.start, {.name = name}))));
         CHECK(task.memory(need(of.find(there.start, {.name = name}))).get() < 0);
     }

@@ -81,19 +81,19 @@ private:
     };
 
     result<mapping> look_up(std::uint64_t address) {
-        auto m = detail::handle_of::find(*from_, address, {.name = name_});
+        auto m = detail::lookup(detail::handle_of(*from_), address, {.name = name_}, false);
         if (!m) {
             ++counts_.misses;
             return m;
         }
         detail::file_answer file;
         finder_.cache().release_unused();
-        detail::task_files task{detail::handle_of::get(*from_)};
+        detail::task_files task{detail::handle_of(*from_)};
         for (int tries = 0; options_.build_ids; ++tries) {
             if (ask(task, *m, file)) break;
             constexpr int most_tries = 3;  // each time the mapping changed in between
             if (tries == most_tries) break;
-            m = detail::handle_of::find(*from_, address, {.name = name_});
+            m = detail::lookup(detail::handle_of(*from_), address, {.name = name_}, false);
             if (!m) {
                 ++counts_.misses;
                 return m;

@@ -19,8 +19,10 @@
 
 namespace procmap::inline PROCMAP_ABI {
 
+class maps;
+
 namespace detail {
-struct handle_of;
+const handle& handle_of(const maps& m) noexcept;
 }
 
 /// A handle on an address space, not on a pid. After the last user of the address space has exited or called exec, the handle fails with
@@ -117,7 +119,7 @@ public:
     [[nodiscard]] borrowed_fd fd() const noexcept { return handle_.fd.borrow(); }  ///< -1 if empty
 
 private:
-    friend struct detail::handle_of;
+    friend const detail::handle& detail::handle_of(const maps&) noexcept;
 
     explicit maps(detail::handle&& handle) noexcept : handle_(std::move(handle)) {}
 
@@ -131,19 +133,8 @@ private:
 
 namespace detail {
 
-/// Access to the inside of a handle, for file lookups.
-struct handle_of {
-    [[nodiscard]] static const handle& get(const maps& m) noexcept { return m.handle_; }
-    /// As the members of the same name, but not cancellation points.
-    ///@{
-    [[nodiscard]] static result<mapping> find(const maps& m, std::uint64_t address, const find_options& options) noexcept {
-        return lookup(m.handle_, address, options, false);
-    }
-    [[nodiscard]] static result<mapping> find_from(const maps& m, std::uint64_t address, const find_options& options) noexcept {
-        return lookup(m.handle_, address, options, true);
-    }
-    ///@}
-};
+/// The inside of a handle, for file lookups.
+[[nodiscard]] inline const handle& handle_of(const maps& m) noexcept { return m.handle_; }
 
 }  // namespace detail
 }  // namespace procmap::inline PROCMAP_ABI

@@ -133,39 +133,21 @@ public:
         if (raw_.build_id_size == 0) raw_.build_id_addr = 0;
     }
 
-    /// The kernel's answer, valid after the query succeeded: as in procmap_query.
+    /// The kernel's answer, valid after the query succeeded, as in procmap_query. permissions() has every bit that the kernel set, known
+    /// or not. name_size() and build_id_size() are the bytes written to the buffers; 0: the mapping has no name, or no build ID.
     ///@{
     [[nodiscard]] constexpr std::uint64_t start() const noexcept requires(carries(L, "vma_start")) { return raw_.vma_start; }
     [[nodiscard]] constexpr std::uint64_t end() const noexcept requires(carries(L, "vma_end")) { return raw_.vma_end; }
-    ///@}
-    /// Returns every bit that the kernel set, known or not.
-    [[nodiscard]] constexpr permission_set permissions() const noexcept requires(carries(L, "vma_flags"))
-    {
+    [[nodiscard]] constexpr permission_set permissions() const noexcept requires(carries(L, "vma_flags")) {
         return permission_set::from_bits(static_cast<std::uint32_t>(raw_.vma_flags));
     }
-    /// As in procmap_query.
-    ///@{
-    [[nodiscard]] constexpr std::uint64_t page_size() const noexcept requires(carries(L, "vma_page_size"))
-    {
-        return raw_.vma_page_size;
-    }
+    [[nodiscard]] constexpr std::uint64_t page_size() const noexcept requires(carries(L, "vma_page_size")) { return raw_.vma_page_size; }
     [[nodiscard]] constexpr std::uint64_t offset() const noexcept requires(carries(L, "vma_offset")) { return raw_.vma_offset; }
     [[nodiscard]] constexpr std::uint64_t inode() const noexcept requires(carries(L, "inode")) { return raw_.inode; }
-    [[nodiscard]] constexpr device_number device() const noexcept requires(carries(L, "dev_minor"))
-    {
-        return {raw_.dev_major, raw_.dev_minor};
-    }
+    [[nodiscard]] constexpr device_number device() const noexcept requires(carries(L, "dev_minor")) { return {raw_.dev_major, raw_.dev_minor}; }
+    [[nodiscard]] constexpr std::uint32_t name_size() const noexcept requires(carries(L, "vma_name_size")) { return raw_.vma_name_size; }
+    [[nodiscard]] constexpr std::uint32_t build_id_size() const noexcept requires(carries(L, "build_id_size")) { return raw_.build_id_size; }
     ///@}
-    /// Returns the bytes written to the name buffer, including the terminating NUL; 0: the mapping has no name.
-    [[nodiscard]] constexpr std::uint32_t name_size() const noexcept requires(carries(L, "vma_name_size"))
-    {
-        return raw_.vma_name_size;
-    }
-    /// Returns the bytes written to the build-ID buffer; 0: the mapping has no build ID.
-    [[nodiscard]] constexpr std::uint32_t build_id_size() const noexcept requires(carries(L, "build_id_size"))
-    {
-        return raw_.build_id_size;
-    }
 
     [[nodiscard]] constexpr procmap_query& raw() noexcept { return raw_; }  ///< the struct itself, for the system call
     [[nodiscard]] constexpr const procmap_query& raw() const noexcept { return raw_; }  ///< the same

@@ -13,7 +13,7 @@ namespace procmap::inline PROCMAP_ABI::detail {
 /// Copies the mappings of a process to `to`. Returns the error that ended it early; errc::none if it is complete.
 template <class Allocator>
 [[nodiscard]] error capture_mappings(const maps& from, const capture_options& options, record_builder<Allocator>& to) {
-    const handle& h = handle_of::get(from);
+    const handle& h = handle_of(from);
     std::uint64_t above = 0;
     const auto keep = [&](mapping m) {
         above = m.end;
@@ -21,7 +21,7 @@ template <class Allocator>
         name_buffer name;
         // If the name from the text is ambiguous or too long, the ioctl is queried for the exact one.
         if (h.backend == backend::ioctl && (m.name_status == name_state::ambiguous || m.name_status == name_state::too_long)) {
-            const auto exact = handle_of::find(from, m.start, {.name = name});
+            const auto exact = lookup(handle_of(from), m.start, {.name = name}, false);
             if (exact && exact->end == m.end && exact->inode == m.inode && exact->device == m.device) {
                 m.name = exact->name;
                 m.name_status = exact->name_status;
@@ -73,7 +73,7 @@ template <class Allocator>
         if (!file.build_id_known || file.inode != r.inode || file.device != r.device || at.offset != r.offset) continue;
         if (r.name_status == name_state::exact && file.path != made.name(r.name)) {  // or the file is also mapped by another path
             name_buffer name;
-            const auto now = handle_of::find(from, r.start, {.name = name});
+            const auto now = lookup(handle_of(from), r.start, {.name = name}, false);
             if (!now || now->name != made.name(r.name) || now->inode != r.inode || now->device != r.device || now->offset != r.offset) continue;
         }
         r.id = to.number_of_id(file.build_id);

@@ -99,7 +99,7 @@ private:
 
     /// Queries the mapping again, if `id` with its build ID. Returns false if it is another mapping now.
     bool ask_again(const maps& from, const mapping& m, bool id, file_answer& a) {
-        const handle& h = handle_of::get(from);
+        const handle& h = handle_of(from);
         const find_options asked{.name = name_, .build_id = id ? std::span<std::byte>{id_} : std::span<std::byte>{}};
         const auto again = h.backend == backend::ioctl ? lookup_ioctl(h, m.start, asked, false) : lookup(h, m.start, {.name = name_}, false);
         if (!again || !same_mapping(*again, m)) return false;
@@ -112,7 +112,7 @@ private:
 
     /// Returns true if the kernel is to be asked for the build ID, which is safe for regular files only.
     static bool may_ask(const maps& from, const file_question& q, bool regular) noexcept {
-        return q.id && regular && q.ids_from != build_id_choice::file && handle_of::get(from).kernel_build_ids;
+        return q.id && regular && q.ids_from != build_id_choice::file && handle_of(from).kernel_build_ids;
     }
 
     /// Looks up the mapping's path. Returns false if it is another mapping now.

@@ -37,7 +37,7 @@ private:
     header = m;
     bool gap = false;
     for (int steps = 0; header.offset != 0 && steps < most_steps && !gap; ++steps) {
-        const auto below = header.start == 0 ? result<mapping>{mapping{}} : handle_of::find(from, header.start - 1, {.name = name});
+        const auto below = header.start == 0 ? result<mapping>{mapping{}} : lookup(handle_of(from), header.start - 1, {.name = name}, false);
         gap = !below || !same_file(*below);
         if (!gap) header = *below;
     }

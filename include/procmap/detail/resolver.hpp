@@ -26,7 +26,7 @@ public:
         locations_.assign(addresses.size(), location{});
         table_.clear();
         finder().cache().release_unused();
-        task_files task{handle_of::get(from)};
+        task_files task{handle_of(from)};
         task_ = &task;
         const error broke = from.backend() == backend::ioctl ? by_queries(from) : by_walk(from);
         task_ = nullptr;
@@ -63,11 +63,11 @@ private:
         seen_at_ = finder().cache().time();
         while (hint < hints_.size() && hints_[hint].end <= address) ++hint;
         const bool expected = hint < hints_.size() && hints_[hint].start <= address;
-        auto m = expected && table_.find_by_number(hints_[hint], seen_at_) == nullptr ? handle_of::find_from(from, address, {.name = name_})
-                                                                                      : handle_of::find_from(from, address, {});
+        auto m = expected && table_.find_by_number(hints_[hint], seen_at_) == nullptr ? lookup(handle_of(from), address, {.name = name_}, true)
+                                                                                      : lookup(handle_of(from), address, {}, true);
         if (m && m->start <= address && m->name_status == name_state::not_asked &&
             (m->file_backed() ? table_.find_by_number(*m, seen_at_) == nullptr : !m->permissions.has(perm::write)))
-            m = handle_of::find_from(from, address, {.name = name_});
+            m = lookup(handle_of(from), address, {.name = name_}, true);
         return m;
     }
 
@@ -190,7 +190,7 @@ private:
         }
         if (from.backend() == backend::ioctl) {
             const std::span<char> name = file.known.by_number ? std::span<char>{} : std::span<char>{neighbour_name_};
-            const auto other = handle_of::find_from(from, address, {.only = file_backed, .name = name});
+            const auto other = lookup(handle_of(from), address, {.only = file_backed, .name = name}, true);
             if (other) found = *other;
             return other.has_value();
         }
