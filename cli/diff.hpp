@@ -1,0 +1,66 @@
+// procmap diff
+#pragma once
+
+#include "arguments.hpp"
+#include "json.hpp"
+#include "mapping.hpp"
+#include "output.hpp"
+#include "recording.hpp"
+#include "target.hpp"
+#include "terminal.hpp"
+
+#include <procmap/snapshot.hpp>
+
+#include <sys/stat.h>
+
+#include <cstddef>
+#include <string_view>
+
+namespace cli {
+
+inline constexpr char diff_help[] = R"(usage: procmap diff A B [OPTION...]
+
+What changed from A to B, one change a line: the kind of change (mapped, unmapped, backing, permissions or name) and the
+mapping as it is in B (unmapped: as it was in A), cut to the range that changed. That a mapping was split or merged is no
+change, nor is what only one of the two knows. The exit status is 0 with changes or without.
+
+A and B are each a file (a snapshot, maps or smaps text; - is standard input) or a TARGET: self, PID or PID/TID. A name of
+digits alone is a PID; any other that exists as a file is that file.
+
+  --json           one JSON object a line: the kind of change, and the mapping
+)";
+
+/// A or B of `procmap diff`.
+inline procmap::snapshot operand(const arguments& a, std::string_view text) {
+    const auto is_file = [&] {
+        struct stat s;
+        return ::stat(text.data(), &s) == 0 && !S_ISDIR(s.st_mode);
+    };
+    const bool like_target = text == "self" || (text.find_first_not_of("0123456789/") == text.npos && !text.starts_with('/'));
+    if (is_decimal(text) || (like_target && !is_file())) return capture(open_target(a, "diff", text));
+    return load(text.data());
+}
+
+/// Writes a change, coloured by its kind where that is wanted.
+inline void show(const arguments& a, const procmap::change& c, bool coloured) {
+    if (a.json) {
+        put("{\"kind\":" + json_string(procmap::to_string(c.kind)) + ',' + json_members(c.now) + "}\n");
+        return;
+    }
+    constexpr const char* colours[] = {"\033[32m", "\033[31m", "\033[35m", "\033[33m", "\033[36m"};  // in the kinds' order
+    if (coloured) put_raw(colours[static_cast<std::size_t>(c.kind)]);
+    procmap::print(put, c);
+    put_raw(coloured ? "\033[m\n" : "\n");
+}
+
+inline int diff(const arguments& a) {
+    if (a.positional.size() != 2) usage_error("diff takes two arguments, A and B", "diff");
+    if (a.positional[0] == "-" && a.positional[1] == "-") usage_error("only one of A and B can be standard input", "diff");
+    const procmap::snapshot before = operand(a, a.positional[0]);
+    const procmap::snapshot after = operand(a, a.positional[1]);
+    const bool coloured = wants_colours();
+    for (const procmap::change& c : procmap::difference(before, after)) show(a, c, coloured);
+    return done;
+}
+
+}  // namespace cli
