@@ -1,74 +1,80 @@
-// Addresses that come on standard input.
+// The addresses that a command looks up: from its arguments or from standard input.
 #pragma once
 
 #include "arguments.hpp"
-#include "output.hpp"
-#include "terminal.hpp"
-
-#include <unistd.h>
-
-#include <algorithm>
-#include <cerrno>
-#include <cstddef>
-#include <cstdint>
-#include <cstring>
-#include <optional>
-#include <string>
-#include <string_view>
-#include <vector>
 
 namespace cli {
 
-/// Gives `answer` the addresses on standard input as they come, up to 4096 at a time, until it says that it cannot go on. What
-/// is no address is left out, after saying so.
+/// Parses the whole text as an ADDRESS.
+inline std::optional<std::uint64_t> parse_address(std::string_view text) {
+    const bool prefixed = text.starts_with("0x") || text.starts_with("0X");
+    return number<std::uint64_t>(text.substr(prefixed ? 2 : 0), 16);
+}
+
+inline std::string no_address(std::string_view text, const char* more = "") {
+    return "no ADDRESS (hexadecimal, 64 bits): " + std::string(text) + more;
+}
+
+/// The TARGET and the ADDRESSes among the arguments.
+struct question {
+    /// Decimal digits are a TARGET if there are at least `least_with_pid` arguments.
+    question(const arguments& a, std::size_t least_with_pid) {
+        const auto is_target = [&](std::string_view text) {
+            return text == "self" || text.find('/') != text.npos || (is_decimal(text) && a.positional.size() >= least_with_pid);
+        };
+        for (const std::string_view& text : a.positional) {
+            if (!a.from && &text == &a.positional.front() && is_target(text)) {
+                target = text;
+            } else if (const auto address = parse_address(text)) {
+                addresses.push_back(*address);
+            } else {
+                usage_error(no_address(text));
+            }
+        }
+    }
+
+    std::string_view target = "self";
+    std::vector<std::uint64_t> addresses;
+};
+
+/// Reads addresses from standard input and passes them to `answer` as they arrive, up to 4096 at a time. Reports and skips words
+/// that are not addresses. Returns the exit status.
 int read_addresses(const auto& answer) {
     constexpr std::size_t most = 4096;
-    constexpr std::string_view blanks = " \t\n\v\f\r";
+    constexpr std::size_t longest = 40;  // an address has 18 characters, and may have more leading zeros
     int status = done;
     std::vector<std::uint64_t> addresses;
-    const bool silent = is_terminal(STDOUT_FILENO);  // there, the answers show how far it is
     std::uint64_t answered = 0;
     const auto answer_all = [&] {
-        const bool goes_on = addresses.empty() || answer(addresses);
+        if (!addresses.empty()) answer(addresses);
         answered += addresses.size();
         addresses.clear();
-        if (!silent) progress::show(answered, "addresses");
+        if (!is_terminal(STDOUT_FILENO)) progress::show(answered, "addresses");  // on a terminal, the answers show it
         flush();
-        return goes_on;
     };
-    constexpr std::size_t longest = 40;  // an address has 18 characters, and may have more zeros in front
-    std::string word;  // that is being read; what it has beyond `longest` and one more is dropped
-    // Takes the word. False: no more can be answered.
+    std::string word;  // the current word, up to `longest` + 1 characters
     const auto take_word = [&] {
-        const auto address = word.size() <= longest ? parse_address(word) : std::nullopt;
-        if (address) {
+        if (const auto address = parse_address(word); address && word.size() <= longest) {
             addresses.push_back(*address);
         } else {
-            if (!answer_all()) return false;
-            complain("standard input: " + (no_address + word.substr(0, longest)) + (word.size() > longest ? "..." : ""));
+            answer_all();
+            complain("standard input: " + no_address(word.substr(0, longest), word.size() > longest ? "..." : ""));
             status = failed;
         }
         word.clear();
-        return addresses.size() < most || answer_all();
+        if (addresses.size() == most) answer_all();
     };
-    for (bool at_end = false; !at_end;) {
+    for (ssize_t n = 1; n != 0;) {
         char chunk[1 << 16];
-        const ssize_t n = ::read(STDIN_FILENO, chunk, sizeof chunk);
+        n = ::read(STDIN_FILENO, chunk, sizeof chunk);
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0) {
-            complain(std::string("read standard input: ") + std::strerror(errno));
-            return failed;
+        if (n < 0) fail(std::string("read standard input: ") + std::strerror(errno));
+        for (const char c : n == 0 ? "\n" : std::string_view(chunk, static_cast<std::size_t>(n))) {
+            const bool blank = std::string_view(" \t\n\v\f\r").find(c) != std::string_view::npos;
+            if (blank && !word.empty()) take_word();
+            if (!blank && word.size() <= longest) word += c;
         }
-        at_end = n == 0;
-        for (const char c : std::string_view(chunk, static_cast<std::size_t>(n))) {
-            if (blanks.find(c) == blanks.npos) {
-                if (word.size() <= longest) word += c;
-            } else if (!word.empty() && !take_word()) {
-                return status;
-            }
-        }
-        if (at_end && !word.empty() && !take_word()) return status;
-        if (!answer_all()) return status;
+        answer_all();
     }
     progress::clear();
     return status;

@@ -1,20 +1,8 @@
-// procmap diff
+// procmap diff: the changes between two snapshots.
 #pragma once
 
-#include "arguments.hpp"
-#include "json.hpp"
 #include "mapping.hpp"
-#include "output.hpp"
-#include "recording.hpp"
 #include "target.hpp"
-#include "terminal.hpp"
-
-#include <procmap/snapshot.hpp>
-
-#include <sys/stat.h>
-
-#include <cstddef>
-#include <string_view>
 
 namespace cli {
 
@@ -30,36 +18,38 @@ digits alone is a PID; any other that exists as a file is that file.
   --json           one JSON object a line: the kind of change, and the mapping
 )";
 
-/// A or B of `procmap diff`.
+/// Reads A or B.
 inline procmap::snapshot operand(const arguments& a, std::string_view text) {
     const auto is_file = [&] {
         struct stat s;
         return ::stat(text.data(), &s) == 0 && !S_ISDIR(s.st_mode);
     };
     const bool like_target = text == "self" || (text.find_first_not_of("0123456789/") == text.npos && !text.starts_with('/'));
-    if (is_decimal(text) || (like_target && !is_file())) return capture(open_target(a, "diff", text));
-    return load(text.data());
+    if (!is_decimal(text) && (!like_target || is_file())) return load(text.data());
+    return value_or_exit(procmap::snapshot::capture(open_target(a, text)));
 }
 
-/// Writes a change, coloured by its kind where that is wanted.
-inline void show(const arguments& a, const procmap::change& c, bool coloured) {
+/// Writes a change, coloured by its kind if standard output supports that.
+inline void show(const arguments& a, const procmap::change& c) {
     if (a.json) {
-        put("{\"kind\":" + json_string(procmap::to_string(c.kind)) + ',' + json_members(c.now) + "}\n");
-        return;
+        json_object o;
+        o.add("kind", json_string(procmap::to_string(c.kind)));
+        add_members(o, c.now);
+        return o.put();
     }
-    constexpr const char* colours[] = {"\033[32m", "\033[31m", "\033[35m", "\033[33m", "\033[36m"};  // in the kinds' order
+    static const bool coloured = wants_colours();
+    constexpr const char* colours[] = {"\033[32m", "\033[31m", "\033[35m", "\033[33m", "\033[36m"};  // in the order of the kinds
     if (coloured) put_raw(colours[static_cast<std::size_t>(c.kind)]);
     procmap::print(put, c);
     put_raw(coloured ? "\033[m\n" : "\n");
 }
 
 inline int diff(const arguments& a) {
-    if (a.positional.size() != 2) usage_error("diff takes two arguments, A and B", "diff");
-    if (a.positional[0] == "-" && a.positional[1] == "-") usage_error("only one of A and B can be standard input", "diff");
+    if (a.positional.size() != 2) usage_error("diff takes two arguments, A and B");
+    if (a.positional[0] == "-" && a.positional[1] == "-") usage_error("only one of A and B can be standard input");
     const procmap::snapshot before = operand(a, a.positional[0]);
     const procmap::snapshot after = operand(a, a.positional[1]);
-    const bool coloured = wants_colours();
-    for (const procmap::change& c : procmap::difference(before, after)) show(a, c, coloured);
+    for (const procmap::change& c : procmap::difference(before, after)) show(a, c);
     return done;
 }
 

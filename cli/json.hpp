@@ -1,29 +1,20 @@
-// JSON values, as text.
+// JSON: values as text, and objects of one line.
 #pragma once
 
 #include "output.hpp"
-#include "terminal.hpp"
-
-#include <procmap/maps.hpp>
-
-#include <cstddef>
-#include <cstdint>
-#include <string>
-#include <string_view>
 
 namespace cli {
 
-/// A JSON string; empty where `text` is not UTF-8.
+/// Returns a JSON string, or an empty string if `text` is not UTF-8.
 inline std::string json_string(std::string_view text) {
     std::string out = "\"";
     while (!text.empty()) {
-        const std::size_t size = utf8_sequence(text);
+        const auto [size, code] = first_character(text);
         if (size == 0) return {};
-        const char c = text.front();
-        if (const unsigned code = code_point(text, size); code < 0x20 || (is_terminal(STDOUT_FILENO) && is_control(code))) {
+        if (code < 0x20 || (is_terminal(STDOUT_FILENO) && is_control(code))) {
             out += "\\u" + hex(code, 4);
         } else {
-            if (c == '"' || c == '\\') out += '\\';
+            if (code == '"' || code == '\\') out += '\\';
             out += text.substr(0, size);
         }
         text.remove_prefix(size);
@@ -31,24 +22,42 @@ inline std::string json_string(std::string_view text) {
     return out + '"';
 }
 
-inline std::string json_number(std::uint64_t value) {
-    return value == 0 ? "null" : std::to_string(value);
-}
-
 inline std::string json_hex(std::uint64_t value) {
     return "\"0x" + hex(value) + '"';
 }
 
-/// The member `key` of bytes that are text, or `key`_bytes where they are not UTF-8.
-inline std::string json_text_or_bytes(const std::string& key, std::string_view bytes) {
-    if (const std::string text = json_string(bytes); !text.empty()) return '"' + key + "\":" + text;
-    std::string digits;
-    for (const char c : bytes) digits += hex(static_cast<unsigned char>(c), 2);
-    return '"' + key + "_bytes\":\"" + digits + '"';
+/// Returns null for an empty string.
+inline std::string json_word(std::string_view text) {
+    return text.empty() ? "null" : json_string(text);
 }
 
-inline std::string json_build_id(procmap::build_id_view id) {
-    return id.empty() ? "null" : '"' + printed(id) + '"';
+/// Returns null for 0.
+inline std::string json_number(std::uint64_t value) {
+    return value == 0 ? "null" : std::to_string(value);
 }
+
+/// An object that is written member by member, on a line of its own.
+class json_object {
+public:
+    /// Adds a member; `value` is JSON.
+    json_object& add(std::string_view key, std::string_view value) {
+        ((text_ += text_.empty() ? "{\"" : ",\"").append(key) += "\":").append(value);
+        return *this;
+    }
+    json_object& add(std::string_view key, std::uint64_t value) { return add(key, std::to_string(value)); }
+
+    /// Adds bytes as a string, or in hexadecimal as the member `key`_bytes if they are not UTF-8.
+    json_object& add_text(const std::string& key, std::string_view bytes) {
+        if (const std::string text = json_string(bytes); !text.empty()) return add(key, text);
+        std::string digits;
+        for (const char c : bytes) digits += hex(static_cast<unsigned char>(c), 2);
+        return add(key + "_bytes", '"' + digits + '"');
+    }
+
+    void put() const { cli::put(text_ + "}\n"); }
+
+private:
+    std::string text_;
+};
 
 }  // namespace cli

@@ -1,17 +1,17 @@
-// procmap list
+// procmap list: all mappings of a process, or a summary of them.
 #pragma once
 
-#include "arguments.hpp"
 #include "mapping.hpp"
-#include "output.hpp"
-#include "recording.hpp"
-#include "summary.hpp"
 #include "target.hpp"
 
-#include <procmap/maps.hpp>
-#include <procmap/snapshot.hpp>
+#include <procmap/kind.hpp>
 
-#include <string_view>
+#include <langinfo.h>
+
+#include <clocale>
+#include <cmath>
+#include <map>
+#include <tuple>
 
 namespace cli {
 
@@ -30,9 +30,68 @@ recorded text are shown as recorded; --json has what the lines after them say of
                    known, or none), or with --summary a kind, its size in bytes
 )";
 
+/// The number and size of the mappings of each kind.
+class summary {
+public:
+    void add(const procmap::mapping& m) {
+        for (row* const r : {&kinds_[procmap::to_string(procmap::kind_of(m))], &total_}) {
+            ++r->count;
+            r->size += m.size();
+        }
+    }
+
+    void show(bool json) const {
+        std::vector<std::pair<std::string_view, row>> kinds(kinds_.begin(), kinds_.end());
+        const auto larger = [](const auto& x, const auto& y) { return std::tie(y.second.size, x.first) < std::tie(x.second.size, y.first); };
+        std::sort(kinds.begin(), kinds.end(), larger);
+        if (!json) put("kind              mappings        size\n");
+        for (const auto& [kind, r] : kinds) {
+            if (json)
+                json_object().add("kind", json_string(kind)).add("mappings", r.count).add("size", r.size).put();
+            else
+                put(line(kind, r) + "  " + bar(static_cast<double>(r.size) / static_cast<double>(kinds[0].second.size)) + '\n');
+        }
+        if (!json) put(line("total", total_) + '\n');
+    }
+
+private:
+    struct row {
+        std::uint64_t count = 0;
+        std::uint64_t size = 0;
+    };
+
+    static std::string line(std::string_view kind, const row& r) {
+        double size = static_cast<double>(r.size) / 1024;
+        const char* const units[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+        const char* const* unit = units;
+        for (; size >= 1023.95; ++unit) size /= 1024;  // it would be printed as 1024.0
+        std::string name(kind);
+        std::replace(name.begin(), name.end(), '_', ' ');
+        char text[80];
+        std::snprintf(text, sizeof text, "%-16s%10llu%8.1f %s", name.c_str(), static_cast<unsigned long long>(r.count), size, *unit);
+        return text;
+    }
+
+    /// Returns a bar of a fraction of the width that 80 columns leave, rounded up.
+    static std::string bar(double fraction) {
+        constexpr double width = 40;
+        static const bool blocks = is_terminal(STDOUT_FILENO) && std::setlocale(LC_CTYPE, "") != nullptr &&
+                                   std::string_view(::nl_langinfo(CODESET)) == "UTF-8";
+        if (!blocks) return std::string(static_cast<std::size_t>(std::ceil(fraction * width)), '#');
+        const auto eighths = static_cast<std::size_t>(std::ceil(fraction * width * 8));
+        std::string out;
+        for (std::size_t i = 0; i < eighths / 8; ++i) out += "\u2588";
+        constexpr const char* partial[] = {"", "\u258f", "\u258e", "\u258d", "\u258c", "\u258b", "\u258a", "\u2589"};
+        return out + partial[eighths % 8];
+    }
+
+    std::map<std::string_view, row> kinds_;
+    row total_;
+};
+
 inline int list(const arguments& a) {
-    const std::string_view target = only_target(a, "list");
-    if (a.summary && a.build_ids) usage_error("a summary has no build IDs", "list");
+    const std::string_view target = only_target(a);
+    if (a.summary && a.build_ids) usage_error("a summary has no build IDs");
     summary kinds;
     const auto take = [&](const record& r) { a.summary ? kinds.add(r.mapping) : show(a, r); };
     int status = done;
@@ -44,11 +103,11 @@ inline int list(const arguments& a) {
         }
         status = recorded.status;
     } else {
-        const procmap::maps process = open_target(a, "list", target);
+        const procmap::maps process = open_target(a, target);
         procmap::error broke;
         if (a.build_ids) {
             const auto taken = procmap::snapshot::capture(process, {.build_ids = true});
-            for (const procmap::mapping& m : *taken)  // what was seen, also where it broke off
+            for (const procmap::mapping& m : *taken)  // also those read before an error
                 if (m.passes(a.only)) take({m});
             broke = taken.error();
         } else {
@@ -61,7 +120,7 @@ inline int list(const arguments& a) {
             status = failed;
         }
     }
-    if (a.summary) kinds.show(a);
+    if (a.summary) kinds.show(a.json);
     return status;
 }
 

@@ -1,46 +1,36 @@
-// A mapping, as `procmap list` and `procmap find` write it.
+// A mapping as `procmap list` and `procmap find` print it.
 #pragma once
 
 #include "arguments.hpp"
 #include "json.hpp"
-#include "output.hpp"
 
-#include <procmap/maps.hpp>
-#include <procmap/kind.hpp>
-
-#include <cstddef>
-#include <cstdint>
 #include <fstream>
-#include <optional>
-#include <string>
-#include <string_view>
 
 namespace cli {
 
-/// A mapping, and the line that it was read from: empty for a live process's.
+/// A mapping and the recorded line that it was read from; the line is empty for a live process.
 struct record {
     procmap::mapping mapping;
     std::string_view line{};
 };
 
-/// Whether the mapping may have a name that is not known.
+/// True if the mapping may have a name that is unknown.
 inline bool name_is_missing(const procmap::mapping& m) {
     using procmap::name_state;
     return m.name_status == name_state::too_long || m.name_status == name_state::no_memory ||
            m.name_status == name_state::not_asked;
 }
 
-/// The members of a mapping's object.
-inline std::string json_members(const procmap::mapping& m) {
-    return "\"start\":" + json_hex(m.start) + ",\"end\":" + json_hex(m.end) + ",\"permissions\":\"" + printed(m.permissions) +
-           "\",\"offset\":" + json_hex(m.offset) + ",\"device\":\"" + printed(m.device) +
-           "\",\"inode\":" + std::to_string(m.inode) + ",\"page_size\":" + json_number(m.page_size) + ',' +
-           (name_is_missing(m) ? "\"name\":null" : json_text_or_bytes("name", m.name)) +
-           ",\"build_id\":" + json_build_id(m.build_id) +
-           (m.name_status == procmap::name_state::ambiguous ? ",\"name_ambiguous\":true" : "");
+inline void add_members(json_object& o, const procmap::mapping& m) {
+    o.add("start", json_hex(m.start)).add("end", json_hex(m.end)).add("permissions", json_string(printed(m.permissions)));
+    o.add("offset", json_hex(m.offset)).add("device", json_string(printed(m.device))).add("inode", m.inode);
+    o.add("page_size", json_number(m.page_size));
+    name_is_missing(m) ? o.add("name", "null") : o.add_text("name", m.name);
+    o.add("build_id", json_word(printed(m.build_id)));
+    if (m.name_status == procmap::name_state::ambiguous) o.add("name_ambiguous", "true");
 }
 
-/// The column in which the kernel writes names. A 32-bit program may run on a 64-bit kernel: only the text tells.
+/// The column in which the kernel writes names. A 32-bit program can run on a 64-bit kernel, so it is taken from the text.
 inline std::size_t name_column(const char* proc) {
     if (sizeof(void*) != 4) return procmap::name_column_64;
     static const std::size_t column = [proc] {
@@ -54,20 +44,21 @@ inline std::size_t name_column(const char* proc) {
     return column;
 }
 
-inline char name_storage[256 * 1024];  // also for lines of text, which the kernel may make longer than PATH_MAX
+inline char name_storage[256 * 1024];  // for lines of text too, which can be longer than PATH_MAX
 
-/// Writes a mapping, with the address that was asked for where it is the answer to one.
+/// Writes a mapping; JSON begins with the address that was looked up, if any.
 inline void show(const arguments& a, const record& r, std::optional<std::uint64_t> asked = {}) {
     const procmap::mapping& m = r.mapping;
     if (a.json) {
-        put('{' + (asked ? "\"address\":" + json_hex(*asked) + ',' : std::string{}) + json_members(m) + '}');
-    } else if (!r.line.empty()) {
-        put(r.line);
+        json_object o;
+        if (asked) o.add("address", json_hex(*asked));
+        add_members(o, m);
+        o.put();
     } else {
-        procmap::print(put, m, name_column(a.how.proc));
+        r.line.empty() ? procmap::print(put, m, name_column(a.how.proc)) : put(r.line);
+        put("\n");
+        if (a.build_ids && m.build_id_known) put("BuildID:           " + printed(m.build_id) + '\n');
     }
-    put("\n");
-    if (a.build_ids && !a.json && m.build_id_known) put("BuildID:           " + printed(m.build_id) + '\n');
     if (!name_is_missing(m) || !r.line.empty()) return;
     complain(hex(m.start, 8) + '-' + hex(m.end, 8) + ": shown without its name, " +
              (m.name_status == procmap::name_state::too_long ? "which is too long" : "for which the kernel had no memory") +

@@ -1,26 +1,12 @@
-// procmap normalize
+// procmap normalize: file, offset, ELF address and build ID of addresses.
 #pragma once
 
 #include "addresses.hpp"
-#include "arguments.hpp"
 #include "json.hpp"
-#include "output.hpp"
-#include "recording.hpp"
 #include "target.hpp"
 
 #include <procmap/kind.hpp>
 #include <procmap/normalizer.hpp>
-#include <procmap/snapshot.hpp>
-
-#include <algorithm>
-#include <cstddef>
-#include <cstdint>
-#include <cstring>
-#include <span>
-#include <string>
-#include <string_view>
-#include <utility>
-#include <vector>
 
 namespace cli {
 
@@ -41,7 +27,7 @@ and answered as they come. The first argument is the TARGET if it is self, PID/T
 Exit status 1: an address has no file. 3: it broke off; what was resolved until then is there.
 )";
 
-/// Looks addresses up in a recording, as a normalizer does in a process; there are no ELF addresses.
+/// Looks addresses up in a recording as procmap::normalizer does in a process. ELF addresses are unknown.
 class recorded_normalizer {
 public:
     explicit recorded_normalizer(procmap::snapshot&& recorded) : recorded_(std::move(recorded)) {}
@@ -60,11 +46,9 @@ public:
                 at.offset = address - m->start + m->offset;
                 at.file = static_cast<std::uint32_t>(files_.size());
                 if (m->name.empty()) at.reason = procmap::reason::name_unknown;
-                files_.push_back({.path = m->name,
-                                  .build_id = procmap::build_id{m->build_id.bytes()},
-                                  .device = m->device,
-                                  .inode = m->inode,
-                                  .build_id_known = m->build_id_known});
+                procmap::mapped_file& file = files_.emplace_back();
+                file.path = m->name;
+                file.build_id = procmap::build_id{m->build_id.bytes()};
             } else {
                 const bool kernels_own = kind == mapping_kind::vvar || kind == mapping_kind::other;
                 at.reason = kernels_own ? procmap::reason::special : procmap::reason::not_file_backed;
@@ -79,49 +63,54 @@ private:
     std::vector<procmap::mapped_file> files_;
 };
 
-// As in the enumerations; empty: there is nothing to say.
-inline constexpr std::string_view reasons[] = {"",     "not_mapped", "not_file_backed", "special",
-                                        "gone", "denied",     "failed",          "name_unknown"};
-inline constexpr std::string_view reasons_in_words[] = {"",
-                                                 "not mapped",
-                                                 "no file: anonymous memory",
-                                                 "no file: the kernel's own",
-                                                 "not looked up: the process is gone",
-                                                 "not looked up: permission denied",
-                                                 "not looked up: it broke off",
-                                                 "(path not known)"};
+// In the order of the enumerations; empty: nothing to report.
+inline constexpr std::string_view reasons[] = {
+    "", "not_mapped", "not_file_backed", "special", "gone", "denied", "failed", "name_unknown"};
+inline constexpr std::string_view reasons_in_words[] = {
+    "", "not mapped", "no file: anonymous memory", "no file: the kernel's own", "not looked up: the process is gone",
+    "not looked up: permission denied", "not looked up: it broke off", "(path not known)"};
 inline constexpr std::string_view file_states[] = {"", "linked", "deleted", "replaced", "unreadable"};
 inline constexpr std::string_view build_id_sources[] = {"", "kernel", "map_files", "root_path", "memory", "given"};
 
-template <class Enum>
-std::string json_word(const std::string& key, std::span<const std::string_view> words, Enum value) {
-    const std::string_view word = words[static_cast<std::size_t>(value)];
-    return ",\"" + key + "\":" + (word.empty() ? "null" : json_string(word));
+std::string_view word(std::span<const std::string_view> words, auto value) {
+    return words[static_cast<std::size_t>(value)];
 }
 
-/// A location's members, behind the address.
-inline std::string json_members(const procmap::location& at, const procmap::mapped_file& file) {
-    return (file.path.empty() ? "\"file\":null" : json_text_or_bytes("file", file.path)) +
-           ",\"offset\":" + (at ? json_hex(at.offset) : "null") +
-           ",\"elf_address\":" + (at.elf_address_known ? json_hex(at.elf_address) : "null") +
-           ",\"build_id\":" + json_build_id(file.build_id) +
-           json_word("build_id_source", build_id_sources, file.build_id.source()) +
-           json_word("state", file_states, file.state) + json_word("reason", reasons, at.reason);
-}
-
-inline std::string_view in_words(procmap::reason why) {
-    return reasons_in_words[static_cast<std::size_t>(why)];
-}
-
-/// A path as the kernel writes it in maps, newlines as \012, and the offset.
+/// Returns the path as the kernel writes it in maps, with newlines as \012, and the offset.
 inline std::string path_and_offset(const procmap::location& at, const procmap::mapped_file& file) {
     std::string out;
-    for (const char c : at.reason == procmap::reason::none ? file.path : in_words(at.reason))
+    for (const char c : at.reason == procmap::reason::none ? file.path : word(reasons_in_words, at.reason))
         c == '\n' ? out += procmap::escaped_newline : out += c;
     return out + "+0x" + hex(at.offset);
 }
 
-/// Writes where addresses are: JSON, or a table. False: one of them has no location.
+inline void put_json(std::uint64_t address, const procmap::location& at, const procmap::mapped_file& file) {
+    json_object o;
+    o.add("address", json_hex(address));
+    file.path.empty() ? o.add("file", "null") : o.add_text("file", file.path);
+    o.add("offset", at ? json_hex(at.offset) : "null");
+    o.add("elf_address", at.elf_address_known ? json_hex(at.elf_address) : "null");
+    o.add("build_id", json_word(printed(file.build_id)));
+    o.add("build_id_source", json_word(word(build_id_sources, file.build_id.source())));
+    o.add("state", json_word(word(file_states, file.state))).add("reason", json_word(word(reasons, at.reason)));
+    o.put();
+}
+
+/// Writes a table. A cell that is wider than 64 characters does not widen its column.
+inline void put_table(const std::vector<std::vector<std::string>>& table) {
+    std::map<std::size_t, std::size_t> widths;
+    for (const auto& row : table)
+        for (std::size_t i = 0; i + 1 < row.size(); ++i)
+            if (row[i].size() <= 64) widths[i] = std::max(widths[i], row[i].size());
+    for (const auto& row : table) {
+        std::string line;
+        for (std::size_t i = 0; i + 1 < row.size(); ++i)
+            line.append(row[i]).append(std::max(widths[i], row[i].size()) - row[i].size() + 2, ' ');
+        put(line + row.back() + '\n');
+    }
+}
+
+/// Writes the locations of addresses, as JSON or as a table. Returns false if one of them has no file.
 inline bool show(const arguments& a, std::span<const std::uint64_t> addresses, const procmap::normalized& found) {
     std::vector<std::vector<std::string>> table;
     bool all = true;
@@ -130,66 +119,40 @@ inline bool show(const arguments& a, std::span<const std::uint64_t> addresses, c
         const procmap::mapped_file file = at ? found.files[at.file] : procmap::mapped_file{};
         all = all && at;
         if (a.json) {
-            put("{\"address\":" + json_hex(addresses[i]) + ',' + json_members(at, file) + "}\n");
+            put_json(addresses[i], at, file);
             continue;
         }
         auto& row = table.emplace_back();
-        row.push_back("0x" + hex(addresses[i]));
-        if (!at) {
-            row.emplace_back(in_words(at.reason));
-            continue;
-        }
-        row.push_back(path_and_offset(at, file));
+        row = {"0x" + hex(addresses[i]), at ? path_and_offset(at, file) : std::string(word(reasons_in_words, at.reason))};
+        if (!at) continue;
         row.push_back(at.elf_address_known ? "elf 0x" + hex(at.elf_address) : "elf -");
         row.push_back(file.build_id.empty() ? "-" : printed(file.build_id));
         if (file.state == procmap::file_state::deleted || file.state == procmap::file_state::replaced)
-            row.emplace_back(file_states[static_cast<std::size_t>(file.state)]);
+            row.emplace_back(word(file_states, file.state));
     }
-    constexpr std::size_t widest = 64;  // one long path does not push all others away
-    std::vector<std::size_t> widths;
-    for (const auto& row : table)
-        for (std::size_t i = 0; i < row.size(); ++i) {
-            if (i == widths.size()) widths.push_back(0);
-            if (i + 1 < row.size() && row[i].size() <= widest) widths[i] = std::max(widths[i], row[i].size());
-        }
-    for (const auto& row : table) {
-        std::string line;
-        for (std::size_t i = 0; i < row.size(); ++i) {
-            line += row[i];
-            if (i + 1 < row.size()) line.append(std::max(widths[i], row[i].size()) - row[i].size() + 2, ' ');
-        }
-        put(line + '\n');
-    }
+    put_table(table);
     return all;
 }
 
 inline int normalize(const arguments& a) {
-    const question asked(a, "normalize", 1);
-    if (a.from && std::strcmp(a.from, "-") == 0 && asked.addresses.empty())
-        usage_error("no ADDRESS given, and standard input is the recording", "normalize");
+    const question asked(a, 1);
+    if (a.from && std::string_view(a.from) == "-" && asked.addresses.empty())
+        usage_error("no ADDRESS given, and standard input is the recording");
+    int status = done;
     const auto answer_by = [&](const auto& normalized_of) {
-        int status = done;
         const auto answer = [&](std::span<const std::uint64_t> addresses) {
             const procmap::result<procmap::normalized> found = normalized_of(addresses);
-            if (found && !show(a, addresses, *found)) status = std::max(status, not_mapped);
-            const procmap::error broke = found ? found->error : found.error();
-            if (broke.code == procmap::errc::none) return true;
-            complain(broke);
-            status = failed;
-            return false;
+            if (found && !show(a, addresses, *found)) status = not_mapped;
+            check(found ? found->error : found.error());
         };
-        if (asked.addresses.empty()) {
-            const int read = read_addresses(answer);
-            return std::max(status, read);
-        }
-        answer(asked.addresses);
-        return status;
+        const int read = asked.addresses.empty() ? read_addresses(answer) : (answer(asked.addresses), done);
+        return std::max(status, read);
     };
     if (a.from) {
         recorded_normalizer recorded(load(a.from));
         return answer_by([&](std::span<const std::uint64_t> addresses) { return recorded.normalize(addresses); });
     }
-    const procmap::maps process = open_target(a, "normalize", asked.target);
+    const procmap::maps process = open_target(a, asked.target);
     procmap::normalizer normalizer({.build_ids = true, .elf_addresses = true, .file_states = true});
     return answer_by([&](std::span<const std::uint64_t> addresses) { return normalizer.normalize(process, addresses); });
 }

@@ -6,33 +6,28 @@
 #include <procmap/maps.hpp>
 
 #include <cerrno>
-#include <charconv>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <new>
-#include <string>
-#include <string_view>
+#include <utility>
 
 namespace cli {
 
-// Exit status. Where several apply, the highest.
+// Exit status. If several apply, the highest.
 inline constexpr int done = 0;
-inline constexpr int not_mapped = 1;  // compare: the answers differ
+inline constexpr int not_mapped = 1;  // normalize: no file; compare: the results differ
 inline constexpr int misused = 2;
 inline constexpr int failed = 3;
 
-// Standard output ends the program when it cannot be written. A closed pipe does so without a word, also where SIGPIPE is
-// ignored.
-
+/// Ends the program because standard output failed; silently if the reader of a pipe is gone, even if SIGPIPE is ignored.
 [[noreturn]] inline void cannot_write() {
     if (errno != EPIPE) std::fprintf(stderr, "procmap: write standard output: %s\n", std::strerror(errno));
     std::_Exit(failed);
 }
 
-/// Writes what is no name or path, such as a colour.
+/// Writes text that contains no names, such as escape sequences.
 inline void put_raw(std::string_view text) {
     if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size()) cannot_write();
 }
@@ -45,17 +40,17 @@ inline void flush() {
     if (std::fflush(stdout) != 0) cannot_write();
 }
 
-/// Says on standard error how far work is that takes longer than a moment; only on a terminal.
+/// Shows the progress of long operations on standard error, if it is a terminal.
 class progress {
 public:
-    /// "procmap: N of ALL what", on a line of its own, which the next one replaces; `all` is 0 where it is not known.
+    /// Shows "procmap: N of ALL what" on a line that the next call replaces. `all` is 0 if it is unknown.
     static void show(std::uint64_t n, const char* what, std::uint64_t all = 0) {
         static const bool wanted = understands_escapes(STDERR_FILENO);
         const auto now = clock::now();
         if (!wanted || now < next_) return;
         next_ = now + std::chrono::milliseconds(200);
-        std::fprintf(stderr, "\rprocmap: %s%s %s\033[K", std::to_string(n).c_str(),
-                     all == 0 ? "" : (" of " + std::to_string(all)).c_str(), what);
+        const std::string of_all = all == 0 ? "" : " of " + std::to_string(all);
+        std::fprintf(stderr, "\rprocmap: %s%s %s\033[K", std::to_string(n).c_str(), of_all.c_str(), what);
         shown_ = true;
     }
     static void clear() {
@@ -69,23 +64,14 @@ private:
     static inline bool shown_ = false;
 };
 
-/// Says something on standard error, after what went to standard output before it.
+/// Prints a message on standard error, after everything that was put before.
 inline void complain(const std::string& text) {
     flush();
     progress::clear();
     std::fprintf(stderr, "procmap: %s\n", (is_terminal(STDERR_FILENO) ? visible(text, false) : text).c_str());
 }
 
-/// Called where an allocation fails, also below functions that cannot throw: says so, and ends the program.
-[[noreturn]] inline void out_of_memory() {
-    std::set_new_handler(nullptr);
-    flush();
-    progress::clear();
-    std::fputs("procmap: out of memory\n", stderr);
-    std::_Exit(failed);
-}
-
-/// What the library prints of a value.
+/// Returns what the library prints for a value.
 std::string printed(const auto& value) {
     std::string text;
     procmap::print([&text](std::string_view piece) { text += piece; }, value);
@@ -96,17 +82,46 @@ inline void complain(const procmap::error& e) {
     complain(printed(e));
 }
 
-[[noreturn]] inline void usage_error(const std::string& text, const char* command = nullptr) {
+/// Ends the program with a message or a procmap::error.
+[[noreturn]] void fail(const auto& why) {
+    complain(why);
+    std::exit(failed);
+}
+
+/// Ends the program if there is an error.
+inline void check(const procmap::error& e) {
+    if (e.code != procmap::errc::none) fail(e);
+}
+
+/// Returns the value of a result, or ends the program.
+template <class T>
+T value_or_exit(procmap::result<T> result) {
+    check(result.error());
+    return std::move(*result);
+}
+
+/// The new-handler: ends the program, even from functions that cannot throw.
+[[noreturn]] inline void out_of_memory() {
+    std::set_new_handler(nullptr);
+    flush();
+    progress::clear();
+    std::fputs("procmap: out of memory\n", stderr);
+    std::_Exit(failed);
+}
+
+inline std::string help_option = "--help";  // preceded by the name of the command, once it is known
+
+[[noreturn]] inline void usage_error(const std::string& text) {
     complain(text);
-    std::fprintf(stderr, "Try 'procmap %s%s--help'.\n", command ? command : "", command ? " " : "");
+    std::fprintf(stderr, "Try 'procmap %s'.\n", help_option.c_str());
     std::exit(misused);
 }
 
-inline std::string hex(std::uint64_t value, std::size_t width = 1) {
-    char digits[16];
-    const char* const end = std::to_chars(digits, digits + sizeof digits, value, 16).ptr;
-    const auto size = static_cast<std::size_t>(end - digits);
-    return std::string(std::max(width, size) - size, '0').append(digits, size);
+/// Returns hexadecimal digits, without 0x.
+inline std::string hex(std::uint64_t value, int width = 1) {
+    char digits[17];
+    std::snprintf(digits, sizeof digits, "%0*llx", width, static_cast<unsigned long long>(value));
+    return digits;
 }
 
 }  // namespace cli

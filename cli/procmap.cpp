@@ -1,59 +1,30 @@
-// procmap: what is mapped where, on the command line. Built with nothing but a compiler:
+// The procmap command: its table of commands, options and help. Each command is a header. One call of a compiler builds it:
 //   c++ -std=c++20 -O2 -Iinclude cli/procmap.cpp -o procmap
-// A command is a function and a row of `commands`.
 #ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64  // 32-bit programs: also files, and addresses in /proc/PID/mem, above 2 GiB
+#define _FILE_OFFSET_BITS 64  // 32-bit programs: support files and addresses in /proc/PID/mem above 2 GiB
 #endif
 
-#include "arguments.hpp"
 #include "compare.hpp"
 #include "diff.hpp"
 #include "find.hpp"
 #include "list.hpp"
 #include "normalize.hpp"
-#include "output.hpp"
 #include "probe.hpp"
 #include "snapshot.hpp"
 #include "watch.hpp"
 
-#include <procmap/maps.hpp>
-
 #include <getopt.h>
 
-#include <cstdint>
-#include <cstdlib>
-#include <cstring>
-#include <new>
-#include <optional>
-#include <string>
-#include <string_view>
-
 namespace cli {
-
-constexpr char target_help[] = R"(
-TARGET is self (the default), PID or PID/TID.
-)";
-
-constexpr char from_help[] =
-    R"(  --from FILE      recorded text instead of a TARGET: maps, smaps, or what snapshot wrote; - is standard input. At most 1 GiB
-)";
-
-constexpr char backend_help[] =
-    R"(  --backend WHICH  auto (the default: the ioctl where it answers, otherwise text), ioctl or text
-)";
-
-constexpr char common_help[] =
-    R"(  --proc DIR       where procfs is mounted; /proc by default
-  --help           this
-  --version        the version
-)";
 
 struct command {
     const char* name;
     int (*run)(const arguments&);
     const char* summary;
     const char* help;
-    std::string_view options;  // what it takes of `options`, besides the common ones; T: it takes a TARGET
+    std::string_view options;  // the letters of its own options; T: it takes a TARGET
+
+    [[nodiscard]] bool takes(char letter) const { return (std::string(options) + "PHV").find(letter) != std::string::npos; }
 };
 
 constexpr command commands[] = {
@@ -79,22 +50,24 @@ constexpr option options[] = {
     {"interval", required_argument, nullptr, 'i'}, {"count", required_argument, nullptr, 'c'},
     {"all", no_argument, nullptr, 'a'},            {"json", no_argument, nullptr, 'j'},           {nullptr, 0, nullptr, 0},
 };
-constexpr std::string_view common_options = "PHV";
 
-procmap::backend parse_backend(std::string_view text, const char* command) {
-    if (text == "auto") return procmap::backend::automatic;
-    if (text == "ioctl") return procmap::backend::ioctl;
-    if (text == "text") return procmap::backend::text;
-    usage_error("no such back-end (auto, ioctl or text): " + std::string(text), command);
+void put_help() {
+    put("usage: procmap COMMAND [ARGUMENT...]\n       procmap --help | --version\n\n");
+    for (const command& c : commands) put("  " + std::string(c.name).append(11 - std::strlen(c.name), ' ') + c.summary + '\n');
+    put("\n'procmap COMMAND --help' says more.\n"
+        "Exit status: 0 done; 1 an address is not mapped, or (normalize) has no file, or (compare) the answers differ; 2 usage;\n"
+        "3 could not, for the reason on standard error.\n");
 }
 
-double parse_interval(const char* text, const char* command) {
-    char* end = nullptr;
-    const double seconds = std::strtod(text, &end);
-    constexpr double most = 1e6;  // some days
-    if (std::strspn(text, "0123456789.") != std::strlen(text) || end == text || *end != '\0' || !(seconds <= most))
-        usage_error("no time in seconds: " + std::string(text), command);
-    return seconds;
+void put_help(const command& c) {
+    put(c.help);
+    if (c.takes('T')) put("\nTARGET is self (the default), PID or PID/TID.\n");
+    if (c.takes('F'))
+        put("  --from FILE      recorded text instead of a TARGET: maps, smaps, or what snapshot wrote; - is standard input. At most 1 GiB\n");
+    if (c.takes('B')) put("  --backend WHICH  auto (the default: the ioctl where it answers, otherwise text), ioctl or text\n");
+    put("  --proc DIR       where procfs is mounted; /proc by default\n"
+        "  --help           this\n"
+        "  --version        the version\n");
 }
 
 void put_version() {
@@ -102,37 +75,41 @@ void put_version() {
         std::to_string(PROCMAP_VERSION_PATCH) + '\n');
 }
 
-/// Reads what follows the command's name, argv[0]; answers --help and --version.
+procmap::backend parse_backend(std::string_view text) {
+    if (text == "auto") return procmap::backend::automatic;
+    if (text == "ioctl") return procmap::backend::ioctl;
+    if (text == "text") return procmap::backend::text;
+    usage_error("no such back-end (auto, ioctl or text): " + std::string(text));
+}
+
+double parse_interval(const char* text) {
+    char* end = nullptr;
+    const double seconds = std::strtod(text, &end);
+    constexpr double most = 1e6;  // some days
+    if (std::strspn(text, "0123456789.") != std::strlen(text) || end == text || *end != '\0' || !(seconds <= most))
+        usage_error("no time in seconds: " + std::string(text));
+    return seconds;
+}
+
+/// Parses what follows the name of the command, argv[0]. Executes --help and --version.
 arguments parse_arguments(const command& c, int argc, char** argv) {
-    opterr = 0;  // its messages would repeat arguments to a terminal as they are
+    help_option = std::string(c.name) + " --help";
+    opterr = 0;  // getopt's own messages are not safe for terminals
     arguments a;
     int index = 0;
     for (int key = 0; (key = ::getopt_long(argc, argv, ":", options, &index)) != -1;) {
-        if (key == ':') usage_error("option without its value: " + std::string(argv[optind - 1]), c.name);
-        if (key == '?') {
-            const std::string_view last = argv[optind - 1];
-            if (optopt == 0 || (last.starts_with("--") && last.find('=') != last.npos))
-                usage_error((optopt == 0 ? "no such option, or not one alone: " : "option takes no value: ") + std::string(last), c.name);
-            usage_error(std::string("no such option: -") + static_cast<char>(optopt), c.name);
-        }
+        const std::string last = argv[optind - 1];
+        if (key == ':') usage_error("option without its value: " + last);
+        if (key == '?' && optopt == 0) usage_error("no such option, or not one alone: " + last);
+        if (key == '?' && last.starts_with("--") && last.find('=') != last.npos) usage_error("option takes no value: " + last);
+        if (key == '?') usage_error(std::string("no such option: -") + static_cast<char>(optopt));
         const char letter = static_cast<char>(key);
-        if (common_options.find(letter) == common_options.npos && c.options.find(letter) == c.options.npos)
-            usage_error(std::string(c.name) + " has no option --" + options[index].name, c.name);
+        if (!c.takes(letter)) usage_error(std::string(c.name) + " has no option --" + options[index].name);
         switch (letter) {
-            case 'B': a.how.use = parse_backend(optarg, c.name); break;
+            case 'H': put_help(c); flush(); std::exit(done);
+            case 'V': put_version(); flush(); std::exit(done);
+            case 'B': a.how.use = parse_backend(optarg); break;
             case 'P': a.how.proc = optarg; break;
-            case 'H':
-                put(c.help);
-                put(c.options.find('T') != c.options.npos ? target_help : "");
-                if (c.options.find('F') != c.options.npos) put(from_help);
-                if (c.options.find('B') != c.options.npos) put(backend_help);
-                put(common_help);
-                flush();
-                std::exit(done);
-            case 'V':
-                put_version();
-                flush();
-                std::exit(done);
             case 'F': a.from = optarg; break;
             case 'r': a.only |= procmap::readable; break;
             case 'w': a.only |= procmap::writable; break;
@@ -143,40 +120,26 @@ arguments parse_arguments(const command& c, int argc, char** argv) {
             case 'b': a.build_ids = true; break;
             case 'p': a.page_sizes = true; break;
             case 'S': a.summary = true; break;
-            case 'i': a.interval = parse_interval(optarg, c.name); break;
-            case 'c':
-                a.count = number<std::uint64_t>(optarg, 10);
-                if (!a.count) usage_error("no number: " + std::string(optarg), c.name);
-                break;
+            case 'i': a.interval = parse_interval(optarg); break;
             case 'a': a.all = true; break;
             case 'j': a.json = true; break;
+            case 'c':
+                a.count = number<std::uint64_t>(optarg, 10);
+                if (!a.count) usage_error("no number: " + std::string(optarg));
         }
     }
     a.positional.assign(argv + optind, argv + argc);
     return a;
 }
 
-void put_help() {
-    put("usage: procmap COMMAND [ARGUMENT...]\n       procmap --help | --version\n\n");
-    for (const command& c : commands) put("  " + std::string(c.name).append(11 - std::strlen(c.name), ' ') + c.summary + '\n');
-    put("\n'procmap COMMAND --help' says more.\n"
-        "Exit status: 0 done; 1 an address is not mapped, or (normalize) has no file, or (compare) the answers differ; 2 usage;\n"
-        "3 could not, for the reason on standard error.\n");
-}
-
 int run(int argc, char** argv) {
     if (argc < 2) usage_error("no command given");
     const std::string_view name = argv[1];
+    if (name == "--help") return put_help(), done;
+    if (name == "--version") return put_version(), done;
     for (const command& c : commands)
         if (name == c.name) return c.run(parse_arguments(c, argc - 1, argv + 1));
-    if (name == "--help") {
-        put_help();
-    } else if (name == "--version") {
-        put_version();
-    } else {
-        usage_error("no such command: " + std::string(name));
-    }
-    return done;
+    usage_error("no such command: " + std::string(name));
 }
 
 }  // namespace cli

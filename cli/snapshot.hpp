@@ -1,15 +1,7 @@
-// procmap snapshot
+// procmap snapshot: a copy of all mappings, as text.
 #pragma once
 
-#include "arguments.hpp"
-#include "output.hpp"
-#include "recording.hpp"
 #include "target.hpp"
-
-#include <procmap/maps.hpp>
-#include <procmap/snapshot.hpp>
-
-#include <string_view>
 
 namespace cli {
 
@@ -24,17 +16,15 @@ recorded smaps text is left out.
 )";
 
 inline int snapshot(const arguments& a) {
-    const std::string_view target = only_target(a, "snapshot");
+    const std::string_view target = only_target(a);
     if (a.from) {
         procmap::print(put, load(a.from));
         return done;
     }
-    const procmap::maps process = open_target(a, "snapshot", target);
-    if (a.page_sizes && process.backend() != procmap::backend::ioctl) {
-        complain("no page sizes: the text back-end has none");
-        return failed;
-    }
-    procmap::print(put, capture(process, {.build_ids = a.build_ids, .page_sizes = a.page_sizes}));
+    const procmap::maps process = open_target(a, target);
+    if (a.page_sizes && process.backend() != procmap::backend::ioctl) fail("no page sizes: the text back-end has none");
+    const procmap::capture_options options{.build_ids = a.build_ids, .page_sizes = a.page_sizes};
+    procmap::print(put, value_or_exit(procmap::snapshot::capture(process, options)));
     return done;
 }
 

@@ -1,44 +1,90 @@
-// The process that a command looks at.
+// What a command examines: a process, or recorded text (maps, smaps, or the output of `procmap snapshot`).
 #pragma once
 
 #include "arguments.hpp"
-#include "output.hpp"
 
-#include <procmap/maps.hpp>
 #include <procmap/snapshot.hpp>
-
-#include <sys/types.h>
-
-#include <cstddef>
-#include <cstdlib>
-#include <string>
-#include <string_view>
-#include <utility>
 
 namespace cli {
 
-/// Opens a TARGET, or ends the program where that is not possible.
-inline procmap::maps open_target(const arguments& a, const char* command, std::string_view target) {
+/// Opens a TARGET, or ends the program.
+inline procmap::maps open_target(const arguments& a, std::string_view target) {
+    if (target == "self") return value_or_exit(procmap::maps::open_self(a.how));
     const std::size_t slash = target.find('/');
     const auto pid = number<pid_t>(target.substr(0, slash), 10);
     const auto tid = slash == target.npos ? pid : number<pid_t>(target.substr(slash + 1), 10);
-    if (target != "self" && (pid.value_or(0) <= 0 || tid.value_or(0) <= 0))
-        usage_error("no TARGET (self, PID or PID/TID): " + std::string(target), command);
-    auto opened = target == "self"       ? procmap::maps::open_self(a.how)
-                  : slash == target.npos ? procmap::maps::open(*pid, a.how)
-                                         : procmap::maps::open(*pid, *tid, a.how);
-    if (!opened) {
-        complain(opened.error());
-        std::exit(failed);
-    }
-    return std::move(*opened);
+    if (pid.value_or(0) <= 0 || tid.value_or(0) <= 0) usage_error("no TARGET (self, PID or PID/TID): " + std::string(target));
+    return value_or_exit(slash == target.npos ? procmap::maps::open(*pid, a.how) : procmap::maps::open(*pid, *tid, a.how));
 }
 
-/// A copy of a process's mappings, or the end of the program where that cannot be whole.
-inline procmap::snapshot capture(const procmap::maps& process, const procmap::capture_options& options = {}) {
-    auto captured = procmap::snapshot::capture(process, options);
-    if (captured) return std::move(*captured);
-    complain(captured.error());
+/// Returns the TARGET of a command that has no other arguments.
+inline std::string_view only_target(const arguments& a) {
+    if (a.from && (a.build_ids || a.page_sizes)) usage_error("what is recorded is in the recording: no such option with --from");
+    if (a.positional.size() > (a.from ? 0 : 1)) usage_error(a.from ? "no TARGET goes with --from" : "more than one TARGET");
+    return a.positional.empty() ? "self" : a.positional.front();
+}
+
+inline std::string in_words(const char* file) {
+    return std::string_view(file) == "-" ? "standard input" : file;
+}
+
+/// Reads recorded text, or ends the program. The limits keep endless input and binary data from filling the memory.
+inline std::string read_recorded(const char* file) {
+    constexpr std::size_t most = std::size_t{1} << 30;          // smaps text of more than a million mappings
+    constexpr std::size_t longest_line = std::size_t{1} << 20;  // 256 times PATH_MAX
+    const auto give_up = [file](const char* why) { fail("read " + in_words(file) + ": " + why); };
+    const auto check_size = [&](bool fits) { fits ? void() : give_up("more than 1 GiB of text"); };
+    std::FILE* const in = std::string_view(file) == "-" ? stdin : std::fopen(file, "r");
+    if (in == nullptr) give_up(std::strerror(errno));
+    struct stat s;
+    check_size(::fstat(::fileno(in), &s) != 0 || !S_ISREG(s.st_mode) || s.st_size <= static_cast<off_t>(most));
+    std::string text;
+    std::size_t line = 0;  // size of the current line so far
+    char chunk[1 << 16];
+    while (const std::size_t n = std::fread(chunk, 1, sizeof chunk, in)) {
+        const std::string_view read(chunk, n);
+        const std::size_t first = std::min(read.find('\n'), n);
+        if (line + first > longest_line) give_up("a line is longer than 1 MiB; this is no maps, smaps or snapshot text");
+        line = first == n ? line + n : n - 1 - read.rfind('\n');
+        check_size(n <= most - text.size());
+        text += read;
+    }
+    if (std::ferror(in)) give_up(std::strerror(errno));
+    if (in != stdin) std::fclose(in);
+    return text;
+}
+
+inline void complain_of_recorded(const std::string& prefix, const procmap::error& wrong) {
+    const std::string line = "line " + std::to_string(wrong.line);
+    const bool rollup = wrong == procmap::errc::not_maps;
+    complain(prefix + (rollup ? line + ": this is smaps_rollup, one sum over the address space; it lists no mappings" : printed(wrong)));
+}
+
+/// Recorded text and its reader. Reports and skips malformed lines; ends the program if the text is not a recording.
+struct recording {
+    explicit recording(const char* file) : text(read_recorded(file)), name(in_words(file)) {}
+
+    /// Reads the next mapping; returns false at the end.
+    bool next() {
+        return reader.next([this](const procmap::error& wrong) {
+            complain_of_recorded(wrong == procmap::errc::not_maps ? name + ": " : "", wrong);
+            if (wrong == procmap::errc::not_maps) std::exit(failed);
+            status = failed;
+            return true;
+        });
+    }
+
+    const std::string text;
+    const std::string name;
+    procmap::recorded_reader reader{text};
+    int status = done;
+};
+
+/// Reads recorded text without errors, or ends the program.
+inline procmap::snapshot load(const char* file) {
+    auto parsed = procmap::snapshot::parse(read_recorded(file));
+    if (parsed) return std::move(*parsed);
+    complain_of_recorded(in_words(file) + ": ", parsed.error());
     std::exit(failed);
 }
 

@@ -1,18 +1,10 @@
-// procmap watch
+// procmap watch: changes of the mappings of a process as they happen.
 #pragma once
 
-#include "arguments.hpp"
 #include "diff.hpp"
-#include "output.hpp"
 #include "target.hpp"
-#include "terminal.hpp"
 
-#include <procmap/snapshot.hpp>
-
-#include <time.h>
-
-#include <cmath>
-#include <cstdint>
+#include <thread>
 
 namespace cli {
 
@@ -28,8 +20,7 @@ error then says. 3: it broke off for any other reason.
 )";
 
 inline int watch(const arguments& a) {
-    const procmap::maps process = open_target(a, "watch", only_target(a, "watch"));
-    const bool coloured = wants_colours();
+    const procmap::maps process = open_target(a, only_target(a));
     procmap::watcher watcher(process);
     for (std::uint64_t looks = 0;; ++looks) {
         const auto changes = watcher.look();
@@ -37,14 +28,11 @@ inline int watch(const arguments& a) {
             complain(changes.error());
             return changes.error() == procmap::errc::gone ? done : failed;
         }
-        if (looks != 0)  // at first everything is new
-            for (const procmap::change& c : *changes) show(a, c, coloured);
+        if (looks != 0)  // in the first look, every mapping is new
+            for (const procmap::change& c : *changes) show(a, c);
         flush();
         if (a.count && looks >= *a.count) return done;
-        timespec pause{};
-        pause.tv_sec = static_cast<time_t>(a.interval);
-        pause.tv_nsec = static_cast<long>((a.interval - std::floor(a.interval)) * 1e9);
-        ::nanosleep(&pause, nullptr);
+        std::this_thread::sleep_for(std::chrono::duration<double>(a.interval));
     }
 }
 
