@@ -8,24 +8,21 @@ namespace cli {
 
 inline constexpr char diff_help[] = R"(usage: procmap diff A B [OPTION...]
 
-What changed from A to B, one change a line: the kind of change (mapped, unmapped, backing, permissions or name) and the
-mapping as it is in B (unmapped: as it was in A), cut to the range that changed. That a mapping was split or merged is no
-change, nor is what only one of the two knows. The exit status is 0 with changes or without.
+Prints the changes from A to B, one per line: the kind of change (mapped, unmapped, backing, permissions or name) and the
+mapping in B (unmapped: in A), clipped to the range that changed. Split and merged mappings are not changes, nor is data that
+only one of A and B has. The exit status is 0 whether or not there are changes.
 
-A and B are each a file (a snapshot, maps or smaps text; - is standard input) or a TARGET: self, PID or PID/TID. A name of
-digits alone is a PID; any other that exists as a file is that file.
+A and B are each a file (snapshot, maps or smaps text; - is standard input) or a TARGET: self, PID or PID/TID. A decimal number
+is always a PID; any other name that exists as a file is that file.
 
-  --json           one JSON object a line: the kind of change, and the mapping
 )";
 
 /// Reads A or B.
 inline procmap::snapshot operand(const arguments& a, std::string_view text) {
-    const auto is_file = [&] {
-        struct stat s;
-        return ::stat(text.data(), &s) == 0 && !S_ISDIR(s.st_mode);
-    };
+    struct stat s;
+    const bool is_file = ::stat(text.data(), &s) == 0 && !S_ISDIR(s.st_mode);
     const bool like_target = text == "self" || (text.find_first_not_of("0123456789/") == text.npos && !text.starts_with('/'));
-    if (!is_decimal(text) && (!like_target || is_file())) return load(text.data());
+    if (!is_decimal(text) && (!like_target || is_file)) return load(text.data());
     return value_or_exit(procmap::snapshot::capture(open_target(a, text)));
 }
 
@@ -45,7 +42,7 @@ inline void show(const arguments& a, const procmap::change& c) {
 }
 
 inline int diff(const arguments& a) {
-    if (a.positional.size() != 2) usage_error("diff takes two arguments, A and B");
+    if (a.positional.size() != 2) usage_error("expected two arguments, A and B");
     if (a.positional[0] == "-" && a.positional[1] == "-") usage_error("only one of A and B can be standard input");
     const procmap::snapshot before = operand(a, a.positional[0]);
     const procmap::snapshot after = operand(a, a.positional[1]);

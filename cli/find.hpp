@@ -12,21 +12,17 @@ namespace cli {
 
 inline constexpr char find_help[] = R"(usage: procmap find [TARGET] ADDRESS... [OPTION...]
 
-The mapping that holds each address, as `procmap list` shows it.
+Prints the mapping that contains each address, in the format of `procmap list`. A single decimal argument is an ADDRESS, not a
+TARGET.
 
-ADDRESS is hexadecimal, with or without 0x. The first argument is the TARGET if it is self, PID/TID, or decimal digits alone
-with another argument behind it; otherwise, and always with --from, it is an ADDRESS. One that begins with 0x is never taken
-for a TARGET.
-
-  --next           where nothing is mapped, the next mapping above
-  --json           one JSON object a line, with the address, page size and build ID (null: not known, or none)
+  --next           if no mapping contains the address, print the next mapping above it
 )";
 
 /// Finds addresses in recorded text: the first line that contains the address or, with `next`, otherwise the first line of the
 /// next mapping above. The text is read once for all addresses.
-class recorded_answers {
+class recorded_lookup {
 public:
-    recorded_answers(const char* file, const std::vector<std::uint64_t>& addresses, bool next) : recorded_(file) {
+    recorded_lookup(const char* file, const std::vector<std::uint64_t>& addresses, bool next) : recorded_(file) {
         std::set<std::uint64_t> unanswered(addresses.begin(), addresses.end());
         std::vector<std::pair<std::uint64_t, std::uint64_t>> starts;  // of all mappings, with the offsets of their lines
         while (recorded_.next()) {
@@ -52,7 +48,7 @@ public:
         return record{again_->current(), again_->line()};
     }
 
-    [[nodiscard]] int status() const { return recorded_.status; }
+    [[nodiscard]] int status() const { return recorded_.status; }  ///< failed: a line was malformed
 
 private:
     recording recorded_;
@@ -61,32 +57,32 @@ private:
 };
 
 inline int find(const arguments& a) {
-    const question asked(a, 2);
-    if (asked.addresses.empty()) usage_error("no ADDRESS given");
+    const address_arguments wanted(a, 2);
+    if (wanted.addresses.empty()) usage_error("missing address");
     int status = done;
-    const auto answer_by = [&](const auto& find_one) {
-        for (const std::uint64_t address : asked.addresses) {
+    const auto find_all = [&](const auto& find_one) {
+        for (const std::uint64_t address : wanted.addresses) {
             const procmap::result<record> found = find_one(address);
             if (found) {
                 show(a, *found, address);
             } else {
                 if (found.error() != procmap::errc::not_mapped) fail(found.error());
                 if (a.json) json_object().add("address", json_hex(address)).add("mapping", "null").put();
-                complain("0x" + hex(address) + ": no mapping there");
+                report("0x" + hex(address) + ": not mapped");
                 status = not_mapped;
             }
         }
         return status;
     };
     if (a.from) {
-        recorded_answers recorded(a.from, asked.addresses, a.next);
-        return std::max(recorded.status(), answer_by([&](std::uint64_t address) { return recorded.find(address); }));
+        recorded_lookup recorded(a.from, wanted.addresses, a.next);
+        return std::max(recorded.status(), find_all([&](std::uint64_t address) { return recorded.find(address); }));
     }
-    const procmap::maps process = open_target(a, asked.target);
+    const procmap::maps process = open_target(a, wanted.target);
     procmap::build_id_buffer build_id;
     procmap::find_options options{.name = name_storage};
     if (a.json) options.build_id = build_id;
-    return answer_by([&](std::uint64_t address) -> procmap::result<record> {
+    return find_all([&](std::uint64_t address) -> procmap::result<record> {
         const auto found = a.next ? process.find_from(address, options) : process.find(address, options);
         if (!found) return found.error();
         return record{*found};

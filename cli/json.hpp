@@ -26,13 +26,11 @@ inline std::string json_hex(std::uint64_t value) {
     return "\"0x" + hex(value) + '"';
 }
 
-/// Returns null for an empty string.
-inline std::string json_word(std::string_view text) {
+inline std::string json_string_or_null(std::string_view text) {
     return text.empty() ? "null" : json_string(text);
 }
 
-/// Returns null for 0.
-inline std::string json_number(std::uint64_t value) {
+inline std::string json_number_or_null(std::uint64_t value) {
     return value == 0 ? "null" : std::to_string(value);
 }
 

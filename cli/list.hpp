@@ -11,23 +11,20 @@
 #include <clocale>
 #include <cmath>
 #include <map>
-#include <tuple>
 
 namespace cli {
 
 inline constexpr char list_help[] = R"(usage: procmap list [TARGET] [OPTION...]
 
-All mappings of a process, byte for byte as in /proc/PID/maps, but without [vsyscall], which is not one. The mappings' lines of
-recorded text are shown as recorded; --json has what the lines after them say of page size, build ID and name.
+Prints all mappings of a process, byte for byte as in /proc/PID/maps but without [vsyscall], which is not a mapping of the
+process. Recorded mappings are printed as recorded; --json also has the page size, build ID and name from the lines after them.
 
   --executable, --exec, --readable, --writable, --shared, --file-backed
-                   only the mappings that are all of this
-  --build-ids      after a mapping, the build ID of its file, as `procmap snapshot` writes it (empty: it has none). The kernel
-                   is asked about regular files only; where it finds none, the file or the process's memory is read
-  --summary        instead: how many mappings there are of each kind, and how much of the address space they take, which
-                   is not how much memory is used
-  --json           one JSON object a line: a mapping, with page size and, with --build-ids, build ID (null: not asked for, not
-                   known, or none), or with --summary a kind, its size in bytes
+                   print only mappings with all of these properties
+  --build-ids      print the build ID of the mapped file after each mapping, like snapshot (empty: it has none). The kernel is
+                   queried for regular files only; if it returns none, the file or the memory of the process is read
+  --summary        print the number and the total size of the mappings of each kind instead; that is address space, not the
+                   memory in use
 )";
 
 /// The number and size of the mappings of each kind.
@@ -91,10 +88,11 @@ private:
 
 inline int list(const arguments& a) {
     const std::string_view target = only_target(a);
-    if (a.summary && a.build_ids) usage_error("a summary has no build IDs");
+    if (a.summary && a.build_ids) usage_error("--summary cannot be used with --build-ids");
     summary kinds;
     const auto take = [&](const record& r) { a.summary ? kinds.add(r.mapping) : show(a, r); };
     int status = done;
+    procmap::error error;
     if (a.from) {
         recording recorded(a.from);
         while (recorded.next()) {
@@ -102,25 +100,18 @@ inline int list(const arguments& a) {
             if (r.current().passes(a.only) && (r.is_mapping() || !a.summary)) take({r.current(), r.line()});
         }
         status = recorded.status;
+    } else if (const procmap::maps process = open_target(a, target); a.build_ids) {
+        const auto captured = procmap::snapshot::capture(process, {.build_ids = true});
+        for (const procmap::mapping& m : *captured)  // also those read before an error
+            if (m.passes(a.only)) take({m});
+        error = captured.error();
     } else {
-        const procmap::maps process = open_target(a, target);
-        procmap::error broke;
-        if (a.build_ids) {
-            const auto taken = procmap::snapshot::capture(process, {.build_ids = true});
-            for (const procmap::mapping& m : *taken)  // also those read before an error
-                if (m.passes(a.only)) take({m});
-            broke = taken.error();
-        } else {
-            auto walk = process.walk({.only = a.only, .names = true, .buffer = name_storage});
-            for (const procmap::mapping& m : walk) take({m});
-            broke = walk.error();
-        }
-        if (broke.code != procmap::errc::none) {
-            complain(broke);
-            status = failed;
-        }
+        auto walk = process.walk({.only = a.only, .names = true, .buffer = name_storage});
+        for (const procmap::mapping& m : walk) take({m});
+        error = walk.error();
     }
     if (a.summary) kinds.show(a.json);
+    check(error);
     return status;
 }
 

@@ -16,17 +16,16 @@ struct record {
 
 /// True if the mapping may have a name that is unknown.
 inline bool name_is_missing(const procmap::mapping& m) {
-    using procmap::name_state;
-    return m.name_status == name_state::too_long || m.name_status == name_state::no_memory ||
-           m.name_status == name_state::not_asked;
+    using enum procmap::name_state;
+    return m.name_status == too_long || m.name_status == no_memory || m.name_status == not_asked;
 }
 
 inline void add_members(json_object& o, const procmap::mapping& m) {
     o.add("start", json_hex(m.start)).add("end", json_hex(m.end)).add("permissions", json_string(printed(m.permissions)));
     o.add("offset", json_hex(m.offset)).add("device", json_string(printed(m.device))).add("inode", m.inode);
-    o.add("page_size", json_number(m.page_size));
+    o.add("page_size", json_number_or_null(m.page_size));
     name_is_missing(m) ? o.add("name", "null") : o.add_text("name", m.name);
-    o.add("build_id", json_word(printed(m.build_id)));
+    o.add("build_id", json_string_or_null(printed(m.build_id)));
     if (m.name_status == procmap::name_state::ambiguous) o.add("name_ambiguous", "true");
 }
 
@@ -60,9 +59,9 @@ inline void show(const arguments& a, const record& r, std::optional<std::uint64_
         if (a.build_ids && m.build_id_known) put("BuildID:           " + printed(m.build_id) + '\n');
     }
     if (!name_is_missing(m) || !r.line.empty()) return;
-    complain(hex(m.start, 8) + '-' + hex(m.end, 8) + ": shown without its name, " +
-             (m.name_status == procmap::name_state::too_long ? "which is too long" : "for which the kernel had no memory") +
-             "; --backend text has names of up to 256 KiB");
+    const bool too_long = m.name_status == procmap::name_state::too_long;
+    report(hex(m.start, 8) + '-' + hex(m.end, 8) + ": name omitted: " + (too_long ? "too long" : "the kernel had no memory for it") +
+           "; use --backend text for names of up to 256 KiB");
 }
 
 }  // namespace cli

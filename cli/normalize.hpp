@@ -12,19 +12,14 @@ namespace cli {
 
 inline constexpr char normalize_help[] = R"(usage: procmap normalize [TARGET] [ADDRESS...] [OPTION...]
 
-Where each address is in the file that is mapped there: the file and the offset in it, the address in the terms of its ELF
-headers and symbols ("elf", for addr2line and the like), and its build ID; - where there is none, or where it is not known. An
-address without a file comes with the reason. A file that is not the one at its path any more is marked as deleted or
-replaced. Files are read for ELF addresses, and for build IDs where the kernel cannot be asked. What cannot be proven to be of
-the mapped file is not known.
+Resolves each address to the mapped file and the offset in it, to the address in the file's ELF headers and symbols ("elf", for
+addr2line and similar tools), and to the build ID; - is an unknown value or none. If an address is not in a file, the reason is
+printed instead. Files that have been deleted or replaced are marked. Files are read for ELF addresses, and for build IDs that
+the kernel does not provide. Data that cannot be verified to belong to the mapped file is unknown. Recorded text has no ELF
+addresses. Without an ADDRESS, addresses are read from standard input, separated by whitespace, and resolved as they arrive.
 
-ADDRESS is hexadecimal, with or without 0x; without any, they are read from standard input, separated by blanks or newlines,
-and answered as they come. The first argument is the TARGET if it is self, PID/TID or decimal digits alone, unless there is
---from. One that begins with 0x is never taken for a TARGET. A recording has no ELF addresses.
+Exit status 1: an address is not in a file. 3: an error occurred; the addresses resolved before it are printed.
 
-  --json           one JSON object a line: null for what there is not, or what is not known
-
-Exit status 1: an address has no file. 3: it broke off; what was resolved until then is there.
 )";
 
 /// Looks addresses up in a recording as procmap::normalizer does in a process. ELF addresses are unknown.
@@ -90,15 +85,14 @@ inline void put_json(std::uint64_t address, const procmap::location& at, const p
     file.path.empty() ? o.add("file", "null") : o.add_text("file", file.path);
     o.add("offset", at ? json_hex(at.offset) : "null");
     o.add("elf_address", at.elf_address_known ? json_hex(at.elf_address) : "null");
-    o.add("build_id", json_word(printed(file.build_id)));
-    o.add("build_id_source", json_word(word(build_id_sources, file.build_id.source())));
-    o.add("state", json_word(word(file_states, file.state))).add("reason", json_word(word(reasons, at.reason)));
-    o.put();
+    o.add("build_id", json_string_or_null(printed(file.build_id)));
+    o.add("build_id_source", json_string_or_null(word(build_id_sources, file.build_id.source())));
+    o.add("state", json_string_or_null(word(file_states, file.state))).add("reason", json_string_or_null(word(reasons, at.reason))).put();
 }
 
 /// Writes a table. A cell that is wider than 64 characters does not widen its column.
 inline void put_table(const std::vector<std::vector<std::string>>& table) {
-    std::map<std::size_t, std::size_t> widths;
+    std::size_t widths[4] = {};  // the last cell of a row, which has at most five, is not padded
     for (const auto& row : table)
         for (std::size_t i = 0; i + 1 < row.size(); ++i)
             if (row[i].size() <= 64) widths[i] = std::max(widths[i], row[i].size());
@@ -110,6 +104,16 @@ inline void put_table(const std::vector<std::vector<std::string>>& table) {
     }
 }
 
+inline std::vector<std::string> table_row(std::uint64_t address, const procmap::location& at, const procmap::mapped_file& file) {
+    if (!at) return {"0x" + hex(address), std::string(word(reasons_in_words, at.reason))};
+    std::vector<std::string> row{"0x" + hex(address), path_and_offset(at, file)};
+    row.push_back(at.elf_address_known ? "elf 0x" + hex(at.elf_address) : "elf -");
+    row.push_back(file.build_id.empty() ? "-" : printed(file.build_id));
+    if (file.state == procmap::file_state::deleted || file.state == procmap::file_state::replaced)
+        row.emplace_back(word(file_states, file.state));
+    return row;
+}
+
 /// Writes the locations of addresses, as JSON or as a table. Returns false if one of them has no file.
 inline bool show(const arguments& a, std::span<const std::uint64_t> addresses, const procmap::normalized& found) {
     std::vector<std::vector<std::string>> table;
@@ -117,44 +121,34 @@ inline bool show(const arguments& a, std::span<const std::uint64_t> addresses, c
     for (std::size_t i = 0; i < addresses.size(); ++i) {
         const procmap::location& at = found.locations[i];
         const procmap::mapped_file file = at ? found.files[at.file] : procmap::mapped_file{};
+        a.json ? put_json(addresses[i], at, file) : table.push_back(table_row(addresses[i], at, file));
         all = all && at;
-        if (a.json) {
-            put_json(addresses[i], at, file);
-            continue;
-        }
-        auto& row = table.emplace_back();
-        row = {"0x" + hex(addresses[i]), at ? path_and_offset(at, file) : std::string(word(reasons_in_words, at.reason))};
-        if (!at) continue;
-        row.push_back(at.elf_address_known ? "elf 0x" + hex(at.elf_address) : "elf -");
-        row.push_back(file.build_id.empty() ? "-" : printed(file.build_id));
-        if (file.state == procmap::file_state::deleted || file.state == procmap::file_state::replaced)
-            row.emplace_back(word(file_states, file.state));
     }
     put_table(table);
     return all;
 }
 
 inline int normalize(const arguments& a) {
-    const question asked(a, 1);
-    if (a.from && std::string_view(a.from) == "-" && asked.addresses.empty())
-        usage_error("no ADDRESS given, and standard input is the recording");
+    const address_arguments wanted(a, 1);
+    if (a.from && std::string_view(a.from) == "-" && wanted.addresses.empty())
+        usage_error("missing address: standard input is used by --from -");
     int status = done;
-    const auto answer_by = [&](const auto& normalized_of) {
-        const auto answer = [&](std::span<const std::uint64_t> addresses) {
+    const auto normalize_all = [&](const auto& normalized_of) {
+        const auto show_batch = [&](std::span<const std::uint64_t> addresses) {
             const procmap::result<procmap::normalized> found = normalized_of(addresses);
             if (found && !show(a, addresses, *found)) status = not_mapped;
             check(found ? found->error : found.error());
         };
-        const int read = asked.addresses.empty() ? read_addresses(answer) : (answer(asked.addresses), done);
+        const int read = wanted.addresses.empty() ? read_addresses(show_batch) : (show_batch(wanted.addresses), done);
         return std::max(status, read);
     };
     if (a.from) {
         recorded_normalizer recorded(load(a.from));
-        return answer_by([&](std::span<const std::uint64_t> addresses) { return recorded.normalize(addresses); });
+        return normalize_all([&](std::span<const std::uint64_t> addresses) { return recorded.normalize(addresses); });
     }
-    const procmap::maps process = open_target(a, asked.target);
+    const procmap::maps process = open_target(a, wanted.target);
     procmap::normalizer normalizer({.build_ids = true, .elf_addresses = true, .file_states = true});
-    return answer_by([&](std::span<const std::uint64_t> addresses) { return normalizer.normalize(process, addresses); });
+    return normalize_all([&](std::span<const std::uint64_t> addresses) { return normalizer.normalize(process, addresses); });
 }
 
 }  // namespace cli

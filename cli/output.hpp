@@ -11,7 +11,6 @@
 #include <cstdio>
 #include <cstring>
 #include <new>
-#include <utility>
 
 namespace cli {
 
@@ -23,7 +22,7 @@ inline constexpr int failed = 3;
 
 /// Ends the program because standard output failed; silently if the reader of a pipe is gone, even if SIGPIPE is ignored.
 [[noreturn]] inline void cannot_write() {
-    if (errno != EPIPE) std::fprintf(stderr, "procmap: write standard output: %s\n", std::strerror(errno));
+    if (errno != EPIPE) std::fprintf(stderr, "procmap: cannot write standard output: %s\n", std::strerror(errno));
     std::_Exit(failed);
 }
 
@@ -65,7 +64,7 @@ private:
 };
 
 /// Prints a message on standard error, after everything that was put before.
-inline void complain(const std::string& text) {
+inline void report(const std::string& text) {
     flush();
     progress::clear();
     std::fprintf(stderr, "procmap: %s\n", (is_terminal(STDERR_FILENO) ? visible(text, false) : text).c_str());
@@ -78,13 +77,13 @@ std::string printed(const auto& value) {
     return text;
 }
 
-inline void complain(const procmap::error& e) {
-    complain(printed(e));
+inline void report(const procmap::error& e) {
+    report(printed(e));
 }
 
 /// Ends the program with a message or a procmap::error.
 [[noreturn]] void fail(const auto& why) {
-    complain(why);
+    report(why);
     std::exit(failed);
 }
 
@@ -112,7 +111,7 @@ T value_or_exit(procmap::result<T> result) {
 inline std::string help_option = "--help";  // preceded by the name of the command, once it is known
 
 [[noreturn]] inline void usage_error(const std::string& text) {
-    complain(text);
+    report(text);
     std::fprintf(stderr, "Try 'procmap %s'.\n", help_option.c_str());
     std::exit(misused);
 }

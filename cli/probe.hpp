@@ -12,13 +12,12 @@ namespace cli {
 
 inline constexpr char probe_help[] = R"(usage: procmap probe [OPTION...]
 
-What this kernel and this sandbox can do, whichever back-end is chosen.
+Prints what this kernel and sandbox support, regardless of --backend.
 
-  --json           as one JSON object
 )";
 
 inline int probe(const arguments& a) {
-    if (!a.positional.empty()) usage_error("no such argument: " + std::string(a.positional.front()));
+    if (!a.positional.empty()) usage_error("unexpected argument '" + std::string(a.positional.front()) + "'");
     const procmap::capabilities can = procmap::probe(a.how.proc);
     utsname names{};
     const std::string kernel = ::uname(&names) == 0 ? names.release : "unknown";
@@ -35,8 +34,8 @@ inline int probe(const arguments& a) {
     if (a.json) {
         const auto boolean = [](bool b) { return b ? "true" : "false"; };
         json_object o;
-        o.add("kernel", json_string(kernel)).add("ioctl", boolean(can.ioctl)).add("ioctl_errno", json_word(why_not));
-        o.add("text", boolean(can.text)).add("live", boolean(can.live)).add("struct_size", json_number(can.struct_size));
+        o.add("kernel", json_string(kernel)).add("ioctl", boolean(can.ioctl)).add("ioctl_errno", json_string_or_null(why_not));
+        o.add("text", boolean(can.text)).add("live", boolean(can.live)).add("struct_size", json_number_or_null(can.struct_size));
         o.add("build_id_hazards", '[' + cves + ']');
         o.add("reads_what_is_mapped", boolean(can.build_id_hazards.has(procmap::hazard::reads_what_is_mapped))).put();
     } else {
@@ -45,10 +44,9 @@ inline int probe(const arguments& a) {
         put(std::string("text     ") + (can.text ? "yes" : "no") + '\n');
         put(std::string("live     ") + (can.live ? "yes" : "no") + '\n');
         put("struct   " + (can.ioctl ? std::to_string(can.struct_size) + " bytes" : "none") + '\n');
-        put("hazards  " + (cves.empty() ? "none" : cves + " (of asking for build IDs: not done)") + '\n');
-        put(!can.ioctl                                 ? "IDs      from files: no ioctl\n"
-            : procmap::safe_to_ask(can.build_id_hazards) ? "IDs      from the kernel, of regular files only: it reads whatever is mapped\n"
-                                                         : "IDs      from files: the kernel is not asked\n");
+        put("hazards  " + (cves.empty() ? "none" : cves + " (the kernel is not queried for build IDs)") + '\n');
+        const bool from_kernel = can.ioctl && procmap::safe_to_ask(can.build_id_hazards);
+        put(from_kernel ? "IDs      from the kernel for regular files, otherwise from files\n" : "IDs      from files\n");
     }
     check(can.error);
     return done;

@@ -22,20 +22,20 @@ struct command {
     int (*run)(const arguments&);
     const char* summary;
     const char* help;
-    std::string_view options;  // the letters of its own options; T: it takes a TARGET
+    std::string_view options;  // letters of its own options; T: TARGET, A: ADDRESS
 
     [[nodiscard]] bool takes(char letter) const { return (std::string(options) + "PHV").find(letter) != std::string::npos; }
 };
 
 constexpr command commands[] = {
-    {"list", list, "all mappings of a process", list_help, "TFrwxsfbSjB"},
-    {"find", find, "the mapping that holds an address", find_help, "TFnjB"},
-    {"normalize", normalize, "the file, offset and build ID of an address", normalize_help, "TFjB"},
-    {"snapshot", snapshot, "a copy of the mappings, to be kept", snapshot_help, "TFpbB"},
-    {"diff", diff, "what changed between two snapshots", diff_help, "jB"},
-    {"watch", watch, "what changes, as it happens", watch_help, "TicjB"},
-    {"compare", compare, "text against ioctl: the same answers, and how fast", compare_help, "Tacj"},
-    {"probe", probe, "what this kernel and this sandbox can do", probe_help, "jB"},
+    {"list", list, "print all mappings of a process", list_help, "TFrwxsfbSjB"},
+    {"find", find, "print the mapping that contains an address", find_help, "TAFnjB"},
+    {"normalize", normalize, "resolve addresses to file, offset and build ID", normalize_help, "TAFjB"},
+    {"snapshot", snapshot, "save all mappings of a process as text", snapshot_help, "TFpbB"},
+    {"diff", diff, "print the changes between two snapshots", diff_help, "jB"},
+    {"watch", watch, "print changes as they happen", watch_help, "TicjB"},
+    {"compare", compare, "check the ioctl against the text, and time both", compare_help, "TAacj"},
+    {"probe", probe, "print what this kernel and sandbox support", probe_help, "jB"},
 };
 
 constexpr option options[] = {
@@ -54,20 +54,23 @@ constexpr option options[] = {
 void put_help() {
     put("usage: procmap COMMAND [ARGUMENT...]\n       procmap --help | --version\n\n");
     for (const command& c : commands) put("  " + std::string(c.name).append(11 - std::strlen(c.name), ' ') + c.summary + '\n');
-    put("\n'procmap COMMAND --help' says more.\n"
-        "Exit status: 0 done; 1 an address is not mapped, or (normalize) has no file, or (compare) the answers differ; 2 usage;\n"
-        "3 could not, for the reason on standard error.\n");
+    put("\nRun 'procmap COMMAND --help' for details.\n"
+        "Exit status: 0 success; 1 an address is not mapped (find) or not in a file (normalize), or the results differ (compare);\n"
+        "2 usage error; 3 any other error. Errors are reported on standard error.\n");
 }
 
 void put_help(const command& c) {
     put(c.help);
-    if (c.takes('T')) put("\nTARGET is self (the default), PID or PID/TID.\n");
-    if (c.takes('F'))
-        put("  --from FILE      recorded text instead of a TARGET: maps, smaps, or what snapshot wrote; - is standard input. At most 1 GiB\n");
-    if (c.takes('B')) put("  --backend WHICH  auto (the default: the ioctl where it answers, otherwise text), ioctl or text\n");
-    put("  --proc DIR       where procfs is mounted; /proc by default\n"
-        "  --help           this\n"
-        "  --version        the version\n");
+    if (c.takes('j')) put("  --json           print one JSON object per line; procmap(1) lists the members\n");
+    if (c.takes('F')) put("  --from FILE      read maps, smaps or snapshot text instead of a process; - is standard input\n");
+    if (c.takes('B')) put("  --backend WHICH  auto (default: the ioctl if available, otherwise text), ioctl or text\n");
+    put("  --proc DIR       where procfs is mounted (default: /proc)\n"
+        "  --help           print this help\n"
+        "  --version        print the version\n");
+    if (c.takes('T')) put("\nTARGET is self (default), PID or PID/TID.\n");
+    if (c.takes('A'))
+        put("ADDRESS is hexadecimal, with or without 0x. The first argument is the TARGET if it is self, PID/TID or decimal, and an\n"
+            "ADDRESS if it begins with 0x.\n");
 }
 
 void put_version() {
@@ -79,15 +82,14 @@ procmap::backend parse_backend(std::string_view text) {
     if (text == "auto") return procmap::backend::automatic;
     if (text == "ioctl") return procmap::backend::ioctl;
     if (text == "text") return procmap::backend::text;
-    usage_error("no such back-end (auto, ioctl or text): " + std::string(text));
+    usage_error("invalid back-end '" + std::string(text) + "': expected auto, ioctl or text");
 }
 
 double parse_interval(const char* text) {
     char* end = nullptr;
     const double seconds = std::strtod(text, &end);
-    constexpr double most = 1e6;  // some days
-    if (std::strspn(text, "0123456789.") != std::strlen(text) || end == text || *end != '\0' || !(seconds <= most))
-        usage_error("no time in seconds: " + std::string(text));
+    if (std::strspn(text, "0123456789.") != std::strlen(text) || end == text || *end != '\0' || !(seconds <= 1e6))
+        usage_error("invalid interval '" + std::string(text) + "': expected seconds, at most 1000000");
     return seconds;
 }
 
@@ -99,12 +101,13 @@ arguments parse_arguments(const command& c, int argc, char** argv) {
     int index = 0;
     for (int key = 0; (key = ::getopt_long(argc, argv, ":", options, &index)) != -1;) {
         const std::string last = argv[optind - 1];
-        if (key == ':') usage_error("option without its value: " + last);
-        if (key == '?' && optopt == 0) usage_error("no such option, or not one alone: " + last);
-        if (key == '?' && last.starts_with("--") && last.find('=') != last.npos) usage_error("option takes no value: " + last);
-        if (key == '?') usage_error(std::string("no such option: -") + static_cast<char>(optopt));
+        if (key == ':') usage_error("option '" + last + "' requires a value");
+        if (key == '?' && optopt == 0) usage_error("unknown or ambiguous option '" + last + "'");
+        const bool with_value = last.starts_with("--") && last.find('=') != last.npos;
+        if (key == '?' && with_value) usage_error("invalid option '" + last + "': it takes no value");
+        if (key == '?') usage_error(std::string("unknown option '-") + static_cast<char>(optopt) + "'");
         const char letter = static_cast<char>(key);
-        if (!c.takes(letter)) usage_error(std::string(c.name) + " has no option --" + options[index].name);
+        if (!c.takes(letter)) usage_error(std::string("option '--") + options[index].name + "' is not valid for " + c.name);
         switch (letter) {
             case 'H': put_help(c); flush(); std::exit(done);
             case 'V': put_version(); flush(); std::exit(done);
@@ -125,7 +128,7 @@ arguments parse_arguments(const command& c, int argc, char** argv) {
             case 'j': a.json = true; break;
             case 'c':
                 a.count = number<std::uint64_t>(optarg, 10);
-                if (!a.count) usage_error("no number: " + std::string(optarg));
+                if (!a.count) usage_error("invalid count '" + std::string(optarg) + "': expected a decimal number");
         }
     }
     a.positional.assign(argv + optind, argv + argc);
@@ -133,13 +136,13 @@ arguments parse_arguments(const command& c, int argc, char** argv) {
 }
 
 int run(int argc, char** argv) {
-    if (argc < 2) usage_error("no command given");
+    if (argc < 2) usage_error("missing command");
     const std::string_view name = argv[1];
     if (name == "--help") return put_help(), done;
     if (name == "--version") return put_version(), done;
     for (const command& c : commands)
         if (name == c.name) return c.run(parse_arguments(c, argc - 1, argv + 1));
-    usage_error("no such command: " + std::string(name));
+    usage_error("unknown command '" + std::string(name) + "'");
 }
 
 }  // namespace cli

@@ -7,12 +7,12 @@ namespace cli {
 
 inline constexpr char snapshot_help[] = R"(usage: procmap snapshot [TARGET] [OPTION...] > FILE
 
-A copy of all mappings, which outlives the process: maps text, and behind a line what it cannot hold, in the manner of smaps.
-`procmap diff` and --from read it. It is whole: when it breaks off, nothing is written. What a snapshot does not keep of
-recorded smaps text is left out.
+Writes all mappings of a process as text, for `procmap diff` and --from: maps text, in which each mapping can be followed by
+"Key: value" lines like those of smaps. If an error occurs, nothing is written. From recorded smaps text, only the data that a
+snapshot stores is kept.
 
-  --page-sizes     with the page size of each mapping (ioctl only)
-  --build-ids      with the build ID of each file, as of `procmap list --build-ids`
+  --page-sizes     include the page size of each mapping (requires the ioctl)
+  --build-ids      include the build ID of each mapped file, like `procmap list --build-ids`
 )";
 
 inline int snapshot(const arguments& a) {
@@ -22,9 +22,8 @@ inline int snapshot(const arguments& a) {
         return done;
     }
     const procmap::maps process = open_target(a, target);
-    if (a.page_sizes && process.backend() != procmap::backend::ioctl) fail("no page sizes: the text back-end has none");
-    const procmap::capture_options options{.build_ids = a.build_ids, .page_sizes = a.page_sizes};
-    procmap::print(put, value_or_exit(procmap::snapshot::capture(process, options)));
+    if (a.page_sizes && process.backend() != procmap::backend::ioctl) fail("--page-sizes requires the ioctl");
+    procmap::print(put, value_or_exit(procmap::snapshot::capture(process, {.build_ids = a.build_ids, .page_sizes = a.page_sizes})));
     return done;
 }
 

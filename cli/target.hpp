@@ -13,18 +13,19 @@ inline procmap::maps open_target(const arguments& a, std::string_view target) {
     const std::size_t slash = target.find('/');
     const auto pid = number<pid_t>(target.substr(0, slash), 10);
     const auto tid = slash == target.npos ? pid : number<pid_t>(target.substr(slash + 1), 10);
-    if (pid.value_or(0) <= 0 || tid.value_or(0) <= 0) usage_error("no TARGET (self, PID or PID/TID): " + std::string(target));
+    if (pid.value_or(0) <= 0 || tid.value_or(0) <= 0)
+        usage_error("invalid target '" + std::string(target) + "': expected self, PID or PID/TID");
     return value_or_exit(slash == target.npos ? procmap::maps::open(*pid, a.how) : procmap::maps::open(*pid, *tid, a.how));
 }
 
 /// Returns the TARGET of a command that has no other arguments.
 inline std::string_view only_target(const arguments& a) {
-    if (a.from && (a.build_ids || a.page_sizes)) usage_error("what is recorded is in the recording: no such option with --from");
-    if (a.positional.size() > (a.from ? 0 : 1)) usage_error(a.from ? "no TARGET goes with --from" : "more than one TARGET");
+    if (a.from && (a.build_ids || a.page_sizes)) usage_error("--from cannot be used with --build-ids or --page-sizes");
+    if (a.positional.size() > (a.from ? 0 : 1)) usage_error(a.from ? "--from cannot be used with a target" : "expected at most one target");
     return a.positional.empty() ? "self" : a.positional.front();
 }
 
-inline std::string in_words(const char* file) {
+inline std::string display_name(const char* file) {
     return std::string_view(file) == "-" ? "standard input" : file;
 }
 
@@ -32,8 +33,8 @@ inline std::string in_words(const char* file) {
 inline std::string read_recorded(const char* file) {
     constexpr std::size_t most = std::size_t{1} << 30;          // smaps text of more than a million mappings
     constexpr std::size_t longest_line = std::size_t{1} << 20;  // 256 times PATH_MAX
-    const auto give_up = [file](const char* why) { fail("read " + in_words(file) + ": " + why); };
-    const auto check_size = [&](bool fits) { fits ? void() : give_up("more than 1 GiB of text"); };
+    const auto give_up = [file](const char* why) { fail("cannot read " + display_name(file) + ": " + why); };
+    const auto check_size = [&](bool fits) { fits ? void() : give_up("larger than 1 GiB"); };
     std::FILE* const in = std::string_view(file) == "-" ? stdin : std::fopen(file, "r");
     if (in == nullptr) give_up(std::strerror(errno));
     struct stat s;
@@ -44,7 +45,7 @@ inline std::string read_recorded(const char* file) {
     while (const std::size_t n = std::fread(chunk, 1, sizeof chunk, in)) {
         const std::string_view read(chunk, n);
         const std::size_t first = std::min(read.find('\n'), n);
-        if (line + first > longest_line) give_up("a line is longer than 1 MiB; this is no maps, smaps or snapshot text");
+        if (line + first > longest_line) give_up("line longer than 1 MiB; expected maps, smaps or snapshot text");
         line = first == n ? line + n : n - 1 - read.rfind('\n');
         check_size(n <= most - text.size());
         text += read;
@@ -54,28 +55,29 @@ inline std::string read_recorded(const char* file) {
     return text;
 }
 
-inline void complain_of_recorded(const std::string& prefix, const procmap::error& wrong) {
-    const std::string line = "line " + std::to_string(wrong.line);
-    const bool rollup = wrong == procmap::errc::not_maps;
-    complain(prefix + (rollup ? line + ": this is smaps_rollup, one sum over the address space; it lists no mappings" : printed(wrong)));
+/// Reports an error in recorded text.
+inline void report(const char* file, const procmap::error& e) {
+    const std::string line = "line " + std::to_string(e.line);
+    const bool rollup = e == procmap::errc::not_maps;
+    report(display_name(file) + ": " + (rollup ? line + ": smaps_rollup text lists no mappings; use maps or smaps" : printed(e)));
 }
 
 /// Recorded text and its reader. Reports and skips malformed lines; ends the program if the text is not a recording.
 struct recording {
-    explicit recording(const char* file) : text(read_recorded(file)), name(in_words(file)) {}
+    explicit recording(const char* name) : file(name), text(read_recorded(name)) {}
 
     /// Reads the next mapping; returns false at the end.
     bool next() {
-        return reader.next([this](const procmap::error& wrong) {
-            complain_of_recorded(wrong == procmap::errc::not_maps ? name + ": " : "", wrong);
-            if (wrong == procmap::errc::not_maps) std::exit(failed);
+        return reader.next([this](const procmap::error& e) {
+            report(file, e);
+            if (e == procmap::errc::not_maps) std::exit(failed);
             status = failed;
             return true;
         });
     }
 
+    const char* const file;
     const std::string text;
-    const std::string name;
     procmap::recorded_reader reader{text};
     int status = done;
 };
@@ -84,7 +86,7 @@ struct recording {
 inline procmap::snapshot load(const char* file) {
     auto parsed = procmap::snapshot::parse(read_recorded(file));
     if (parsed) return std::move(*parsed);
-    complain_of_recorded(in_words(file) + ": ", parsed.error());
+    report(file, parsed.error());
     std::exit(failed);
 }
 
