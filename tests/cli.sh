@@ -167,7 +167,7 @@ for command in "list --from $work/rollup" "list --json --from $work/rollup" "lis
     "diff self $work/rollup"; do
     # shellcheck disable=SC2086  # words
     check "$command" exits 3 $command
-    check "$command: what it is" err_has "procmap: $work/rollup: line 1: this is smaps_rollup, one sum over the address space; it lists no mappings"
+    check "$command: what it is" err_has "procmap: $work/rollup: line 1: smaps_rollup text lists no mappings; use maps or smaps"
     check "$command: once" [ "$(wc -l <"$work/err")" -eq 1 ]
     check "$command: nothing else" out_is_empty
 done
@@ -182,7 +182,7 @@ sed 3d "$work/bad" >"$work/wanted"
 byte=$(($(head -n 2 "$strange" | wc -c) + 29))
 check "list --from, malformed" exits 3 list --from "$work/bad"
 check "list --from, malformed: lines before and after" out_is_file "$work/wanted"
-check "list --from, malformed: which" err_has "procmap: parse line 3 byte $byte: "
+check "list --from, malformed: which" err_has "procmap: $work/bad: parse line 3 byte $byte: "
 check "find --from, malformed" exits 3 find --from "$work/bad" 0x55880c24e000
 check "find --from, malformed: answered" out_has '55880c24e000-'
 check "find --from, malformed and not mapped" exits 3 find --from "$work/bad" 0x1
@@ -193,25 +193,25 @@ for backend in auto $backends; do
     check "find prints the lines, $backend" out_is "$stack_line" "$first_line"
     check "find, not mapped, $backend" exits 1 find --backend "$backend" $target 0x10 0x"$stack"
     check "find answers the others, $backend" out_is "$stack_line"
-    check "find says which is not mapped, $backend" err_has 'procmap: 0x10: no mapping there'
+    check "find says which is not mapped, $backend" err_has 'procmap: 0x10: not mapped'
     check "find --next, $backend" exits 0 find --backend "$backend" --next $target 0x10
     check "find --next is the next, $backend" out_is "$first_line"
     check "find --next above all, $backend" exits 1 find --backend "$backend" --next $target 0xfffffffffffffffe
 done
 "$procmap" find $target "$first" 0x10 0x"$stack" >"$work/out" 2>&1
-check "find: answers and complaints in order" out_is "$first_line" 'procmap: 0x10: no mapping there' "$stack_line"
+check "find: answers and complaints in order" out_is "$first_line" 'procmap: 0x10: not mapped' "$stack_line"
 check "find PID/TID" exits 0 find $target/$target "$stack"
 check "find PID/TID prints the line" out_is "$stack_line"
 check "find self" exits 0 find self --next 0
 check "find: one that could be a PID is an address when it is alone" exits 1 find 16
-check "find: it is hexadecimal" err_has 'procmap: 0x16: no mapping there'
+check "find: it is hexadecimal" err_has 'procmap: 0x16: not mapped'
 
 # --json: an object a line.
 check "find --json" exits 1 find --json --from "$strange" 0x10000 0x11000
 check "find --json has the address" out_is \
     '{"address":"0x10000","start":"0x10000","end":"0x11000","permissions":"r--p","offset":"0x0","device":"00:00","inode":0,"page_size":null,"name":"","build_id":null}' \
     '{"address":"0x11000","mapping":null}'
-check "find --json says what is not mapped" err_has 'procmap: 0x11000: no mapping there'
+check "find --json says what is not mapped" err_has 'procmap: 0x11000: not mapped'
 check "list --json --from" exits 0 list --json --from "$strange"
 check "list --json: not UTF-8" out_has '"inode":10978512,"page_size":null,"name_bytes":"2f7661722f6c69622f737472616e67652f696e76fffe75746638",'
 check "list --json: UTF-8" out_has '"name":"/var/lib/strange/日本.so"'
@@ -335,7 +335,7 @@ done
 { printf '%s' "$first" | head -c 3; sleep 0.1; printf '%s\n' "$first" | tail -c +4; echo zz 0x10; } |
     "$procmap" normalize $target >"$work/out" 2>"$work/err"
 check "normalize, standard input, malformed" [ $? -eq 3 ]
-check "normalize, standard input, malformed: what" err_has 'procmap: standard input: no ADDRESS (hexadecimal, 64 bits): zz'
+check "normalize, standard input, malformed: what" err_has "procmap: standard input: invalid address 'zz': expected a hexadecimal number of at most 64 bits"
 check "normalize, standard input, an address that comes in two pieces" out_has "0x$first  "
 check "normalize, standard input, malformed: those after it" out_has '0x10  not mapped'
 check "normalize, standard input, nothing" exits 0 normalize $target </dev/null
@@ -485,7 +485,7 @@ check "list --json --from smaps: page sizes" fails out_has '"page_size":null'
 if [ -r /proc/$target/smaps_rollup ]; then
     cat /proc/$target/smaps_rollup >"$work/rollup"
     check "list --from smaps_rollup of the kernel" exits 3 list --from "$work/rollup"
-    check "list --from smaps_rollup of the kernel: what it is" err_has 'this is smaps_rollup'
+    check "list --from smaps_rollup of the kernel: what it is" err_has 'smaps_rollup text lists no mappings'
 fi
 check "snapshot --from smaps" exits 0 snapshot --from "$work/smaps"
 sed '/^KernelPageSize/d' "$work/out" | cmp -s - "$work/maps"
@@ -538,7 +538,7 @@ check "diff, malformed" exits 3 diff "$work/bad" $target
 check "diff, malformed: nothing is written" out_is_empty
 check "diff, malformed: where" err_has "procmap: $work/bad: parse line 3 byte $byte: "
 check "diff, a missing file" exits 3 diff "$work/missing" $target
-check "diff, a missing file: which" err_has "procmap: read $work/missing: No such file or directory"
+check "diff, a missing file: which" err_has "procmap: cannot read $work/missing: No such file or directory"
 (cd "$work" && cp b self && cp b 2147483647 && "$procmap" diff a self) >"$work/out" 2>"$work/err"
 check "diff: a name that exists is a file" [ "$(wc -l <"$work/out")" -eq 5 ]
 (cd "$work" && "$procmap" diff a 2147483647) >"$work/out" 2>"$work/err"
@@ -678,7 +678,7 @@ if c++ -no-pie "$work/mapper.cpp" -o "$work/mapper" 2>"$work/err"; then
                 kill $mapper
                 wait $mapper 2>"$work/script"
                 mapper=
-                case $calm$status in 6000003) err_has 'procmap: the process keeps changing' ;; *) [ $status -eq 0 ] && err_is_empty ;; esac
+                case $calm$status in 6000003) err_has 'procmap: the mappings keep changing' ;; *) [ $status -eq 0 ] && err_is_empty ;; esac
                 check "compare, a process that changes for $calm ms" [ $? -eq 0 ]
             done
         done
@@ -851,6 +851,19 @@ for wrong in "list --no-such" "list --next" "list 1 2" "list 0" "list -- -1" "li
     check "usage: $wrong: the hint" err_has "Try 'procmap ${wrong%% *} --help'."
     check "usage: $wrong: nothing else" out_is_empty
 done
+# says TEXT ARGUMENT...: the usage error is that
+says() {
+    text=$1
+    shift
+    check "usage: $*: why" exits 2 "$@"
+    check "usage: $*: $text" err_has "procmap: $text"
+}
+says "unknown command 'lst'" lst
+says "unknown or ambiguous option '--no-such'" list --no-such
+says "option '--next' is not valid for list" list --next
+says "invalid target '1x': expected self, PID or PID/TID" list 1x
+says "invalid address 'zz': expected a hexadecimal number of at most 64 bits" find zz
+says "invalid back-end 'quick': expected auto, ioctl or text" list --backend quick
 for command in "" list find normalize snapshot diff watch compare probe; do
     check "$command --help" exits 0 $command --help
     check "$command --help: usage" out_has "usage: procmap ${command:-COMMAND}"
@@ -875,7 +888,7 @@ if [ -c /dev/full ]; then
         # shellcheck disable=SC2086  # words
         (cd "$work" && "$procmap" $command >/dev/full 2>err)
         check "$command >/dev/full" [ $? -eq 3 ]
-        check "$command >/dev/full: why" err_has 'procmap: write standard output: No space left on device'
+        check "$command >/dev/full: why" err_has 'procmap: cannot write standard output: No space left on device'
     done
 else
     echo "NOT INCLUDED: cli: /dev/full"
@@ -939,7 +952,7 @@ END
             case $command in
                 *--json\ [0-9]*) wanted='"name_bytes":"' ;; # that of the list, or
                 *word*) wanted='a\033]0;x\007\302\233\177\377\342\200\256' ;;
-                *\ \"-\$* | *\ \'-*) wanted='no such option: -' ;;
+                *\ \"-\$* | *\ \'-*) wanted="unknown option '-" ;;
                 *) wanted=$harmless ;;
             esac
             case $command in normalize\ --json*) wanted='"file_bytes":"' ;; esac
@@ -964,29 +977,29 @@ fi
 
 # Input without an end, or without lines.
 check "--from /dev/zero" exits 3 list --from /dev/zero
-check "--from /dev/zero: why" err_has 'procmap: read /dev/zero: a line is longer than 1 MiB'
+check "--from /dev/zero: why" err_has 'procmap: cannot read /dev/zero: line longer than 1 MiB'
 awk 'BEGIN { printf "00001000-00002000 r--p 00000000 fe:00 7 "; for (i = 0; i < 1048536; ++i) printf "x"; print "" }' >"$work/line"
 check "--from, a line of 1 MiB" exits 0 list --from "$work/line"
 check "--from, a line of 1 MiB: it is there" out_is_file "$work/line"
 { cat "$work/maps"; sed 's/x$/xx/' "$work/line"; } >"$work/longer"
 check "--from, a longer line" exits 3 list --from "$work/longer"
-check "--from, a longer line: why" err_has "procmap: read $work/longer: a line is longer than 1 MiB"
+check "--from, a longer line: why" err_has "procmap: cannot read $work/longer: line longer than 1 MiB"
 if truncate -s 1073741825 "$work/sparse" 2>"$work/err"; then
     check "--from, a file of more than 1 GiB" exits 3 normalize --from "$work/sparse" 1
-    check "--from, a file of more than 1 GiB: why" err_has "procmap: read $work/sparse: more than 1 GiB of text"
+    check "--from, a file of more than 1 GiB: why" err_has "procmap: cannot read $work/sparse: larger than 1 GiB"
     rm "$work/sparse"
 fi
 if [ "$(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo)" -gt 4000000 ]; then
     yes "$first_line" | "$procmap" snapshot --from - >"$work/out" 2>"$work/err"
     check "--from an endless pipe" [ $? -eq 3 ]
-    check "--from an endless pipe: why" err_has 'procmap: read standard input: more than 1 GiB of text'
+    check "--from an endless pipe: why" err_has 'procmap: cannot read standard input: larger than 1 GiB'
 else
     echo "NOT INCLUDED: cli: an endless pipe, without the memory"
 fi
 awk 'BEGIN { for (i = 0; i < 1000000; ++i) printf "a"; print ""; print "0x00000000000000000000000010" }' >"$work/word"
 check "normalize, a long word" exits 3 normalize $target <"$work/word"
 check "normalize, a long word: said once" [ "$(wc -l <"$work/err")" -eq 1 ]
-check "normalize, a long word: shortly" err_has 'no ADDRESS (hexadecimal, 64 bits): aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...'
+check "normalize, a long word: shortly" err_has "invalid address 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...'"
 check "normalize, a long word: what follows it" out_is '0x10  not mapped'
 
 # Memory that runs out.
@@ -1051,7 +1064,7 @@ if has_terminal; then
     cleared=$(printf '\r\033[K')
     on_terminal xterm "$addresses | \"\$procmap\" normalize $target >'$work/answers'"
     check "progress" out_has "$shown"
-    check "progress: until something else is said" out_has "${cleared}procmap: standard input: no ADDRESS"
+    check "progress: until something else is said" out_has "${cleared}procmap: standard input: invalid address"
     [ "$(wc -l <"$work/answers")" -eq 2 ]
     check "progress: not in the output" [ $? -eq 0 ]
     on_terminal xterm "$addresses | \"\$procmap\" normalize $target"
