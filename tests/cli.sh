@@ -153,7 +153,7 @@ check "list --from a snapshot, malformed" exits 3 list --from "$work/keyed_bad"
 { cat "$work/wanted"; head -n 1 "$work/wanted"; } | cmp -s - "$work/out"
 check "list --from a snapshot, malformed: all mappings" [ $? -eq 0 ]
 check "list --from a snapshot, malformed: which lines" \
-    [ "$(sed 's/.* line \([0-9]*\) .*/\1/' "$work/err" | paste -s -d ' ' -)" = "1 18 20" ]
+    [ "$(sed 's/.* line \([0-9]*\), .*/\1/' "$work/err" | paste -s -d ' ' -)" = "1 18 20" ]
 printf '%s\n' '00005000-00007000 r--p 00000000 00:00 0 [second]' '00001000-00003000 r--p 00000000 00:00 0 [third]' \
     '00002000-00006000 r--p 00000000 00:00 0 [first]' '00001000-00002000 r--p 00000000 00:00 0 [fourth]' >"$work/unordered"
 check "find --from, in no order" exits 0 find --next --from "$work/unordered" 2fff 3000 5000 0 1800
@@ -182,7 +182,7 @@ sed 3d "$work/bad" >"$work/wanted"
 byte=$(($(head -n 2 "$strange" | wc -c) + 29))
 check "list --from, malformed" exits 3 list --from "$work/bad"
 check "list --from, malformed: lines before and after" out_is_file "$work/wanted"
-check "list --from, malformed: which" err_has "procmap: $work/bad: parse line 3 byte $byte: "
+check "list --from, malformed: which" err_has "procmap: $work/bad: cannot parse line 3, byte $byte: "
 check "find --from, malformed" exits 3 find --from "$work/bad" 0x55880c24e000
 check "find --from, malformed: answered" out_has '55880c24e000-'
 check "find --from, malformed and not mapped" exits 3 find --from "$work/bad" 0x1
@@ -406,7 +406,7 @@ if [ "$backends" != text ]; then
         END { print (t / i - r < 0.2 && r - t / i < 0.2) }' "$work/out")" = 1 ]
 else
     check "compare without the ioctl" exits 3 compare $target
-    check "compare without the ioctl: said" err_has 'PROCMAP_QUERY needs Linux 6.11'
+    check "compare without the ioctl: said" err_has 'PROCMAP_QUERY requires Linux 6.11'
 fi
 
 # The process goes away in the middle: what the kernel then answers is put in its mouth.
@@ -416,7 +416,7 @@ if [ -n "$can_trace" ]; then
         from=$1
         shift
         traced -o "$work/script" -e "inject=ioctl:error=ESRCH:when=$from" "$procmap" "$@" >"$work/out" 2>"$work/err"
-        [ $? -eq 3 ] && err_has "procmap: query maps of process $target: no such process"
+        [ $? -eq 3 ] && err_has "procmap: cannot query maps of process $target: no such process"
     }
     check "snapshot --build-ids, gone before they are known" gone_from 2+ snapshot --build-ids $target
     check "snapshot --build-ids, gone: nothing is written" out_is_empty
@@ -468,7 +468,7 @@ check "snapshot --from a snapshot" exits 0 snapshot --from "$work/snapshot"
 check "snapshot --from a snapshot is that" out_is_file "$work/snapshot"
 check "snapshot --from malformed" exits 3 snapshot --from "$work/bad"
 check "snapshot --from malformed: nothing is written" out_is_empty
-check "snapshot --from malformed: where" err_has "procmap: $work/bad: parse line 3 byte $byte: "
+check "snapshot --from malformed: where" err_has "procmap: $work/bad: cannot parse line 3, byte $byte: "
 cp /proc/$target/smaps "$work/smaps"
 for recorded in smaps snapshot; do
     check "list --from $recorded of the kernel" exits 0 list --from "$work/$recorded"
@@ -536,14 +536,14 @@ check "diff --json, a name that is not known" exits 0 diff --json /dev/null "$wo
 check "diff --json, a name that is not known: null" out_has '"name":null,'
 check "diff, malformed" exits 3 diff "$work/bad" $target
 check "diff, malformed: nothing is written" out_is_empty
-check "diff, malformed: where" err_has "procmap: $work/bad: parse line 3 byte $byte: "
+check "diff, malformed: where" err_has "procmap: $work/bad: cannot parse line 3, byte $byte: "
 check "diff, a missing file" exits 3 diff "$work/missing" $target
 check "diff, a missing file: which" err_has "procmap: cannot read $work/missing: No such file or directory"
 (cd "$work" && cp b self && cp b 2147483647 && "$procmap" diff a self) >"$work/out" 2>"$work/err"
 check "diff: a name that exists is a file" [ "$(wc -l <"$work/out")" -eq 5 ]
 (cd "$work" && "$procmap" diff a 2147483647) >"$work/out" 2>"$work/err"
 check "diff: digits alone are a PID" [ $? -eq 3 ]
-check "diff: which does not exist" err_has 'procmap: open maps of process 2147483647: no such process'
+check "diff: which does not exist" err_has 'procmap: cannot open maps of process 2147483647: no such process'
 (cd /proc && "$procmap" diff self $target) >"$work/out" 2>"$work/err"
 check "diff: a directory is no file" [ $? -eq 0 ]
 
@@ -661,7 +661,7 @@ if c++ -no-pie "$work/mapper.cpp" -o "$work/mapper" 2>"$work/err"; then
     mapper=
     wait $watch
     check "watch, exit" [ $? -eq 0 ]
-    check "watch, exit: said" err_has ': no such process or thread, or it exited'
+    check "watch, exit: said" err_has ': no such process or thread (it exited'
     check "watch, exit: what came before" in_sequence
 
     # A process that changes all the time is not taken for back-ends that differ; one that comes to rest is waited for. Reads
@@ -696,11 +696,11 @@ for command in list "find --next" normalize snapshot watch compare; do
     case $command in find*|normalize) address=0x0 ;; *) address= ;; esac
     # shellcheck disable=SC2086  # words
     check "$command, a zombie" exits 3 $command $((child)) $address
-    check "$command, a zombie: said" err_has "procmap: open maps of process $((child)): it exited and waits for its parent"
+    check "$command, a zombie: said" err_has "procmap: cannot open maps of process $((child)): zombie process without an address space"
 done
 if [ "$(cat /proc/2/comm)" = kthreadd ]; then
     check "snapshot, a kernel thread" exits 3 snapshot 2
-    check "snapshot, a kernel thread: said" err_has 'procmap: open maps of process 2: a kernel thread has no address space'
+    check "snapshot, a kernel thread: said" err_has 'procmap: cannot open maps of process 2: kernel thread without an address space'
 else
     echo "NOT INCLUDED: cli: a kernel thread"
 fi
@@ -782,7 +782,7 @@ check "probe: the kernel" out_has "$(uname -r)"
 check "probe --json" exits 0 probe --json
 check "probe --json: the kernel" out_has "{\"kernel\":\"$(uname -r)\","
 check "probe without a procfs" exits 3 probe --proc "$work/missing"
-check "probe without a procfs says so" err_has 'procmap: open maps of this process: '
+check "probe without a procfs says so" err_has 'procmap: cannot open maps of this process: '
 
 # --proc: another procfs, here a tree of regular files, which have no ioctl.
 mkdir -p "$work/proc/self" "$work/proc/42" "$work/proc/43" "$work/proc/44"
@@ -800,7 +800,7 @@ check "list --proc --backend ioctl" exits 3 list --proc "$work/proc" --backend i
 check "list --proc --backend ioctl: nothing listed" out_is_empty
 check "list --proc --backend ioctl: why" err_has '[ENOTTY]'
 check "compare --proc, no ioctl" exits 3 compare --proc "$work/proc"
-check "compare --proc, no ioctl: why" err_has 'PROCMAP_QUERY needs Linux 6.11'
+check "compare --proc, no ioctl: why" err_has 'PROCMAP_QUERY requires Linux 6.11'
 check "compare --proc, no ioctl: nothing is measured" out_is_empty
 
 # A list that breaks off is not passed off as whole.
@@ -808,16 +808,16 @@ head -c 120 "$strange" >"$work/proc/43/maps"
 : >"$work/proc/44/maps"
 check "list, broken off" exits 3 list --proc "$work/proc" 43
 check "list, broken off: what was read" out_is "$(head -n 1 "$strange")"
-check "list, broken off: why" err_has 'procmap: parse maps of process 43 line 2 byte '
+check "list, broken off: why" err_has 'procmap: cannot parse maps of process 43 line 2, byte '
 check "list, nothing to read" exits 3 list --proc "$work/proc" 44
-check "list, nothing to read: why" err_has 'procmap: open maps of process 44: '
+check "list, nothing to read: why" err_has 'procmap: cannot open maps of process 44: '
 check "snapshot, broken off" exits 3 snapshot --proc "$work/proc" 43
 check "snapshot, broken off: nothing is written" out_is_empty
-check "snapshot, broken off: why" err_has 'procmap: parse maps of process 43 line 2 byte '
+check "snapshot, broken off: why" err_has 'procmap: cannot parse maps of process 43 line 2, byte '
 check "normalize, broken off" exits 3 normalize --proc "$work/proc" 43 0x10000 0x7fffffffffff
 check "normalize, broken off: what was resolved, and what was not" out_is \
     '0x10000         no file: anonymous memory' '0x7fffffffffff  not looked up: it broke off'
-check "normalize, broken off: why" err_has 'procmap: parse maps of process 43 line 2 byte '
+check "normalize, broken off: why" err_has 'procmap: cannot parse maps of process 43 line 2, byte '
 
 # The column of a 32-bit kernel's names, which a 32-bit program finds out.
 if [ "$(od -An -tu1 -j4 -N1 "$procmap" | tr -d ' ')" = 1 ]; then
@@ -828,7 +828,7 @@ fi
 
 # No such process.
 check "list, no such process" exits 3 list 2147483647
-check "list, no such process: said" err_has 'procmap: open maps of process 2147483647: no such process'
+check "list, no such process: said" err_has 'procmap: cannot open maps of process 2147483647: no such process'
 check "find, no such process" exits 3 find 2147483647 0x10
 check "find, no such process: said" err_has 'no such process'
 check "list, no such thread" exits 3 list $target/2147483647
