@@ -290,14 +290,14 @@ struct error {
         case errc::kernel_thread: return "kernel thread without an address space";
         case errc::task_gone: return "the task that it was opened through was reaped; open it again through a living thread";
         case errc::denied:
-            return "permission denied; requires ptrace read access (the same user, CAP_SYS_PTRACE, or CAP_PERFMON since Linux 6.15) and a "
-                   "procfs that does not hide the process (hidepid)";
+            return "permission denied; requires ptrace read access (the same user, CAP_SYS_PTRACE, or CAP_PERFMON since Linux 6.15), a "
+                   "procfs that does not hide the process (hidepid), and a sandbox that permits the call";
         case errc::unsupported:
             return "not supported here; PROCMAP_QUERY requires Linux 6.11, a sandbox that permits it and a mounted procfs (the text back-end "
                    "requires only procfs)";
-        case errc::malformed: return "malformed: no kernel writes this; check where the text came from, or report it with the input";
+        case errc::malformed: return "malformed: no kernel writes this; check where it came from, or report it with the input";
         case errc::interrupted: return "interrupted by signals too often; try again";
-        case errc::contended: return "other readers use the same open file; give each thread its own handle";
+        case errc::contended: return "in use by another reader or thread; give each thread its own handle or cache";
         case errc::invalid: return "invalid argument; see the documentation of the function";
         case errc::not_maps: return "not a readable /proc/PID/maps; open that file for reading (smaps_rollup, for example, lists no mappings)";
         case errc::failed: return "system call failed";
@@ -328,7 +328,13 @@ constexpr void print(Sink&& sink, const error& e) {
         head.put(": ");
     }
     sink(head.view());
-    sink(describe(e.code));
+    const bool received = e.at == step::receive && e.errno_value == 0;
+    if (received && e.code == errc::gone)
+        sink("the peer closed the connection");
+    else if (received && e.code == errc::malformed)
+        sink("the message has no descriptor or several, or was truncated");
+    else
+        sink(describe(e.code));
     if (e.errno_value == 0) return;
     detail::char_line<48> tail;
     tail.put(" [");
@@ -418,8 +424,7 @@ private:
 // ==== procmap/mapping.hpp ====
 // One mapping (VMA) of an address space, as both back-ends report it.
 //
-//   for (const procmap::mapping& m : self->walk({.names = true}))
-//       if (m.contains(address)) std::cout << m << '\n';
+//   if (const auto m = self->find(address, {.name = name})) std::cout << *m << ' ' << m->size() << '\n';
 
 #include <compare>
 #include <cstddef>
@@ -648,7 +653,7 @@ constexpr void print(Sink&& sink, const build_id& id) {
 
 }  // namespace procmap::inline PROCMAP_ABI
 
-/// Hashes the bytes by FNV-1a, which is sufficient because build IDs are hashes.
+/// Hashes the bytes by FNV-1a. Not for untrusted IDs, which can be made to collide.
 template <>
 struct std::hash<procmap::build_id> {
     /// Returns the hash.
@@ -731,37 +736,13 @@ enum class mapping_kind : unsigned char {
     return names[static_cast<std::size_t>(kind)];
 }
 
-namespace detail {
-
-/// Whether the kernel may be asked for a mapping's build ID, according to its name. It reads whatever is mapped, also a socket's data.
-enum class id_rule : unsigned char {
-    ask,      ///< a regular file
-    unknown,  ///< may be a device or another file that must not be read, or the name is not known
-    none,     ///< has no build ID: no file, a socket, or an anonymous inode
-};
-
-/// Returns the rule for a mapping whose name was requested. Device nodes outside of /dev and files on FUSE look like regular files.
-[[nodiscard]] constexpr id_rule id_rule_of(const mapping& m) noexcept {
-    const std::string_view name = m.name;
-    if (m.name_status != name_state::exact && m.name_status != name_state::ambiguous) return id_rule::unknown;
-    if (!m.file_backed()) return name == "[vdso]" ? id_rule::unknown : id_rule::none;
-    if (name.starts_with("socket:[") || name.starts_with("anon_inode:")) return id_rule::none;
-    if (!name.starts_with('/')) return id_rule::unknown;
-    if (name.starts_with("/dev/")) return name.starts_with("/dev/shm/") || name.starts_with("/dev/hugepages/") ? id_rule::ask : id_rule::unknown;
-    constexpr std::string_view not_files[] = {"/proc/", "/sys/", "/SYSV", "/[aio]", "/dmabuf:", "/secretmem", "/anon_hugepage", "/drm mm object"};
-    for (const std::string_view prefix : not_files)
-        if (name.starts_with(prefix)) return id_rule::unknown;
-    return id_rule::ask;
-}
-
-}  // namespace detail
 }  // namespace procmap::inline PROCMAP_ABI
 
 // ==== procmap/uapi.hpp ====
 // The kernel's interface as data: the extensible struct of PROCMAP_QUERY (Linux 6.11), its request number and flags, and a typed query.
 //
 //   procmap::uapi::query<procmap::uapi::layout::v6_11> q{address, procmap::uapi::query_flag::executable};
-//   if (procmap::uapi::send(self->fd(), q).error == 0) use(q.start(), q.end());
+//   if (procmap::uapi::send(self->fd(), q).error == 0) use(q.start(), q.end());  // send: query.hpp
 //
 // Source: include/uapi/linux/fs.h and do_procmap_query() in fs/proc/task_mmu.c. The struct is defined here because the headers of most
 // distributions lack it; a test compares every field with <linux/fs.h> if that has it.
@@ -913,28 +894,15 @@ private:
 
 }  // namespace procmap::inline PROCMAP_ABI::uapi
 
-// ==== procmap/text.hpp ====
-// Parses the text of /proc/PID/maps. One strict line parser, pure and constexpr.
-//
-//   for (const auto& line : procmap::parse(text))
-//       if (line) use(line->start, line->end, line->name);
-//
-// Source: show_map_vma() in fs/proc/task_mmu.c, proc_pid_maps(5). A line is
-//   start-end perms offset major:minor inode [blanks name]
-// Addresses and offset are hexadecimal (at least eight digits), the device is hexadecimal, the inode decimal. A 64-bit kernel pads with
-// blanks up to byte 73, a 32-bit one up to byte 49, other systems differently. No kernel writes a name that begins with a blank, so the
-// name follows the padding. A newline in a name is written as `\012`; nothing else is escaped, so a name that contains those four
-// characters looks the same. Text of other systems is read as well: `S` for shared (kernels without an MMU), `-` for private (WSL1), and
-// ranges of zero length (guards of old 32-bit kernels and of Android), which walks and snapshots omit.
+// ==== procmap/detail/line.hpp ====
+// Scans a line of maps text.
 
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
 #include <type_traits>
 
-namespace procmap::inline PROCMAP_ABI {
-
-namespace detail {
+namespace procmap::inline PROCMAP_ABI::detail {
 
 /// A temporary that the mapping would borrow from, such as a std::string.
 template <class Text>
@@ -973,7 +941,7 @@ struct line_scanner {
         value = sum;
         return at != first;
     }
-    /// Reads `yes`, which sets the flag, or `no`. Computed: a branch on which of them it is would be mispredicted too often.
+    /// Reads `yes`, which sets the flag, or `no`. Without a branch, which would often be mispredicted.
     constexpr bool either(char yes, char no, perm flag, permission_set& out) noexcept {
         if (at == end || (*at - yes) * (*at - no) != 0) return false;
         out |= permission_set::from_bits(static_cast<std::uint32_t>(flag) * (*at == yes));
@@ -1051,12 +1019,33 @@ constexpr bool is_rollup(const mapping& m) noexcept { return m.name == "[rollup]
 /// True if the line of a mapping without a file ended with CR LF: no kernel writes such a name with a carriage return at its end.
 constexpr bool ends_with_cr(const mapping& m) noexcept { return m.name.ends_with('\r') && !m.file_backed(); }
 
-}  // namespace detail
+}  // namespace procmap::inline PROCMAP_ABI::detail
+
+// ==== procmap/text.hpp ====
+// Parses the text of /proc/PID/maps. One strict line parser, pure and constexpr.
+//
+//   for (const auto& line : procmap::parse(text))
+//       if (line) use(line->start, line->end, line->name);
+//
+// Source: show_map_vma() in fs/proc/task_mmu.c, proc_pid_maps(5). A line is
+//   start-end perms offset major:minor inode [blanks name]
+// Addresses and offset are hexadecimal (the kernel writes at least eight digits), the device is hexadecimal, the inode decimal. A 64-bit
+// kernel pads with blanks up to byte 73, a 32-bit one up to byte 49, other systems differently. No kernel writes a name that begins with a
+// blank, so the name follows the padding. A newline in a name is written as `\012`; nothing else is escaped, so a name that contains those
+// four characters looks the same. Text of other systems is read as well: `S` for shared (kernels without an MMU), `-` for private (WSL1),
+// and ranges of zero length (guards of old 32-bit kernels and of Android), which walks and snapshots omit.
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace procmap::inline PROCMAP_ABI {
 
 /// Parses one line of a maps file, without its newline. The name borrows from `line` and has the text's bytes; name_state::escaped means
-/// that it contains `\012`. Fails with errc::malformed and the byte in `offset` for all that no kernel writes, including a line that ends
-/// with CR LF, unless it has a file, whose name may end with CR. Fails with errc::not_maps for the line of smaps_rollup, which lists no
-/// mappings. Returns ranges of zero length (guards of old 32-bit kernels and Android). No system calls, no allocation, signal-safe.
+/// that it contains `\012`. Fails with errc::malformed and the byte in `offset` for any other form; only the number of digits and of blanks
+/// before the name is free. A line that ends with CR LF is malformed, unless it has a file, whose name may end with CR. Fails with
+/// errc::not_maps for the line of smaps_rollup, which lists no mappings. Returns ranges of zero length (guards of old 32-bit kernels and
+/// Android). No system calls, no allocation, signal-safe.
 [[nodiscard]] constexpr result<mapping> parse_line(std::string_view line) noexcept {
     result<mapping> read{mapping{}};
     const std::size_t wrong = detail::scan_line(line, *read);
@@ -1579,23 +1568,13 @@ template <class Next>
 
 }  // namespace procmap::inline PROCMAP_ABI::elf
 
-// ==== procmap/detail/system.hpp ====
-// Protection against cancellation, signal handlers, fork, and close(2) calls that block.
+// ==== procmap/detail/guards.hpp ====
+// Guards for the scope of a system call: errno, cancellation, signal handlers, EINTR.
 
-#include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cerrno>
-#include <cstddef>
-#include <cstdint>
-#include <span>
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
@@ -1646,7 +1625,8 @@ public:
     signals_blocked() noexcept {
         sigset_t all;
         ::sigfillset(&all);
-        for (const int caused : {SIGSYS, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP}) ::sigdelset(&all, caused);
+        constexpr int caused[] = {SIGSYS, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
+        for (const int signal : caused) ::sigdelset(&all, signal);
         const errno_kept keep;
         blocked_ = ::sigprocmask(SIG_SETMASK, &all, &before_) == 0;  // on Linux, the thread's mask; needs no libpthread
     }
@@ -1661,165 +1641,6 @@ private:
     sigset_t before_;
     bool blocked_ = false;
 };
-
-/// A page that distinguishes a process from its forked children: the kernel clears it in the child (MADV_WIPEONFORK, Linux 4.14). A pid
-/// does not, because two processes in different pid namespaces can have the same one.
-struct process_page {
-    std::uint32_t generation;  // how often the page was found cleared, by this process and its ancestors; 0: cleared
-    std::int32_t pid;          // of the process that set `generation`
-};
-inline process_page* this_process_page = nullptr;   // mapped on first use, never unmapped
-inline std::uint32_t last_generation = 0;           // in ordinary memory, so a child inherits it
-inline bool no_process_page = false;                // the page could not be mapped
-inline constexpr std::size_t process_page_size = 4096;
-inline constexpr std::uint32_t most_generations = process_page_size - 1;
-
-/// Returns the page, or null if the kernel cannot clear it on fork. Three system calls on first use, one in a child, none later.
-[[nodiscard]] inline process_page* page_of_process() noexcept {
-    process_page* page = __atomic_load_n(&this_process_page, __ATOMIC_ACQUIRE);
-    if (page == nullptr && !__atomic_load_n(&no_process_page, __ATOMIC_RELAXED)) {
-        constexpr int wipe_on_fork = 18;  // MADV_WIPEONFORK
-        const errno_kept keep;
-        void* const memory = ::mmap(nullptr, process_page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        const bool mapped = memory != MAP_FAILED;
-        if (mapped && ::madvise(memory, process_page_size, wipe_on_fork) == 0) {
-            page = static_cast<process_page*>(memory);
-            process_page* none = nullptr;
-            if (!__atomic_compare_exchange_n(&this_process_page, &none, page, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
-                (void)::munmap(memory, process_page_size);  // another thread was first
-                page = none;
-            }
-        } else {
-            if (mapped) (void)::munmap(memory, process_page_size);
-            __atomic_store_n(&no_process_page, true, __ATOMIC_RELAXED);
-        }
-    }
-    if (page != nullptr && __atomic_load_n(&page->generation, __ATOMIC_ACQUIRE) == 0) {
-        const std::uint32_t next = __atomic_add_fetch(&last_generation, 1, __ATOMIC_RELAXED);
-        std::uint32_t cleared = 0;
-        __atomic_store_n(&page->pid, ::getpid(), __ATOMIC_RELAXED);
-        (void)__atomic_compare_exchange_n(&page->generation, &cleared, next, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
-    }
-    return page;
-}
-
-/// Returns a nonzero number that differs between this process and its ancestors, up to `most_generations` of them. System calls as for
-/// page_of_process(); one on each call before Linux 4.14.
-[[nodiscard]] inline std::uintptr_t this_process() noexcept {
-    const process_page* const page = page_of_process();
-    // The address is added because several shared objects of a program can have a page each.
-    if (page == nullptr) return static_cast<std::uintptr_t>(::getpid());
-    const std::uint32_t generation = __atomic_load_n(&page->generation, __ATOMIC_ACQUIRE);
-    return reinterpret_cast<std::uintptr_t>(page) + (generation < most_generations ? generation : most_generations);
-}
-
-/// Returns true if `number` is proven to be that of an ancestor of this process, whose own number is `own`.
-[[nodiscard]] inline bool is_ancestor(std::uintptr_t number, std::uintptr_t own) noexcept {
-    return number != own && number / process_page_size == own / process_page_size && page_of_process() != nullptr;
-}
-
-/// Returns true if `number` is proven to be that of this process. One system call.
-[[nodiscard]] inline bool is_this_process(std::uintptr_t number) noexcept {
-    const process_page* const page = page_of_process();
-    // The pid is compared too: another process may share this memory (CLONE_VM), and an emulator may not clear pages.
-    return page != nullptr && number == this_process() && __atomic_load_n(&page->generation, __ATOMIC_ACQUIRE) < most_generations &&
-           __atomic_load_n(&page->pid, __ATOMIC_RELAXED) == ::getpid();
-}
-
-#if defined(__SANITIZE_THREAD__)
-inline constexpr bool watched_by_tsan = true;
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-inline constexpr bool watched_by_tsan = true;
-#else
-inline constexpr bool watched_by_tsan = false;
-#endif
-#else
-inline constexpr bool watched_by_tsan = false;
-#endif
-inline constexpr unsigned wait_for_clones = 0x80000000;  // __WCLONE, include/uapi/linux/wait.h
-
-/// As fork(2), but shares the descriptor table, and the child sends no signal when it exits.
-[[nodiscard]] inline long fork_sharing_descriptors() noexcept {
-    constexpr unsigned long clone_files = 0x400;  // CLONE_FILES, include/uapi/linux/sched.h; the low byte 0: no signal
-#if defined(__s390__) || defined(__CRIS__)
-    return ::syscall(SYS_clone, 0UL, clone_files, 0UL, 0UL, 0UL);
-#else
-    return ::syscall(SYS_clone, clone_files, 0UL, 0UL, 0UL, 0UL);
-#endif
-}
-
-/// Runs in the child of close_elsewhere(). Closes each descriptor in a process of its own, in parallel. Async-signal-safe.
-inline void close_by_children(std::span<const int> fds) noexcept {
-    constexpr std::size_t stack_size = 16384;
-    const auto close_one = [](void* of) -> int {
-        ::syscall(SYS_close, *static_cast<const int*>(of));
-        for (;;) ::syscall(SYS_exit, 0);
-    };
-    void* const memory = ::mmap(nullptr, fds.size() * stack_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    const auto pid_at = [memory](std::size_t i) -> long& { return *static_cast<long*>(static_cast<void*>(static_cast<char*>(memory) + i * stack_size)); };
-    std::size_t closing = 0;  // number of children; the pid of one that has ended is set to 0
-    for (std::size_t i = 0; i < fds.size(); ++i) {
-        long pid = -1;
-        int* const fd = const_cast<int*>(&fds[i]);
-        if constexpr (watched_by_tsan) {  // TSan treats every clone(2) as a fork
-            pid = fork_sharing_descriptors();
-            if (pid == 0) close_one(fd);
-        } else if (memory != MAP_FAILED) {  // CLONE_VM | CLONE_FILES; this memory is a copy already
-            pid = ::clone(close_one, static_cast<char*>(memory) + (i + 1) * stack_size, 0x500, fd);
-        }
-        if (pid > 0 && memory != MAP_FAILED)
-            pid_at(closing++) = pid;
-        else
-            ::syscall(SYS_close, fds[i]);
-    }
-    const auto wait = [&](int ms, auto done) {
-        for (int tries = -100; tries < ms && !done(); ++tries) (void)::poll(nullptr, 0, tries < 0 ? 0 : 1);
-    };
-    const auto all_ended = [&] {
-        bool ended = true;
-        for (std::size_t i = 0; i < closing; ++i)
-            if (pid_at(i) != 0 && ::syscall(SYS_wait4, pid_at(i), nullptr, wait_for_clones | WNOHANG, nullptr) == pid_at(i))
-                pid_at(i) = 0;
-            else
-                ended = ended && pid_at(i) == 0;
-        return ended;
-    };
-    wait(1000, [&] {
-        if (all_ended()) return true;  // another thread may have reused a number
-        for (const int fd : fds)
-            if (::fcntl(fd, F_GETFD) >= 0) return false;
-        return true;
-    });
-    wait(20, all_ended);
-    for (std::size_t i = 0; i < closing; ++i)
-        if (pid_at(i) != 0) ::syscall(SYS_kill, pid_at(i), SIGKILL);
-    wait(100, all_ended);
-}
-
-/// Closes descriptors that another process chose, without waiting for that process as close(2) can (a FUSE server, a lingering socket).
-/// A child process that shares this descriptor table starts one process for each descriptor. It waits up to 1 s until all close(2) calls
-/// have begun, which frees the descriptor numbers, and another 20 ms until they have ended, so files that close immediately are closed on
-/// return. It then kills the remaining processes and waits for them for up to 100 ms. Only one that waits for a FUSE server survives that.
-///
-/// No SIGCHLD is sent, and no child has to be waited for, except that survivors are reparented to this process if it is init or a
-/// subreaper. If clone(2) fails, the descriptors are closed here. Costs a fork, which takes longer the more memory is in use.
-inline void close_elsewhere(std::span<const int> fds) noexcept {
-    if (fds.empty()) return;
-    const uncancelled safe;
-    const signals_blocked no_handlers;  // in the children
-    const errno_kept keep;
-    const long child = fork_sharing_descriptors();
-    if (child == 0) {
-        close_by_children(fds);
-        for (;;) ::syscall(SYS_exit_group, 0);
-    }
-    if (child < 0) {
-        for (const int fd : fds) ::close(fd);
-    } else {
-        while (::syscall(SYS_wait4, child, nullptr, wait_for_clones, nullptr) < 0 && errno == EINTR) {}
-    }
-}
 
 }  // namespace procmap::inline PROCMAP_ABI::detail
 
@@ -1943,9 +1764,9 @@ struct find_options {
 /// The filter of a walk, and what it gets for each mapping.
 struct walk_options {
     filters only{};            ///< what a mapping must have
-    bool names = false;        ///< ioctl: 0.15 to 0.3 µs more for each mapping
-    bool build_ids = false;  ///< ioctl: one more query (2 to 4 µs) for each regular file's mapping: maps::find, trust_kernel_build_ids
-    std::span<char> buffer{};  ///< for names of up to size - 129 bytes, and text; at least 256 bytes; empty: the walk's own, 4224 bytes
+    bool names = false;        ///< by ioctl this makes each query slower
+    bool build_ids = false;    ///< by ioctl one more query for each mapping of a regular file, see maps::find; by text not known
+    std::span<char> buffer{};  ///< at least 256 bytes, for names of up to size - 129 bytes; empty: the walk's own, for names of PATH_MAX
 };
 
 /// Where build IDs may come from. The kernel returns at most 20 bytes, so longer IDs come from the file.
@@ -2004,7 +1825,7 @@ enum class reason : unsigned char {
     gone,             ///< the address space was gone before this address was looked up
     denied,           ///< access was denied before this address was looked up
     failed,           ///< the lookup ended before this address; see normalized::error
-    name_unknown,     ///< with a file: its path is not known (longer than PATH_MAX); without one: the kernel had no memory for the name
+    name_unknown,     ///< the name is longer than PATH_MAX, or the kernel had no memory for it; there may be a file
 };
 
 /// Where an address lies. Converts to true if it has a file.
@@ -2032,7 +1853,8 @@ enum class file_state : unsigned char {
 
 /// A file that contains an address of the batch. Two mappings share an entry only if they are proven to be of the same file: by device and
 /// inode while a descriptor holds the file, on file systems where these identify a file (ext2 to ext4, xfs, f2fs, tmpfs, squashfs, erofs);
-/// elsewhere (btrfs, overlayfs, FUSE, ...) by device, inode, path and build ID together. Otherwise they have two entries.
+/// elsewhere (btrfs, overlayfs, FUSE, ...) by device, inode, path and build ID together. Otherwise they have two entries. If neither build
+/// IDs nor ELF addresses are requested, mappings with equal device, inode and path share an entry.
 struct mapped_file {
     std::string_view path;             ///< the kernel's bytes, including " (deleted)"; empty: not known
     procmap::build_id build_id;        ///< empty: none, or not known (build_id_known)
@@ -2052,18 +1874,14 @@ struct normalized {
 
 }  // namespace procmap::inline PROCMAP_ABI
 
-// ==== procmap/query.hpp ====
-// Sends PROCMAP_QUERY as it is, without fallback to text.
-//
-//   procmap::uapi::query<> q{address, procmap::uapi::query_flag::executable};
-//   if (procmap::uapi::send(self->fd(), q).error == 0) use(q.start(), q.end());
+// ==== procmap/detail/ioctl.hpp ====
+// Sends PROCMAP_QUERY.
 
 #include <sys/ioctl.h>
 
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
-#include <span>
 
 #if defined(__has_feature)
 #if __has_feature(memory_sanitizer)
@@ -2074,8 +1892,7 @@ struct normalized {
 #include <valgrind/memcheck.h>
 #endif
 
-namespace procmap::inline PROCMAP_ABI {
-namespace detail {
+namespace procmap::inline PROCMAP_ABI::detail {
 
 /// The request in the type of the C library's ioctl: an unsigned long in glibc, an int in musl.
 #ifdef __GLIBC__
@@ -2109,7 +1926,22 @@ inline void kernel_wrote(const uapi::procmap_query& q) noexcept {
     if (q.build_id_size != 0) kernel_wrote(reinterpret_cast<const void*>(static_cast<std::uintptr_t>(q.build_id_addr)), q.build_id_size);
 }
 
-}  // namespace detail
+}  // namespace procmap::inline PROCMAP_ABI::detail
+
+// ==== procmap/query.hpp ====
+// Sends PROCMAP_QUERY as it is, without fallback to text.
+//
+//   procmap::uapi::query<> q{address, procmap::uapi::query_flag::executable};
+//   if (procmap::uapi::send(self->fd(), q).error == 0) use(q.start(), q.end());
+
+#include <sys/ioctl.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace procmap::inline PROCMAP_ABI {
 
 namespace uapi {
 
@@ -2164,8 +1996,230 @@ template <layout L>
 }  // namespace uapi
 }  // namespace procmap::inline PROCMAP_ABI
 
+// ==== procmap/detail/process_page.hpp ====
+// Tells a process from the children that fork makes of it.
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace procmap::inline PROCMAP_ABI::detail {
+
+/// A page that distinguishes a process from its forked children: the kernel clears it in the child (MADV_WIPEONFORK, Linux 4.14). A pid
+/// does not, because two processes in different pid namespaces can have the same one.
+struct process_page {
+    std::uint32_t generation;  // how often the page was found cleared, by this process and its ancestors; 0: cleared
+    std::int32_t pid;          // of the process that set `generation`
+};
+inline process_page* this_process_page = nullptr;   // mapped on first use, never unmapped
+inline std::uint32_t last_generation = 0;           // in ordinary memory, so a child inherits it
+inline bool no_process_page = false;                // the page could not be mapped
+inline constexpr std::size_t process_page_size = 4096;
+inline constexpr std::uint32_t most_generations = process_page_size - 1;
+
+/// Returns the page, or null if the kernel cannot clear it on fork. Three system calls on first use, one in a child, none later.
+[[nodiscard]] inline process_page* page_of_process() noexcept {
+    process_page* page = __atomic_load_n(&this_process_page, __ATOMIC_ACQUIRE);
+    if (page == nullptr && !__atomic_load_n(&no_process_page, __ATOMIC_RELAXED)) {
+        constexpr int wipe_on_fork = 18;  // MADV_WIPEONFORK
+        const errno_kept keep;
+        void* const memory = ::mmap(nullptr, process_page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        const bool mapped = memory != MAP_FAILED;
+        if (mapped && ::madvise(memory, process_page_size, wipe_on_fork) == 0) {
+            page = static_cast<process_page*>(memory);
+            process_page* none = nullptr;
+            if (!__atomic_compare_exchange_n(&this_process_page, &none, page, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+                (void)::munmap(memory, process_page_size);  // another thread was first
+                page = none;
+            }
+        } else {
+            if (mapped) (void)::munmap(memory, process_page_size);
+            __atomic_store_n(&no_process_page, true, __ATOMIC_RELAXED);
+        }
+    }
+    if (page != nullptr && __atomic_load_n(&page->generation, __ATOMIC_ACQUIRE) == 0) {
+        const std::uint32_t next = __atomic_add_fetch(&last_generation, 1, __ATOMIC_RELAXED);
+        std::uint32_t cleared = 0;
+        __atomic_store_n(&page->pid, ::getpid(), __ATOMIC_RELAXED);
+        (void)__atomic_compare_exchange_n(&page->generation, &cleared, next, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+    }
+    return page;
+}
+
+/// Returns a nonzero number that differs between this process and its ancestors, up to `most_generations` of them. System calls as for
+/// page_of_process(); one on each call before Linux 4.14.
+[[nodiscard]] inline std::uintptr_t this_process() noexcept {
+    const process_page* const page = page_of_process();
+    // The address is added because several shared objects of a program can have a page each.
+    if (page == nullptr) return static_cast<std::uintptr_t>(::getpid());
+    const std::uint32_t generation = __atomic_load_n(&page->generation, __ATOMIC_ACQUIRE);
+    return reinterpret_cast<std::uintptr_t>(page) + (generation < most_generations ? generation : most_generations);
+}
+
+/// Returns true if `number` is proven to be that of an ancestor of this process, whose own number is `own`.
+[[nodiscard]] inline bool is_ancestor(std::uintptr_t number, std::uintptr_t own) noexcept {
+    return number != own && number / process_page_size == own / process_page_size && page_of_process() != nullptr;
+}
+
+/// Returns true if `number` is proven to be that of this process. One system call.
+[[nodiscard]] inline bool is_this_process(std::uintptr_t number) noexcept {
+    const process_page* const page = page_of_process();
+    // The pid is compared too: another process may share this memory (CLONE_VM), and an emulator may not clear pages.
+    return page != nullptr && number == this_process() && __atomic_load_n(&page->generation, __ATOMIC_ACQUIRE) < most_generations &&
+           __atomic_load_n(&page->pid, __ATOMIC_RELAXED) == ::getpid();
+}
+
+}  // namespace procmap::inline PROCMAP_ABI::detail
+
+// ==== procmap/detail/close_elsewhere.hpp ====
+// Closes descriptors that another process chose, in child processes: close(2) can block.
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <span>
+
+namespace procmap::inline PROCMAP_ABI::detail {
+
+#if defined(__SANITIZE_THREAD__)
+inline constexpr bool watched_by_tsan = true;
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+inline constexpr bool watched_by_tsan = true;
+#else
+inline constexpr bool watched_by_tsan = false;
+#endif
+#else
+inline constexpr bool watched_by_tsan = false;
+#endif
+inline constexpr unsigned wait_for_clones = 0x80000000;  // __WCLONE, include/uapi/linux/wait.h
+
+/// As fork(2), but shares the descriptor table, and the child sends no signal when it exits.
+[[nodiscard]] inline long fork_sharing_descriptors() noexcept {
+    constexpr unsigned long clone_files = 0x400;  // CLONE_FILES, include/uapi/linux/sched.h; the low byte 0: no signal
+#if defined(__s390__) || defined(__CRIS__)
+    return ::syscall(SYS_clone, 0UL, clone_files, 0UL, 0UL, 0UL);
+#else
+    return ::syscall(SYS_clone, clone_files, 0UL, 0UL, 0UL, 0UL);
+#endif
+}
+
+/// Runs in the child of close_elsewhere(). Closes each descriptor in a process of its own, in parallel. Async-signal-safe.
+inline void close_by_children(std::span<const int> fds) noexcept {
+    constexpr std::size_t stack_size = 16384;
+    const auto close_one = [](void* of) -> int {
+        ::syscall(SYS_close, *static_cast<const int*>(of));
+        for (;;) ::syscall(SYS_exit, 0);
+    };
+    void* const memory = ::mmap(nullptr, fds.size() * stack_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    const auto pid_at = [memory](std::size_t i) -> long& { return *static_cast<long*>(static_cast<void*>(static_cast<char*>(memory) + i * stack_size)); };
+    std::size_t closing = 0;  // number of children; the pid of one that has ended is set to 0
+    for (std::size_t i = 0; i < fds.size(); ++i) {
+        long pid = -1;
+        int* const fd = const_cast<int*>(&fds[i]);
+        if constexpr (watched_by_tsan) {  // TSan treats every clone(2) as a fork
+            pid = fork_sharing_descriptors();
+            if (pid == 0) close_one(fd);
+        } else if (memory != MAP_FAILED) {  // CLONE_VM | CLONE_FILES; this memory is a copy already
+            pid = ::clone(close_one, static_cast<char*>(memory) + (i + 1) * stack_size, 0x500, fd);
+        }
+        if (pid > 0 && memory != MAP_FAILED)
+            pid_at(closing++) = pid;
+        else
+            ::syscall(SYS_close, fds[i]);
+    }
+    const auto wait = [&](int ms, auto done) {
+        for (int tries = -100; tries < ms && !done(); ++tries) (void)::poll(nullptr, 0, tries < 0 ? 0 : 1);
+    };
+    const auto all_ended = [&] {
+        bool ended = true;
+        for (std::size_t i = 0; i < closing; ++i)
+            if (pid_at(i) != 0 && ::syscall(SYS_wait4, pid_at(i), nullptr, wait_for_clones | WNOHANG, nullptr) == pid_at(i))
+                pid_at(i) = 0;
+            else
+                ended = ended && pid_at(i) == 0;
+        return ended;
+    };
+    wait(1000, [&] {
+        if (all_ended()) return true;  // another thread may have reused a number
+        for (const int fd : fds)
+            if (::fcntl(fd, F_GETFD) >= 0) return false;
+        return true;
+    });
+    wait(20, all_ended);
+    for (std::size_t i = 0; i < closing; ++i)
+        if (pid_at(i) != 0) ::syscall(SYS_kill, pid_at(i), SIGKILL);
+    wait(100, all_ended);
+}
+
+/// Closes descriptors that another process chose, without waiting for that process as close(2) can (a FUSE server, a lingering socket).
+/// A child process that shares this descriptor table starts one process for each descriptor. It waits up to 1 s until all close(2) calls
+/// have begun, which frees the descriptor numbers, and another 20 ms until they have ended, so files that close immediately are closed on
+/// return. It then kills the remaining processes and waits for them for up to 100 ms. Only one that waits for a FUSE server survives that.
+///
+/// No SIGCHLD is sent, and no child has to be waited for, except that survivors are reparented to this process if it is init or a
+/// subreaper. If clone(2) fails, the descriptors are closed here. Costs a fork, which takes longer the more memory is in use.
+inline void close_elsewhere(std::span<const int> fds) noexcept {
+    if (fds.empty()) return;
+    const uncancelled safe;
+    const signals_blocked no_handlers;  // in the children
+    const errno_kept keep;
+    const long child = fork_sharing_descriptors();
+    if (child == 0) {
+        close_by_children(fds);
+        for (;;) ::syscall(SYS_exit_group, 0);
+    }
+    if (child < 0) {
+        for (const int fd : fds) ::close(fd);
+    } else {
+        while (::syscall(SYS_wait4, child, nullptr, wait_for_clones, nullptr) < 0 && errno == EINTR) {}
+    }
+}
+
+}  // namespace procmap::inline PROCMAP_ABI::detail
+
+// ==== procmap/detail/handle.hpp ====
+// The inside of a handle: an open maps file, and what is known about it.
+
+#include <cstdint>
+
+namespace procmap::inline PROCMAP_ABI::detail {
+
+/// An open maps file and what is known about it.
+struct handle {
+    unique_fd fd{};
+    procmap::backend backend = procmap::backend::text;
+    bool kernel_build_ids = false;   // the kernel may be asked for build IDs of regular files
+    std::int32_t pid = error::unknown;
+    std::int32_t tid = 0;
+    mutable std::uint32_t reads = 0;  // number of reads of the text through this handle: see text_reader
+    std::uintptr_t opener = 0;  // the process that opened this handle: see capture_mappings()
+    mutable std::uintptr_t reading = 0;      // the process that is reading the text; 0: none
+
+    [[nodiscard]] error failure(errc code, step at, int errno_value = 0) const noexcept {
+        return {.code = code, .at = at, .errno_value = errno_value, .pid = pid, .tid = tid};
+    }
+};
+
+}  // namespace procmap::inline PROCMAP_ABI::detail
+
 // ==== procmap/detail/procfs.hpp ====
-// Access to procfs: paths, opening and reading files, the meaning of errors, and the open maps file of a handle.
+// Access to procfs: paths, opening files, the meaning of errors, and whether a file is on procfs and answers the ioctl.
+
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <type_traits>
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
@@ -2318,21 +2372,28 @@ int any_thread(int at, const char* task, Visit visit) noexcept {
     }
 }
 
-/// An open maps file and what is known about it.
-struct handle {
-    unique_fd fd{};
-    procmap::backend backend = procmap::backend::text;
-    bool kernel_build_ids = false;   // the kernel may be asked for build IDs of regular files
-    std::int32_t pid = error::unknown;
-    std::int32_t tid = 0;
-    mutable std::uint32_t reads = 0;  // number of reads of the text through this handle: see text_reader
-    std::uintptr_t opener = this_process();  // the process that opened this handle: see capture_mappings()
-    mutable std::uintptr_t reading = 0;      // the process that is reading the text; 0: none
+/// Sends the cheapest query. Returns 0 or its errno.
+[[nodiscard]] inline int any_query(borrowed_fd fd) noexcept {
+    uapi::query<uapi::layout::lookup> any{0, {}};
+    return uapi::send(fd, any).error;
+}
 
-    [[nodiscard]] error failure(errc code, step at, int errno_value = 0) const noexcept {
-        return {.code = code, .at = at, .errno_value = errno_value, .pid = pid, .tid = tid};
-    }
-};
+/// True if the result of any_query() means that the ioctl is not available. Besides ENOTTY, these were seen: ENOSYS (emulators), EPERM and
+/// EACCES (sandboxes), EOPNOTSUPP (Android modules), ENODEV, EINVAL and EIO.
+[[nodiscard]] constexpr bool says_absent(int answer) noexcept { return answer != 0 && answer != ENOENT && answer != ESRCH; }
+
+// FIGETBSZ (include/uapi/linux/fs.h) in the type of the C library's ioctl.
+inline constexpr std::remove_const_t<decltype(ioctl_request)> block_size_request = _IO(0x00, 2);
+inline constexpr int procfs_block_size = 1024;  // proc_fill_super(). FUSE, sockets and pipes have PAGE_SIZE
+
+/// True if a file is on procfs. `failure`: 0, or the errno if that cannot be determined.
+[[nodiscard]] inline bool on_procfs(borrowed_fd fd, int& failure) noexcept {
+    struct statfs fs;
+    constexpr decltype(fs.f_type) proc_super_magic = 0x9fa0;  // include/uapi/linux/magic.h
+    const errno_kept keep;
+    failure = ::fstatfs(fd.get(), &fs) == 0 ? 0 : errno;
+    return failure == 0 && fs.f_type == proc_super_magic;
+}
 
 }  // namespace procmap::inline PROCMAP_ABI::detail
 
@@ -2540,208 +2601,41 @@ private:
 
 }  // namespace procmap::inline PROCMAP_ABI::detail
 
-// ==== procmap/probe.hpp ====
-// Tests what this kernel and this sandbox support.
-//
-//   const procmap::capabilities here = procmap::probe();
-//   if (!here.ioctl) use(here.text, here.ioctl_errno);
+// ==== procmap/detail/id_rule.hpp ====
+// Whether the kernel may be asked for the build ID of a mapping.
 
-#include <sys/utsname.h>
-#include <sys/vfs.h>
-
-#include <cerrno>
-#include <cstddef>
-#include <cstdint>
 #include <string_view>
-#include <type_traits>
 
-namespace procmap::inline PROCMAP_ABI {
+namespace procmap::inline PROCMAP_ABI::detail {
 
-/// A kernel's release, as uname(2) returns it: "6.12.74+deb13-amd64".
-struct kernel_release {
-    std::uint32_t major = 0;  ///< 0: not known
-    std::uint32_t minor = 0;  ///< the second number
-    std::uint32_t patch = 0;  ///< the third number, or 0
-    bool candidate = false;  ///< may precede the release that it names: an -rc, or a vendor's 7.0.0 that does not tell which it is
-
-    [[nodiscard]] friend constexpr bool operator==(const kernel_release&, const kernel_release&) noexcept = default;  ///< all fields
-
-    /// Parses "M.N" or "M.N.P", whatever follows. A string that does not begin so gives the unknown release.
-    [[nodiscard]] static constexpr kernel_release parse(std::string_view text) noexcept {
-        kernel_release r;
-        std::uint32_t* const parts[] = {&r.major, &r.minor, &r.patch};
-        std::size_t at = 0;
-        for (std::size_t i = 0; i < 3; ++i) {
-            const std::size_t first = at;
-            for (; at < text.size() && static_cast<unsigned>(text[at] - '0') < 10; ++at) {
-                *parts[i] = *parts[i] * 10 + static_cast<std::uint32_t>(text[at] - '0');
-                if (*parts[i] > 0xffff) return {};
-            }
-            if (at == first) return {};
-            const bool dot = at < text.size() && text[at] == '.';
-            if (i == 0 && !dot) return {};
-            if (!dot) break;
-            if (i == 1 && (at + 1 == text.size() || static_cast<unsigned>(text[at + 1] - '0') >= 10)) return {};
-            ++at;
-        }
-        const bool first = r.major == 7 && r.minor == 0 && r.patch == 0;  // the only release for which it matters: the first safe one
-        r.candidate = names_candidate(text.substr(at)) || (first && is_vendors(text.substr(at)));
-        return r;
-    }
-
-private:
-    [[nodiscard]] static constexpr bool digit(std::string_view text, std::size_t at) noexcept {
-        return at < text.size() && static_cast<unsigned>(text[at] - '0') < 10;
-    }
-    /// "-rc4", Fedora's "-0.rc1.20260215git...", Ubuntu's "-070000rc3-generic", "-next-20260301".
-    [[nodiscard]] static constexpr bool names_candidate(std::string_view rest) noexcept {
-        const auto is = [rest](std::size_t at, char lower) { return at < rest.size() && (rest[at] | 0x20) == lower; };
-        const auto letter = [rest](std::size_t at) { return static_cast<unsigned>((rest[at] | 0x20) - 'a') < 26; };
-        for (std::size_t at = 0; at + 2 < rest.size(); ++at)
-            if (is(at, 'r') && is(at + 1, 'c') && digit(rest, at + 2) && (at == 0 || !letter(at - 1))) return true;
-        return rest.find("-next-") != std::string_view::npos;
-    }
-    /// "-3-generic": Ubuntu uses this form for builds of candidates and of releases.
-    [[nodiscard]] static constexpr bool is_vendors(std::string_view rest) noexcept {
-        if (rest.empty() || rest.front() != '-' || !digit(rest, 1)) return false;
-        std::size_t at = 1;
-        while (digit(rest, at)) ++at;
-        return at + 1 < rest.size() && rest[at] == '-' && !digit(rest, at + 1);
-    }
+/// Whether the kernel may be asked for a mapping's build ID, according to its name. The kernel reads whatever is mapped, also a socket's
+/// data.
+enum class id_rule : unsigned char {
+    ask,      ///< a regular file
+    unknown,  ///< may be a device or another file that must not be read, or the name is not known
+    none,     ///< has no build ID: no file, a socket, or an anonymous inode
 };
 
-/// The hazards of a build-ID request on released kernels: bugs, by CVE, and an effect of all fixed releases.
-enum class hazard : std::uint32_t {
-    cve_2026_23002 = 0x01,  ///< oops if the file's first page is not cached; fixed in 6.12.69, 6.18.9, 6.19
-    cve_2026_43178 = 0x02,  ///< crash if the buffer is smaller than the ID; fixed in 6.12.75, 6.18.16, 6.19.6, 7.0
-    cve_2026_23199 = 0x04,  ///< deadlock of the same family; not known to be fixed before the releases above
-    /// The kernel reads whatever is mapped: it takes data out of a mapped socket or packet ring, or blocks while that is empty, and it
-    /// reads devices. Every kernel with the fix of CVE-2026-23002 does this. The library asks about regular files only: see maps::find.
-    reads_what_is_mapped = 0x08,
-};
-using hazards = flags<hazard>;  ///< a set of hazards
-[[nodiscard]] constexpr hazards operator|(hazard a, hazard b) noexcept { return hazards{a} | b; }  ///< the set of both
-
-/// The hazards with which a kernel is not asked, unless open_options::trust_kernel_build_ids is set.
-inline constexpr hazards fatal_hazards = hazard::cve_2026_23002 | hazard::cve_2026_43178 | hazard::cve_2026_23199;
-
-/// Returns the hazards of a release. Only what is known to be fixed is left out, so an unknown release has all of them.
-[[nodiscard]] constexpr hazards known_hazards(const kernel_release& r) noexcept {
-    const auto at_least = [&r](std::uint32_t minor, std::uint32_t patch) {
-        return r.major == 6 && r.minor == minor && r.patch >= patch;
-    };
-    hazards found;
-    if (r.candidate || r.major == 0) return fatal_hazards | hazard::reads_what_is_mapped;
-    if (r.major >= 7) return hazard::reads_what_is_mapped;
-    found |= !at_least(12, 69) && !at_least(18, 9) && !at_least(19, 0) ? hazard::cve_2026_23002 : hazard::reads_what_is_mapped;
-    if (!at_least(12, 75) && !at_least(18, 16) && !at_least(19, 6)) found |= hazard::cve_2026_43178 | hazard::cve_2026_23199;
-    return found;
+/// Returns the rule for a mapping whose name was requested. Device nodes outside of /dev and files on FUSE look like regular files.
+[[nodiscard]] constexpr id_rule id_rule_of(const mapping& m) noexcept {
+    const std::string_view name = m.name;
+    if (m.name_status != name_state::exact && m.name_status != name_state::ambiguous) return id_rule::unknown;
+    if (!m.file_backed()) return name == "[vdso]" ? id_rule::unknown : id_rule::none;
+    if (name.starts_with("socket:[") || name.starts_with("anon_inode:")) return id_rule::none;
+    if (!name.starts_with('/')) return id_rule::unknown;
+    if (name.starts_with("/dev/")) return name.starts_with("/dev/shm/") || name.starts_with("/dev/hugepages/") ? id_rule::ask : id_rule::unknown;
+    constexpr std::string_view not_files[] = {"/proc/", "/sys/", "/SYSV", "/[aio]", "/dmabuf:", "/secretmem", "/anon_hugepage", "/drm mm object"};
+    for (const std::string_view prefix : not_files)
+        if (name.starts_with(prefix)) return id_rule::unknown;
+    return id_rule::ask;
 }
 
-/// True if a kernel with these hazards may be asked for the build IDs of regular files.
-[[nodiscard]] constexpr bool safe_to_ask(hazards known) noexcept { return (known & fatal_hazards).empty(); }
-
-/// Returns the running kernel's release (uname(2)). With personality UNAME26 it is 2.6.N, not known to be safe. One system call.
-[[nodiscard]] inline kernel_release running_kernel() noexcept {
-    utsname names;
-    const detail::errno_kept keep;
-    return ::uname(&names) == 0 ? kernel_release::parse(names.release) : kernel_release{};
-}
-
-/// What is supported here.
-struct capabilities {
-    bool ioctl = false;           ///< PROCMAP_QUERY answers
-    bool text = false;            ///< the text can be read
-    bool live = false;            ///< maps is on a real procfs, not an emulator's frozen copy (qemu-user)
-    int ioctl_errno = 0;          ///< why the ioctl is not available: ENOTTY, ENOSYS, EPERM or EACCES from a sandbox, ...
-    std::size_t struct_size = 0;  ///< bytes of procmap_query that the kernel knows; 0 without the ioctl
-    kernel_release release{};     ///< of the running kernel
-    hazards build_id_hazards{};   ///< of asking this kernel for build IDs; none without the ioctl
-    procmap::error error{};       ///< why maps could not be opened
-};
-
-namespace detail {
-
-/// Sends the cheapest query. Returns 0 or its errno.
-[[nodiscard]] inline int any_query(borrowed_fd fd) noexcept {
-    uapi::query<uapi::layout::lookup> any{0, {}};
-    return uapi::send(fd, any).error;
-}
-
-/// True if the result of any_query() means that the ioctl is not available. Besides ENOTTY, these were seen: ENOSYS (emulators), EPERM and
-/// EACCES (sandboxes), EOPNOTSUPP (Android modules), ENODEV, EINVAL and EIO.
-[[nodiscard]] constexpr bool says_absent(int answer) noexcept { return answer != 0 && answer != ENOENT && answer != ESRCH; }
-
-// FIGETBSZ (include/uapi/linux/fs.h) in the type of the C library's ioctl.
-inline constexpr std::remove_const_t<decltype(ioctl_request)> block_size_request = _IO(0x00, 2);
-inline constexpr int procfs_block_size = 1024;  // proc_fill_super(). FUSE, sockets and pipes have PAGE_SIZE
-
-/// True if a file is on procfs. `failure`: 0, or the errno if that cannot be determined.
-[[nodiscard]] inline bool on_procfs(borrowed_fd fd, int& failure) noexcept {
-    struct statfs fs;
-    constexpr decltype(fs.f_type) proc_super_magic = 0x9fa0;  // include/uapi/linux/magic.h
-    const errno_kept keep;
-    failure = ::fstatfs(fd.get(), &fs) == 0 ? 0 : errno;
-    return failure == 0 && fs.f_type == proc_super_magic;
-}
-
-/// Returns the size of the kernel's struct, or 0 if it cannot be determined. The kernel answers E2BIG to a non-zero byte past its struct,
-/// and to nothing else that fits in a page (copy_struct_from_user()). It returns an unknown *output* field as the zero that was sent,
-/// without an error, so only this test tells. Two system calls, and one more for each eight bytes that the struct has grown.
-[[nodiscard]] inline std::size_t kernel_struct_size(borrowed_fd fd) noexcept {
-    struct probing {
-        std::uint64_t words[512];  // one page, the most that the kernel accepts
-    } bytes;
-    bool answered = true;
-    const auto known = [&](std::size_t word) {
-        for (auto& w : bytes.words) w = 0;
-        bytes.words[0] = (word + 1) * sizeof(std::uint64_t);
-        bytes.words[word] = UINT64_MAX;
-        int answer = EINTR;
-        for (int tries = 0; answer == EINTR && tries <= interrupted_tries; ++tries) answer = ioctl_once(fd.get(), &bytes);
-        const bool to_the_struct = answer == EINVAL || answer == EFAULT || answer == ENAMETOOLONG;
-        answered &= answer == E2BIG || to_the_struct || !says_absent(answer);
-        return answered && answer != E2BIG;
-    };
-    std::size_t word = sizeof(uapi::procmap_query) / sizeof(std::uint64_t);
-    while (word < 512 && known(word)) ++word;
-    while (word > 3 && answered && !known(word - 1)) --word;
-    return answered ? word * sizeof(std::uint64_t) : 0;
-}
-
-}  // namespace detail
-
-/// Tests what is supported here, by this process's own maps file under `proc`. Up to eight system calls, no allocation, errno preserved.
-/// Async-signal-safe; 5.1 kB of stack, up to 9.5 kB without procfs.
-[[nodiscard]] inline capabilities probe(const char* proc = "/proc") noexcept {
-    const detail::uncancelled whole;
-    capabilities c;
-    c.release = running_kernel();
-    const auto file = detail::open_maps({.proc = proc});
-    if (!file) {
-        c.error = file.error();
-        return c;
-    }
-    const borrowed_fd fd = file->borrow();
-    int unclear = 0;
-    c.live = detail::on_procfs(fd, unclear);
-    const int answer = detail::any_query(fd);
-    c.ioctl = !detail::says_absent(answer);
-    if (!c.ioctl) c.ioctl_errno = answer;
-    if (c.ioctl) {
-        c.struct_size = detail::kernel_struct_size(fd);
-        c.build_id_hazards = known_hazards(c.release);
-    }
-    char first = 0;
-    const detail::errno_kept keep;
-    c.text = ::pread(fd.get(), &first, 1, 0) == 1;
-    return c;
-}
-
-}  // namespace procmap::inline PROCMAP_ABI
+}  // namespace procmap::inline PROCMAP_ABI::detail
 
 // ==== procmap/detail/lookup.hpp ====
 // Looks up one mapping, by the ioctl or by text: the one that contains an address, or the next above it.
+
+#include <poll.h>
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
@@ -2956,6 +2850,181 @@ inline void hand_over_name(std::span<char> to, mapping& m) noexcept {
 
 }  // namespace procmap::inline PROCMAP_ABI::detail
 
+// ==== procmap/probe.hpp ====
+// Tests what this kernel and this sandbox support.
+//
+//   const procmap::capabilities here = procmap::probe();
+//   if (!here.ioctl) use(here.text, here.ioctl_errno);
+
+#include <sys/utsname.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace procmap::inline PROCMAP_ABI {
+
+/// A kernel's release, as uname(2) returns it: "6.12.74+deb13-amd64".
+struct kernel_release {
+    std::uint32_t major = 0;  ///< 0: not known
+    std::uint32_t minor = 0;  ///< the second number
+    std::uint32_t patch = 0;  ///< the third number, or 0
+    bool candidate = false;  ///< may precede the release that it names: an -rc, or a vendor's 7.0.0 that does not tell which it is
+
+    [[nodiscard]] friend constexpr bool operator==(const kernel_release&, const kernel_release&) noexcept = default;  ///< all fields
+
+    /// Parses "M.N" or "M.N.P", whatever follows. A string that does not begin so gives the unknown release.
+    [[nodiscard]] static constexpr kernel_release parse(std::string_view text) noexcept {
+        kernel_release r;
+        std::uint32_t* const parts[] = {&r.major, &r.minor, &r.patch};
+        std::size_t at = 0;
+        for (std::size_t i = 0; i < 3; ++i) {
+            const std::size_t first = at;
+            for (; at < text.size() && static_cast<unsigned>(text[at] - '0') < 10; ++at) {
+                *parts[i] = *parts[i] * 10 + static_cast<std::uint32_t>(text[at] - '0');
+                if (*parts[i] > 0xffff) return {};
+            }
+            if (at == first) return {};
+            const bool dot = at < text.size() && text[at] == '.';
+            if (i == 0 && !dot) return {};
+            if (!dot) break;
+            if (i == 1 && (at + 1 == text.size() || static_cast<unsigned>(text[at + 1] - '0') >= 10)) return {};
+            ++at;
+        }
+        const bool first = r.major == 7 && r.minor == 0 && r.patch == 0;  // the only release for which it matters: the first safe one
+        r.candidate = names_candidate(text.substr(at)) || (first && is_vendors(text.substr(at)));
+        return r;
+    }
+
+private:
+    [[nodiscard]] static constexpr bool digit(std::string_view text, std::size_t at) noexcept {
+        return at < text.size() && static_cast<unsigned>(text[at] - '0') < 10;
+    }
+    /// "-rc4", Fedora's "-0.rc1.20260215git...", Ubuntu's "-070000rc3-generic", "-next-20260301".
+    [[nodiscard]] static constexpr bool names_candidate(std::string_view rest) noexcept {
+        const auto is = [rest](std::size_t at, char lower) { return at < rest.size() && (rest[at] | 0x20) == lower; };
+        const auto letter = [rest](std::size_t at) { return static_cast<unsigned>((rest[at] | 0x20) - 'a') < 26; };
+        for (std::size_t at = 0; at + 2 < rest.size(); ++at)
+            if (is(at, 'r') && is(at + 1, 'c') && digit(rest, at + 2) && (at == 0 || !letter(at - 1))) return true;
+        return rest.find("-next-") != std::string_view::npos;
+    }
+    /// "-3-generic": Ubuntu uses this form for builds of candidates and of releases.
+    [[nodiscard]] static constexpr bool is_vendors(std::string_view rest) noexcept {
+        if (rest.empty() || rest.front() != '-' || !digit(rest, 1)) return false;
+        std::size_t at = 1;
+        while (digit(rest, at)) ++at;
+        return at + 1 < rest.size() && rest[at] == '-' && !digit(rest, at + 1);
+    }
+};
+
+/// The hazards of a build-ID request on released kernels: bugs, by CVE, and an effect of all fixed releases.
+enum class hazard : std::uint32_t {
+    cve_2026_23002 = 0x01,  ///< oops if the file's first page is not cached; fixed in 6.12.69, 6.18.9, 6.19
+    cve_2026_43178 = 0x02,  ///< crash if the buffer is smaller than the ID; fixed in 6.12.75, 6.18.16, 6.19.6, 7.0
+    cve_2026_23199 = 0x04,  ///< deadlock of the same family; assumed to be fixed with the one above
+    /// The kernel reads whatever is mapped: it takes data out of a mapped socket or packet ring, or blocks while that is empty, and it
+    /// reads devices. Every kernel with the fix of CVE-2026-23002 does this. The library asks about regular files only: see maps::find.
+    reads_what_is_mapped = 0x08,
+};
+using hazards = flags<hazard>;  ///< a set of hazards
+[[nodiscard]] constexpr hazards operator|(hazard a, hazard b) noexcept { return hazards{a} | b; }  ///< the set of both
+
+/// The hazards with which a kernel is not asked, unless open_options::trust_kernel_build_ids is set.
+inline constexpr hazards fatal_hazards = hazard::cve_2026_23002 | hazard::cve_2026_43178 | hazard::cve_2026_23199;
+
+/// Returns the hazards of a release. Only what is known to be fixed is left out, so an unknown release has all of them.
+[[nodiscard]] constexpr hazards known_hazards(const kernel_release& r) noexcept {
+    const auto at_least = [&r](std::uint32_t minor, std::uint32_t patch) {
+        return r.major == 6 && r.minor == minor && r.patch >= patch;
+    };
+    hazards found;
+    if (r.candidate || r.major == 0) return fatal_hazards | hazard::reads_what_is_mapped;
+    if (r.major >= 7) return hazard::reads_what_is_mapped;
+    found |= !at_least(12, 69) && !at_least(18, 9) && !at_least(19, 0) ? hazard::cve_2026_23002 : hazard::reads_what_is_mapped;
+    if (!at_least(12, 75) && !at_least(18, 16) && !at_least(19, 6)) found |= hazard::cve_2026_43178 | hazard::cve_2026_23199;
+    return found;
+}
+
+/// True if a kernel with these hazards may be asked for the build IDs of regular files.
+[[nodiscard]] constexpr bool safe_to_ask(hazards known) noexcept { return (known & fatal_hazards).empty(); }
+
+/// Returns the running kernel's release (uname(2)). With personality UNAME26 it is 2.6.N, not known to be safe. One system call.
+[[nodiscard]] inline kernel_release running_kernel() noexcept {
+    utsname names;
+    const detail::errno_kept keep;
+    return ::uname(&names) == 0 ? kernel_release::parse(names.release) : kernel_release{};
+}
+
+/// What is supported here.
+struct capabilities {
+    bool ioctl = false;           ///< PROCMAP_QUERY answers
+    bool text = false;            ///< the text can be read
+    bool live = false;            ///< maps is on a real procfs, not an emulator's frozen copy (qemu-user)
+    int ioctl_errno = 0;          ///< why the ioctl is not available: ENOTTY, ENOSYS, EPERM or EACCES from a sandbox, ...
+    std::size_t struct_size = 0;  ///< bytes of procmap_query that the kernel knows; 0 without the ioctl
+    kernel_release release{};     ///< of the running kernel
+    hazards build_id_hazards{};   ///< of asking this kernel for build IDs; none without the ioctl
+    procmap::error error{};       ///< why maps could not be opened
+};
+
+namespace detail {
+
+/// Returns the size of the kernel's struct, or 0 if it cannot be determined. The kernel answers E2BIG to a non-zero byte past its struct,
+/// and to nothing else that fits in a page (copy_struct_from_user()). It returns an unknown *output* field as the zero that was sent,
+/// without an error, so only this test tells. Two system calls, and one more for each eight bytes that the struct has grown.
+[[nodiscard]] inline std::size_t kernel_struct_size(borrowed_fd fd) noexcept {
+    struct probing {
+        std::uint64_t words[512];  // one page, the most that the kernel accepts
+    } bytes;
+    bool answered = true;
+    const auto known = [&](std::size_t word) {
+        for (auto& w : bytes.words) w = 0;
+        bytes.words[0] = (word + 1) * sizeof(std::uint64_t);
+        bytes.words[word] = UINT64_MAX;
+        int answer = EINTR;
+        for (int tries = 0; answer == EINTR && tries <= interrupted_tries; ++tries) answer = ioctl_once(fd.get(), &bytes);
+        const bool to_the_struct = answer == EINVAL || answer == EFAULT || answer == ENAMETOOLONG;
+        answered &= answer == E2BIG || to_the_struct || !says_absent(answer);
+        return answered && answer != E2BIG;
+    };
+    std::size_t word = sizeof(uapi::procmap_query) / sizeof(std::uint64_t);
+    while (word < 512 && known(word)) ++word;
+    while (word > 3 && answered && !known(word - 1)) --word;
+    return answered ? word * sizeof(std::uint64_t) : 0;
+}
+
+}  // namespace detail
+
+/// Tests what is supported here, by this process's own maps file under `proc`. Up to eight system calls, no allocation, errno preserved.
+/// Async-signal-safe; 5.1 kB of stack, up to 9.5 kB without procfs.
+[[nodiscard]] inline capabilities probe(const char* proc = "/proc") noexcept {
+    const detail::uncancelled whole;
+    capabilities c;
+    c.release = running_kernel();
+    const auto file = detail::open_maps({.proc = proc});
+    if (!file) {
+        c.error = file.error();
+        return c;
+    }
+    const borrowed_fd fd = file->borrow();
+    int unclear = 0;
+    c.live = detail::on_procfs(fd, unclear);
+    const int answer = detail::any_query(fd);
+    c.ioctl = !detail::says_absent(answer);
+    if (!c.ioctl) c.ioctl_errno = answer;
+    if (c.ioctl) {
+        c.struct_size = detail::kernel_struct_size(fd);
+        c.build_id_hazards = known_hazards(c.release);
+    }
+    char first = 0;
+    const detail::errno_kept keep;
+    c.text = ::pread(fd.get(), &first, 1, 0) == 1;
+    return c;
+}
+
+}  // namespace procmap::inline PROCMAP_ABI
+
 // ==== procmap/detail/open.hpp ====
 // Opens a handle by pid, thread or pidfd, or adopts a descriptor, and selects the back-end.
 
@@ -3028,7 +3097,7 @@ struct first_answer {
 [[nodiscard]] inline result<handle> open_task(const target& t, const open_options& how) noexcept {
     auto file = open_maps(t);
     if (!file) return file.error();
-    handle h{.fd = std::move(*file), .pid = t.pid, .tid = t.tid};
+    handle h{.fd = std::move(*file), .pid = t.pid, .tid = t.tid, .opener = this_process()};
     const first_answer first = choose(h, how);
     if (first.other_file) return h.failure(errc::not_maps, step::open);
     if (first.absent != 0 && how.use == backend::ioctl) return h.failure(refusal(first.absent), step::open, first.absent);
@@ -3221,7 +3290,7 @@ public:
         mapping_walk* walk_;
     };
 
-    /// Moving a walk resets it.
+    /// The new walk has not begun.
     ///@{
     mapping_walk(mapping_walk&& other) noexcept : mapping_walk(*other.from_, other.options_, other.use_, other.above_) {}
     mapping_walk& operator=(mapping_walk&& other) noexcept {
@@ -3364,6 +3433,7 @@ namespace detail {
 // Queries the memory mappings of a process.
 //
 //   auto self = procmap::maps::open_self();
+//   procmap::name_buffer name;
 //   if (auto m = self->find(address, {.name = name})) use(m->start, m->name);
 
 #include <unistd.h>
@@ -3395,9 +3465,9 @@ class maps {
 public:
     maps() noexcept = default;  ///< empty
 
-    /// Opens the maps of this process. Three system calls: open, a query that tests the ioctl, and uname; with text fstat and a read
-    /// instead of uname. The first handle of a process takes three more and maps a page that stays mapped (detail::page_of_process). Up to
-    /// 14 kB of stack. Async-signal-safe, as are the other members.
+    /// Opens the maps of this process. Three system calls: open, a query that tests the ioctl, and uname; by text four: open, that query,
+    /// fstat and a read. The first handle of a process takes three more, and maps a page that stays mapped (docs/safety.md). Up to 14 kB of
+    /// stack. Async-signal-safe, as are the other members.
     [[nodiscard]] static result<maps> open_self(const open_options& how = {}) noexcept {
         return made(detail::open_target({.proc = how.proc}, how));
     }
@@ -3424,16 +3494,16 @@ public:
     ///
     /// The sender of the descriptor cannot block this call. A file that is not on procfs is recognized without asking its file system (by
     /// ioctl FIGETBSZ; if a sandbox refuses that, the server of a FUSE file is asked). Short-lived child processes close it, because
-    /// close(2) can wait for a FUSE server or a lingering socket: see detail::close_elsewhere. A file that does not answer PROCMAP_QUERY is
-    /// read only if its link in /proc/self/fd shows the name maps (if that cannot be read: errc::unsupported) and this process's own maps
-    /// do not answer.
+    /// close(2) can wait for a FUSE server or a lingering socket (docs/safety.md). A file that does not answer PROCMAP_QUERY is read only
+    /// if its link in /proc/thread-self/fd shows the name maps (if that cannot be read: errc::unsupported) and this process's own maps do
+    /// not answer.
     [[nodiscard]] static result<maps> adopt(unique_fd fd, const open_options& how = {}) noexcept {
         return made(detail::adopt(std::move(fd), how));
     }
 
     /// Returns the mapping that contains `address`. Fails with errc::not_mapped if it does not exist or lacks some of `options.only`.
     ///
-    /// ioctl: one system call, about 0.4 µs, and 0.15 to 0.3 µs more with the name; a second call, without the name, if that is too long.
+    /// ioctl: one system call; a second one, without the name, if that is too long.
     /// Up to 0.9 kB of stack. Text: reads half of the file on average, with two rt_sigprocmask for each pread; 6.5 kB of stack.
     ///
     /// With a build ID: two system calls and 6 kB of stack. The kernel reads whatever is mapped, and a read takes data out of a socket or
@@ -3493,1690 +3563,97 @@ namespace detail {
 }  // namespace detail
 }  // namespace procmap::inline PROCMAP_ABI
 
-// ==== procmap/detail/file_system.hpp ====
-// Which conclusions the type of a file system permits about the identity of its files.
-
-#include <sys/statfs.h>
-
-namespace procmap::inline PROCMAP_ABI::detail {
-
-/// What proves that a file of such a file system is the mapped one.
-enum class trust : unsigned char {
-    number,       ///< device and inode: stat and maps show the same, and no two existing files share them
-    descriptor,   ///< a descriptor from map_files; two files may show the same device and inode in maps
-    layered,      ///< nothing: a descriptor from map_files may have other contents than the mapped ones
-    untouchable,  ///< nothing, and it must not be read: a server may never answer, or reading has side effects
-};
-
-/// Returns the trust for an f_type of statfs(2) (include/uapi/linux/magic.h, and headers of the file systems).
-[[nodiscard]] constexpr trust trust_of(std::uint32_t type) noexcept {
-    switch (type) {
-        case 0xef53:        // ext2, ext3, ext4
-        case 0x58465342:    // xfs
-        case 0xf2f52010:    // f2fs
-        case 0x01021994:    // tmpfs; memfd and System V shared memory
-        case 0x73717368:    // squashfs
-        case 0xe0f5e1e2:    // erofs
-            return trust::number;
-        case 0x794c7630:    // overlayfs
-        case 0x61756673:    // aufs
-        case 0x6a656a62:    // shiftfs
-        case 0xf15f:        // ecryptfs
-        case 0x73757245:    // coda
-            return trust::layered;
-        case 0x65735546:    // FUSE
-        case 0x0187:        // autofs
-        case 0x9fa0:        // procfs
-        case 0x62656572:    // sysfs
-        case 0x64626720:    // debugfs
-        case 0x74726163:    // tracefs
-        case 0xf97cff8c:    // selinuxfs
-        case 0x5345434d:    // secretmem
-        case 0x444d4142:    // dma-buf
-        case 0x474d454d:    // guest_memfd
-            return trust::untouchable;
-        default: return trust::descriptor;  // btrfs, bcachefs, zfs, ramfs, NFS, ...
-    }
-}
-
-/// Returns true if an unchanged change time proves that a file is unchanged: this kernel maintains it, not a server.
-[[nodiscard]] constexpr bool keeps_times(std::uint32_t type) noexcept {
-    return trust_of(type) == trust::number || type == 0x9123683e /* btrfs */ || type == 0x858458f6 /* ramfs */;
-}
-
-/// Returns the type of a file's file system, or 0 on failure. One system call, which may ask the server of FUSE or NFS.
-[[nodiscard]] inline std::uint32_t file_system_of(borrowed_fd fd) noexcept {
-    struct statfs fs;
-    return ::fstatfs(fd.get(), &fs) == 0 ? static_cast<std::uint32_t>(fs.f_type) : 0;
-}
-
-}  // namespace procmap::inline PROCMAP_ABI::detail
-
-// ==== procmap/detail/task_directory.hpp ====
-// Finds the procfs directory of the task that a handle was opened through, and proves that it is.
+// ==== procmap/handover.hpp ====
+// Passes an open maps file to another process: an application opens its own, without privileges, and an unprivileged agent queries it.
 //
-// A pid, or the path in the descriptor's link, can belong to another process: in another pid namespace, in another procfs, or after reuse.
-// The directory is accepted only if its `maps` is the handle's own file. That proves the task, not its address space: after vfork or
-// clone(CLONE_VM) and exec the task has a new one, while the handle still answers for the old one. task_files::address_space() therefore
-// compares the task's mappings with those of the handle.
+//   auto sent = procmap::send_maps(socket, *self);        // in the application
+//   auto application = procmap::receive_maps(socket);     // in the agent
 
-#include <sys/stat.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
 
-namespace procmap::inline PROCMAP_ABI::detail {
-
-/// openat2(2) (Linux 5.6), with O_PATH and O_CLOEXEC.
-[[nodiscard]] inline unique_fd open_path(borrowed_fd at, const char* path, std::uint64_t resolve, std::uint64_t flags = 0) noexcept {
-    struct {  // struct open_how, include/uapi/linux/openat2.h
-        std::uint64_t flags;
-        std::uint64_t mode = 0;
-        std::uint64_t resolve;
-    } how{.flags = O_PATH | O_CLOEXEC | flags, .resolve = resolve};
-    constexpr long openat2 = 437;  // on every supported architecture
-    long fd = -1;
-    for (int tries = 0; tries < 16; ++tries) {  // EAGAIN: a concurrent rename made ".." unsafe to follow
-        fd = ::syscall(openat2, at.get(), path, &how, sizeof how);
-        if (fd >= 0 || (errno != EAGAIN && errno != EINTR)) break;
-    }
-    return unique_fd{static_cast<int>(fd)};
-}
-inline constexpr std::uint64_t resolve_no_magiclinks = 0x02;
-inline constexpr std::uint64_t resolve_in_root = 0x10;
-inline constexpr std::uint64_t resolve_cached = 0x20;  // Linux 5.12: fails instead of waiting
-
-/// Splits a device number of stat(2) into major and minor.
-[[nodiscard]] constexpr device_number device_of(std::uint64_t device) noexcept {
-    return {static_cast<std::uint32_t>((device >> 32 & 0xfffff000) | (device >> 8 & 0xfff)),
-            static_cast<std::uint32_t>((device >> 12 & 0xffffff00) | (device & 0xff))};
-}
-
-/// What changes when a file does. The inode number is not reused while a descriptor or a mapping holds the file. A procfs file is different:
-/// its inode number comes from a 32-bit counter and can be reused, but its change time is when it was created.
-struct file_version {
-    std::uint64_t inode = 0;
-    device_number device{};
-    std::int64_t ctime_seconds = 0;
-    std::uint32_t ctime_nanoseconds = 0;
-    std::uint64_t size = 0;
-    std::uint32_t links = 0;
-    bool regular = false;
-    bool device_node = false;
-    [[nodiscard]] friend bool operator==(const file_version&, const file_version&) noexcept = default;
-};
-
-/// Reads the version of a file below a descriptor, or of the descriptor's file if `name` is empty. Sets `mount` to the ID of its mount, or to
-/// 0 before Linux 5.8. One system call, two if statx fails. On failure returns false and sets errno.
-[[nodiscard]] inline bool look_at(int at, const char* name, file_version& v, std::uint64_t& mount) noexcept {
-    mount = 0;
-#ifdef STATX_TYPE  // glibc, musl since 1.2.5. stat has 64-bit fields on every architecture only with musl
-    constexpr unsigned statx_mnt_id = 0x1000;    // STATX_MNT_ID; older headers have neither the name nor the member
-    constexpr std::size_t mnt_id_offset = 0x90;  // stx_mnt_id, include/uapi/linux/stat.h
-    const int how = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (*name == '\0' ? AT_EMPTY_PATH : 0);
-    struct statx x;
-    if (::statx(at, name, how, STATX_TYPE | STATX_NLINK | STATX_INO | STATX_SIZE | STATX_CTIME | statx_mnt_id, &x) == 0) {
-        v = {.inode = x.stx_ino,
-             .device = {x.stx_dev_major, x.stx_dev_minor},
-             .ctime_seconds = x.stx_ctime.tv_sec,
-             .ctime_nanoseconds = x.stx_ctime.tv_nsec,
-             .size = x.stx_size,
-             .links = x.stx_nlink,
-             .regular = S_ISREG(x.stx_mode),
-             .device_node = S_ISCHR(x.stx_mode) || S_ISBLK(x.stx_mode)};
-        if ((x.stx_mask & statx_mnt_id) != 0) __builtin_memcpy(&mount, reinterpret_cast<const char*>(&x) + mnt_id_offset, sizeof mount);
-        return true;
-    }
-#endif
-    struct stat s;  // without statx, or if a sandbox refuses it
-    if ((*name == '\0' ? ::fstat(at, &s) : ::fstatat(at, name, &s, AT_SYMLINK_NOFOLLOW)) != 0) return false;
-    v = {.inode = s.st_ino,
-         .device = device_of(s.st_dev),
-         .ctime_seconds = s.st_ctim.tv_sec,
-         .ctime_nanoseconds = static_cast<std::uint32_t>(s.st_ctim.tv_nsec),
-         .size = static_cast<std::uint64_t>(s.st_size),
-         .links = static_cast<std::uint32_t>(s.st_nlink),
-         .regular = S_ISREG(s.st_mode),
-         .device_node = S_ISCHR(s.st_mode) || S_ISBLK(s.st_mode)};
-    return true;
-}
-[[nodiscard]] inline bool look_at(borrowed_fd fd, file_version& v) noexcept {
-    std::uint64_t mount = 0;
-    return look_at(fd.get(), "", v, mount);
-}
-
-/// Returns the ID of the mount that a descriptor was opened through (proc_pid_fdinfo(5), Linux 3.15), or 0 on failure.
-[[nodiscard]] inline std::uint64_t mount_of(borrowed_fd fd) noexcept {
-    const unique_fd info{::openat(AT_FDCWD, own_fd_path(fd, "fdinfo").c_str(), O_RDONLY | O_CLOEXEC)};
-    char text[256];
-    const ssize_t n = ::pread(info.get(), text, sizeof text, 0);
-    const std::string_view fields{text, n < 0 ? 0 : static_cast<std::size_t>(n)};
-    constexpr std::string_view key = "mnt_id:\t";
-    const std::size_t at = fields.find(key);
-    if (at == std::string_view::npos) return 0;
-    line_scanner number{fields.data() + at + key.size(), fields.data() + fields.size()};
-    std::uint64_t id = 0;
-    return number.decimal(id) && number.literal('\n') ? id : 0;
-}
-
-/// Returns true if `maps` below a directory is the open file `maps`, the directory is on procfs, and its `maps` is not a mount point.
-[[nodiscard]] inline bool holds_maps(borrowed_fd directory, borrowed_fd maps) noexcept {
-    int unclear = 0;
-    file_version itself, below, opened;
-    std::uint64_t mount = 0, mount_below = 0;
-    if (!on_procfs(directory, unclear) || !look_at(directory.get(), "", itself, mount) || !look_at(directory.get(), "maps", below, mount_below) ||
-        !look_at(maps, opened) || below != opened)
-        return false;
-    if (mount == 0 || mount_below == 0) {
-        const unique_fd entry{::openat(directory.get(), "maps", O_PATH | O_NOFOLLOW | O_CLOEXEC)};
-        mount = mount_of(directory);
-        mount_below = mount_of(entry.borrow());
-    }
-    return mount != 0 && mount == mount_below;
-}
-
-/// Returns the O_PATH directory of the task that a handle was opened through, if it is proven. Six system calls; more before Linux 5.8.
-[[nodiscard]] inline unique_fd find_task(const handle& h) noexcept {
-    char target[4096];
-    std::string_view path = read_link(AT_FDCWD, own_fd_path(h.fd.borrow(), "fd").c_str(), target);
-    constexpr std::string_view file = "/maps";
-    if (!path.ends_with(file)) return {};
-    path.remove_suffix(file.size());
-    path_buffer directory;
-    directory.put(path);
-    // The sender chose the path of an adopted descriptor; looking it up must not block. The right one is cached while `h` is open.
-    const bool own = h.pid != error::unknown || path.starts_with("/proc/");
-    unique_fd found = own ? unique_fd{::openat(AT_FDCWD, directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)}
-                          : open_path(borrowed_fd{AT_FDCWD}, directory.c_str(), resolve_cached, O_DIRECTORY);
-    if (!found || !holds_maps(found.borrow(), h.fd.borrow())) return {};
-    return found;
-}
-
-}  // namespace procmap::inline PROCMAP_ABI::detail
-
-// ==== procmap/detail/task.hpp ====
-// Access to the procfs files of a handle's task: its root directory, its memory, and map_files.
-
-namespace procmap::inline PROCMAP_ABI::detail {
-
-/// The files of a handle's task, for the duration of one call. They are opened on first use.
-class task_files {
-public:
-    explicit task_files(const handle& h) noexcept : handle_(&h) {}
-
-    [[nodiscard]] bool proven() noexcept { return find(); }
-
-    /// Returns true if this call may walk all mappings once more. Limits the cost of many mappings of one file.
-    [[nodiscard]] bool may_walk() noexcept { return walks_-- > 0; }
-
-    /// Opens, O_PATH, the file that the task has mapped there, from map_files. Requires CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN.
-    [[nodiscard]] unique_fd open_map_file(const mapping& m) noexcept {
-        if (!find()) return {};
-        for (const char* const where : {"map_files/", "../../map_files/"}) {  // the directory of a thread has no map_files
-            path_buffer entry;
-            entry.put(where).put(m.start, 16).put("-").put(m.end, 16);
-            unique_fd fd{::openat(directory_.get(), entry.c_str(), O_PATH | O_CLOEXEC)};
-            if (fd || errno != ENOENT) return fd;
-        }
-        return {};
-    }
-
-    /// Returns the task's root directory, O_PATH. Sets `path` to its path as this process sees it, empty for "/".
-    [[nodiscard]] borrowed_fd root(std::string_view& path) noexcept {
-        if (!root_ && find()) {
-            open_root(directory_.borrow());
-            // A main thread that has exited has no root directory; the other threads have.
-            if (!root_ && errno != EACCES && errno != EPERM)
-                (void)any_thread(directory_.get(), "task", [this](std::int32_t tid) {
-                    path_buffer name;
-                    name.put("task/").put(static_cast<std::uint64_t>(tid));
-                    const unique_fd thread{::openat(directory_.get(), name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
-                    open_root(thread.borrow());
-                    if (root_) root_thread_ = tid;
-                    return static_cast<bool>(root_);
-                });
-        }
-        path = {root_path_, root_path_size_};
-        return root_.borrow();
-    }
-
-    /// Returns true if the open root directory belongs to a task in the handle's address space; see address_space(). Caches a success.
-    [[nodiscard]] bool root_is_the_handles(const mapping& m) noexcept {
-        if (!root_ || root_proven_) return root_proven_;
-        path_buffer maps;
-        if (root_thread_ != 0) maps.put("task/").put(static_cast<std::uint64_t>(root_thread_)).put("/");
-        root_proven_ = shows(maps.put("maps").c_str(), m);
-        return root_proven_;
-    }
-
-    /// Returns true if the task's address space is that of the handle: both show the same mapping, and the lowest mappings agree, which
-    /// differ between programs by address randomization. Files that were opened before this call then belong to it.
-    [[nodiscard]] bool address_space(const mapping& m) noexcept {
-        return find() && shows("maps", m);
-    }
-
-    /// Returns a descriptor of the memory of the handle's address space, which has `m`, or -1. Requires ptrace access mode ATTACH.
-    [[nodiscard]] borrowed_fd memory(const mapping& m) noexcept {
-        if (!mem_ && find()) mem_.reset(::openat(directory_.get(), "mem", O_RDONLY | O_CLOEXEC | O_LARGEFILE));
-        // `mem` is bound to the address space that the task had when it was opened, so verify after opening, on each call.
-        if (!mem_ || !address_space(m)) return borrowed_fd{-1};
-        return mem_.borrow();
-    }
-
-private:
-    bool find() noexcept {
-        if (!sought_) directory_ = find_task(*handle_);
-        sought_ = true;
-        return static_cast<bool>(directory_);
-    }
-
-    void open_root(borrowed_fd task) noexcept {
-        root_.reset(::openat(task.get(), "root", O_PATH | O_DIRECTORY | O_CLOEXEC));
-        root_path_size_ = root_ ? read_link(task.get(), "root", root_path_).size() : 0;
-        if (root_path_size_ == 1) root_path_size_ = 0;  // "/"
-    }
-
-    bool shows(const char* maps, const mapping& m) const noexcept {
-        handle now{.fd = unique_fd{::openat(directory_.get(), maps, O_RDONLY | O_CLOEXEC)}, .backend = handle_->backend};
-        return now.fd && agree(*handle_, now, m);
-    }
-
-    /// Returns true if two handles show the same mapping `m` and the same lowest mappings.
-    static bool agree(const handle& a, const handle& b, const mapping& m) noexcept {
-        constexpr int enough = 16;  // the program, its heap, and libraries or threads, at random addresses
-        name_buffer name;
-        const auto there = lookup(b, m.start, {.name = m.name_status == name_state::not_asked ? std::span<char>{} : std::span<char>{name}}, false);
-        if (!there || !same_mapping(*there, m) || there->permissions != m.permissions) return false;
-        for (int tries = 0; tries < 3; ++tries) {  // mappings may change between the two walks
-            auto one = walk_over(a, {}, a.backend), other = walk_over(b, {}, b.backend);
-            auto i = one.begin();
-            auto j = other.begin();
-            int same = 0;
-            for (; same < enough && i != one.end() && j != other.end(); ++same, ++i, ++j)
-                if (!same_mapping(*i, *j) || i->permissions != j->permissions) break;
-            if (same == enough || (same != 0 && one.complete() && other.complete())) return true;
-        }
-        return false;
-    }
-
-    const handle* handle_;
-    bool sought_ = false;
-    bool root_proven_ = false;
-    std::int32_t root_thread_ = 0;  // the thread through which the root was opened; 0: the task itself
-    int walks_ = 16;
-    unique_fd directory_{};
-    unique_fd root_{};
-    unique_fd mem_{};
-    std::size_t root_path_size_ = 0;
-    char root_path_[4096];
-};
-
-}  // namespace procmap::inline PROCMAP_ABI::detail
-
-// ==== procmap/detail/mapped_file.hpp ====
-// Finds and opens the file of a mapping and determines what proves that it is the mapped one.
-//
-// The paths in another process's maps are untrusted input, often processed by root. A path is resolved below that process's root,
-// never through magic links, and first without opening the file (O_PATH). The file is opened for reading only if build IDs or ELF
-// addresses were asked for, only if it is a regular file on a file system that neither asks a user's server (FUSE, autofs) nor has side
-// effects on reading, and only to read its ELF headers and notes. Data of a file that is not proven to be the mapped one is returned only
-// if its build ID then proves it. A path lookup on FUSE or NFS can still block. Nothing here is async-signal-safe.
-
-namespace procmap::inline PROCMAP_ABI::detail {
-
-/// Opens the file of an O_PATH descriptor for reading.
-[[nodiscard]] inline unique_fd reopen(borrowed_fd fd) noexcept {
-    return unique_fd{::openat(AT_FDCWD, own_fd_path(fd, "fd").c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | O_LARGEFILE)};
-}
-
-/// What proves that a file is the mapped one.
-enum class proof : unsigned char {
-    none,        ///< nothing; only its build ID can prove it
-    number,      ///< device and inode, on a file system where they are unique
-    descriptor,  ///< it comes from map_files
-};
-
-/// A file that may be the mapped one. The caller must query the mapping again after this was found.
-struct found_file {
-    unique_fd path_fd{};  // O_PATH; empty if there is no file that may be read
-    build_id_source way = build_id_source::none;
-    proof by = proof::none;
-    bool remembered = false;   // it may be cached: its change time is reliable
-    bool never_read = false;   // it may be on FUSE or not regular: neither the library nor the kernel may read it
-    file_version version{};
-};
-
-inline constexpr std::string_view deleted_mark = " (deleted)";  // what the kernel adds to the path of an unlinked file
-
-/// Gets the root directory of a mapping's process and the mapping's path below it. Returns false if there is no path or the root is not
-/// accessible. The kernel prints paths as this process sees them, with the path of the other process's root in front.
-[[nodiscard]] inline bool path_below_root(task_files& task, const mapping& m, borrowed_fd& root, std::string_view& path) noexcept {
-    path = m.name;
-    if (!path.starts_with('/')) return false;
-    std::string_view root_path;
-    root = task.root(root_path);
-    if (root.get() < 0 || !path.starts_with(root_path)) return false;
-    path.remove_prefix(root_path.size());
-    return path.starts_with('/');
-}
-
-/// Looks up the path of a mapping, which must have its name. For `linked`, the caller must verify that the inode was not reused. Two to
-/// eight system calls, and about fifty once for each task. Preserves errno.
-[[nodiscard]] inline file_state state_of_path(task_files& task, const mapping& m) noexcept {
-    const errno_kept keep;
-    const auto leads_to = [&m](borrowed_fd root, std::string_view path) {
-        path_buffer text;
-        text.put(path);
-        if (text.view().empty()) return file_state::unreadable;  // too long
-        const unique_fd fd = open_path(root, text.c_str(), resolve_no_magiclinks | resolve_in_root);
-        if (!fd) return errno == ENOENT || errno == ENOTDIR ? file_state::deleted : file_state::unreadable;
-        const std::uint32_t type = file_system_of(fd.borrow());
-        const trust level = type == 0 ? trust::untouchable : trust_of(type);
-        file_version v;
-        if (level == trust::untouchable || !look_at(fd.borrow(), v)) return file_state::unreadable;
-        if (level == trust::number) return v.inode == m.inode && v.device == m.device ? file_state::linked : file_state::replaced;
-        return v.regular || v.device_node ? file_state::unknown : file_state::replaced;
-    };
-    const auto look = [&] {
-        borrowed_fd root{-1};
-        std::string_view path;
-        // "/dev/zero (deleted)" of shared anonymous memory is not a path.
-        if (!m.name.starts_with('/') || kind_of(m) == mapping_kind::shared_memory || !task.proven()) return file_state::unknown;
-        const bool below = path_below_root(task, m, root, path);
-        if (root.get() < 0) return file_state::unreadable;
-        if (!task.root_is_the_handles(m)) return file_state::unknown;
-        if (!below) return file_state::unreadable;
-        const file_state whole = leads_to(root, path);
-        if (!path.ends_with(deleted_mark)) return whole == file_state::deleted ? file_state::unreadable : whole;
-        if (whole == file_state::linked) return whole;
-        // The file was unlinked, and the path may lead to another file or to the same one again. Or its name ends with " (deleted)".
-        const file_state unmarked = leads_to(root, path.substr(0, path.size() - deleted_mark.size()));
-        const bool uncertain = whole == file_state::unknown || whole == file_state::unreadable;
-        return uncertain && unmarked != file_state::linked ? whole : unmarked;
-    };
-    file_state state = look();
-    // The text has "\012" for a newline and for these four characters, so this may be another path.
-    if (m.name_status == name_state::ambiguous && state != file_state::linked) state = file_state::unknown;
-    return state;
-}
-
-/// Searches the file of a mapping, in map_files and at its path. `m` must have its name, unless map_files is accessible.
-class file_search {
-public:
-    file_search(task_files& task, const mapping& m) noexcept : task_(&task), m_(&m) {}
-
-    /// Returns what was found. About ten system calls. Preserves errno.
-    [[nodiscard]] found_file run() noexcept {
-        const errno_kept keep;
-        if (judge(task_->open_map_file(*m_), build_id_source::map_files) != verdict::found) by_path();
-        return std::move(found_);
-    }
-
-private:
-    enum class verdict : unsigned char { found, candidate, another, nothing };
-
-    /// Compares the file of a descriptor with the mapping. Keeps the descriptor if it proves more than the one found before.
-    verdict judge(unique_fd fd, build_id_source way) noexcept {
-        if (!fd) return verdict::nothing;
-        // Before stat: for another user's FUSE file, fstatfs is the only call that succeeds, and the kernel does not ask the server.
-        const std::uint32_t type = file_system_of(fd.borrow());
-        const trust level = type == 0 ? trust::untouchable : trust_of(type);
-        file_version v;
-        if (!look_at(fd.borrow(), v)) {
-            found_.never_read = true;
-            return verdict::nothing;
-        }
-        const bool same_number = v.inode == m_->inode && v.device == m_->device;
-        if (level == trust::number && !same_number) return verdict::another;
-        const bool from_map_files = way == build_id_source::map_files;
-        if (!v.regular && !v.device_node) return verdict::another;  // a directory, FIFO, socket or link is never mapped by path
-        if (level == trust::untouchable || !v.regular) {  // may be the mapped file, but must not be read
-            found_.never_read = true;
-            return from_map_files || same_number ? verdict::found : verdict::nothing;
-        }
-        const proof by = level == trust::number ? proof::number : level == trust::descriptor && from_map_files ? proof::descriptor : proof::none;
-        if (found_.path_fd && by == proof::none) return verdict::candidate;
-        const bool never_read = found_.never_read;
-        found_ = {.path_fd = std::move(fd), .way = way, .by = by, .remembered = keeps_times(type), .never_read = never_read, .version = v};
-        return by == proof::none ? verdict::candidate : verdict::found;
-    }
-
-    void by_path() noexcept {
-        borrowed_fd root{-1};
-        std::string_view path;
-        if (!path_below_root(*task_, *m_, root, path)) return;
-        const auto try_path = [&](std::string_view name) {
-            path_buffer text;
-            unique_fd fd = open_path(root, text.put(name).c_str(), resolve_no_magiclinks | resolve_in_root);
-            // A file that is not accessible, or whose server does not answer, may be on FUSE.
-            if (!fd && (errno == EACCES || errno == EIO || errno == ENOTCONN || errno == ETIMEDOUT || errno == ESTALE)) found_.never_read = true;
-            return judge(std::move(fd), build_id_source::root_path);
-        };
-        if (try_path(path) != verdict::found && path.ends_with(deleted_mark))  // unlinked, and linked there again
-            (void)try_path(path.substr(0, path.size() - deleted_mark.size()));
-    }
-
-    task_files* task_;
-    const mapping* m_;
-    found_file found_{};
-};
-
-}  // namespace procmap::inline PROCMAP_ABI::detail
-
-// ==== procmap/detail/image_facts.hpp ====
-// Reads the ELF headers and the build ID of an image, from its file or from a process's memory.
-
-#include <vector>
-
-namespace procmap::inline PROCMAP_ABI::detail {
-
-/// pread(2) with a 64-bit offset, whatever the size of off_t.
-inline ssize_t read_once(borrowed_fd fd, std::span<std::byte> to, std::uint64_t offset) noexcept {
-#if defined(__GLIBC__)
-    return ::pread64(fd.get(), to.data(), to.size(), static_cast<off64_t>(offset));
-#else
-    static_assert(sizeof(off_t) == 8);
-    return ::pread(fd.get(), to.data(), to.size(), static_cast<off_t>(offset));
-#endif
-}
-
-/// Fills `to`, or reads up to the end of the file. Returns the number of bytes read. Sets `failed` if a read failed.
-inline std::size_t read_at(borrowed_fd fd, std::span<std::byte> to, std::uint64_t offset, bool& failed) noexcept {
-    std::size_t done = 0;
-    for (int tries = 0; done != to.size() && offset + done <= INT64_MAX;) {
-        const ssize_t n = read_once(fd, to.subspan(done), offset + done);
-        if (n == 0) break;
-        if (n > 0) {
-            done += static_cast<std::size_t>(n);
-        } else if (errno != EINTR || ++tries > interrupted_tries) {
-            failed = true;
-            break;
-        }
-    }
-    return done;
-}
-
-/// The bytes of a file. Caches the first 4096.
-class file_source {
-public:
-    explicit file_source(borrowed_fd fd) noexcept : fd_(fd), size_(read_at(fd, first_, 0, failed_)) {}
-    bool operator()(std::uint64_t offset, std::span<std::byte> to) const noexcept {
-        if (bytes_source{std::span{first_}.first(size_)}(offset, to)) return true;
-        return read_at(fd_, to, offset, failed_) == to.size();
-    }
-    /// Returns true if a read failed. What was not found may then exist.
-    [[nodiscard]] bool failed() const noexcept { return failed_; }
-
-private:
-    using bytes_source = elf::bytes_source;
-    borrowed_fd fd_;
-    mutable bool failed_ = false;
-    std::byte first_[4096];
-    std::size_t size_ = 0;
-};
-
-struct image_facts {
-    build_id id{};
-    bool id_known = false;  // true also if it is known that there is none
-    std::vector<elf::segment> loads{};  // the PT_LOADs that have bytes in the file
-};
-
-/// Reads an image. Returns false, with nothing known, if a read failed. What a limit cuts off is not known.
-template <class Source>
-bool read_image(const Source& source, build_id_source way, image_facts& facts) {
-    facts.loads.clear();
-    facts.id = {};
-    facts.id_known = false;
-    const elf::image<Source> image{source};
-    elf::segment s;
-    for (std::uint32_t i = 0; !image.cut_off() && i < image.segments() && image.segment_at(i, s); ++i)
-        if (s.type == elf::segment::load && s.file_size != 0) facts.loads.push_back(s);
-    std::byte note[build_id::capacity];
-    bool bounded = false;
-    std::size_t size = image.build_id(note, bounded);
-    // If no segment has the note, a section may. Section headers are not loaded, so memory cannot tell.
-    if (size == 0 && !bounded && way != build_id_source::memory) size = image.section_build_id(note, bounded);
-    if (size == 0 && way == build_id_source::memory) bounded |= image.has_sections();
-    if (source.failed()) {
-        facts.loads.clear();
-        return false;
-    }
-    // An ID of at most 20 bytes is the preferred one even if a limit was reached; a longer one may not be.
-    constexpr std::size_t kernels_most = 20;
-    facts.id_known = !bounded || (size != 0 && size <= kernels_most);
-    if (facts.id_known) facts.id = build_id{std::span{note}.first(size), way};
-    return true;
-}
-
-}  // namespace procmap::inline PROCMAP_ABI::detail
-
-// ==== procmap/detail/file_cache.hpp ====
-// A cache of mapped files, revalidated before each use by change time and size. Every write changes these, except that a write through a
-// shared writable mapping may do so only at msync (mmap(2)). A change time is not relied on directly after the change, or once the wall
-// clock was set.
-
-#include <time.h>
-
-#include <string>
-
-namespace procmap::inline PROCMAP_ABI::detail {
-
-/// The time of a check. CLOCK_BOOTTIME includes suspend and is slewed like the wall clock. Only setting the latter changes the difference.
-struct moment {
-    std::int64_t wall = 0;     // CLOCK_REALTIME_COARSE, the source of change times, in milliseconds
-    std::int64_t set_off = 0;  // the wall clock minus CLOCK_BOOTTIME
-    bool known = false;
-
-    [[nodiscard]] static moment now() noexcept {
-        timespec wall{}, boot{};
-        if (::clock_gettime(CLOCK_REALTIME_COARSE, &wall) != 0 || ::clock_gettime(CLOCK_BOOTTIME, &boot) != 0) return {};
-        return {.wall = milliseconds(wall), .set_off = milliseconds(wall) - milliseconds(boot), .known = true};
-    }
-    /// Returns true if any later change of the file gets a change time later than that of `v`, unless the wall clock is set. Change times
-    /// have the granularity of the kernel's tick (at most 10 ms; finer since 6.13). A time without nanoseconds may come from a file system
-    /// with a granularity of one second (ext4 with inodes of 128 bytes) or two.
-    [[nodiscard]] bool settles(const file_version& v) const noexcept {
-        const std::int64_t limit = v.ctime_nanoseconds == 0 ? 3'000 : 20;
-        if (!known || v.ctime_seconds > wall / 1'000) return false;  // no clock, or a change in the future
-        return v.ctime_seconds < 0 || wall - (v.ctime_seconds * 1'000 + std::int64_t{v.ctime_nanoseconds} / 1'000'000) > limit;
-    }
-    /// Returns true if the wall clock was not set since `earlier`. Otherwise a later change can have an earlier or the same change time.
-    /// Does not notice a clock that was set and set back in between, or set by less than the tolerance.
-    [[nodiscard]] bool follows(const moment& earlier) const noexcept {
-        constexpr std::int64_t tolerance = 50;  // for the tick, and the time between the two clock_gettime calls
-        const std::int64_t step = set_off - earlier.set_off;
-        return known && earlier.known && step <= tolerance && step >= -tolerance;
-    }
-
-private:
-    [[nodiscard]] static std::int64_t milliseconds(const timespec& t) noexcept {
-        return std::int64_t{t.tv_sec} * 1'000 + t.tv_nsec / 1'000'000;
-    }
-};
-
-/// What identifies a cached file for a mapping.
-enum class key : unsigned char {
-    number,      ///< the mapping's device and inode, unique on this file system; a descriptor keeps the inode from being reused
-    descriptor,  ///< device and inode from stat of a newly opened descriptor: if two open files agree in both, they are the same
-    build_id,    ///< the mapping's device and inode, name and build ID together
-};
-
-/// A cached file. Its O_PATH descriptor keeps the inode number from being reused; a file cached by key::build_id has none.
-struct known_file {
-    key by = key::number;
-    device_number device{};
-    std::uint64_t inode = 0;
-    std::string name{};  // key::build_id only
-    unique_fd pin{};
-    file_version version{};
-    build_id_source way = build_id_source::none;  // how it was found
-    image_facts facts{};
-    moment checked{};      // when `version` was read, which is before the contents are
-    bool settled = false;  // any change after `checked` changes the version
-    bool read = false;     // `facts` were read from this version; the ID may be from the kernel
-    std::uint64_t used = 0;
-    std::int64_t used_at = 0;  // in seconds
-    std::uint64_t since = 0;  // the cache's time() when it was added
-};
-
-/// Caches at most `capacity` files (at least one), each with at most one descriptor.
-class file_cache {
-public:
-    explicit file_cache(std::size_t capacity) noexcept : capacity_(capacity) {}
-
-    /// Returns the cached file of a mapping, or null. If it was cached after the mapping was seen, the mapping must be queried again.
-    [[nodiscard]] known_file* find_number(const mapping& m) noexcept {
-        return find([&m](const known_file& f) { return f.by == key::number && f.inode == m.inode && f.device == m.device; });
-    }
-    /// Returns the cached file of an open descriptor, or null.
-    [[nodiscard]] known_file* find_descriptor(const file_version& v) noexcept {
-        return find([&v](const known_file& f) { return f.by == key::descriptor && f.inode == v.inode && f.device == v.device; });
-    }
-    /// Returns the cached image of a mapping with this build ID, or null.
-    [[nodiscard]] known_file* find_id(const mapping& m, const build_id& id) noexcept {
-        return find([&](const known_file& f) {
-            return f.by == key::build_id && f.inode == m.inode && f.device == m.device && f.name == m.name && f.facts.id == id;
-        });
-    }
-
-    /// Adds a file. If the cache is full, the least recently used one is dropped.
-    known_file& remember(known_file&& file) {
-        if (files_.size() >= capacity_ && !files_.empty()) {
-            known_file* oldest = &files_.front();
-            for (known_file& f : files_)
-                if (f.used < oldest->used) oldest = &f;
-            if (oldest != &files_.back()) std::swap(*oldest, files_.back());
-            files_.pop_back();
-            ++forgotten_;
-        }
-        files_.push_back(std::move(file));
-        files_.back().used = files_.back().since = ++clock_;
-        files_.back().used_at = seconds_;
-        return files_.back();
-    }
-    known_file& remember(found_file&& found, key by, const mapping& m) {
-        const moment now = moment::now();
-        return remember({.by = by,
-                         .device = by == key::number ? m.device : found.version.device,
-                         .inode = by == key::number ? m.inode : found.version.inode,
-                         .pin = std::move(found.path_fd),
-                         .version = found.version,
-                         .way = found.way,
-                         .checked = now,
-                         .settled = now.settles(found.version)});
-    }
-
-    /// Drops all cached files and closes their descriptors.
-    void release() noexcept {
-        files_.clear();
-        ++forgotten_;
-    }
-
-    /// Drops the files that were not used for 60 s. Looks for them at most every 5 s. Time in suspend does not count.
-    void release_unused() noexcept {
-        constexpr std::int64_t most_idle = 60, interval = 5;  // seconds
-        const errno_kept keep;
-        timespec present{};
-        if (::clock_gettime(CLOCK_MONOTONIC_COARSE, &present) == 0) seconds_ = present.tv_sec;
-        if (seconds_ - swept_ >= interval) {
-            swept_ = seconds_;
-            if (std::erase_if(files_, [this](const known_file& f) noexcept { return seconds_ - f.used_at > most_idle; }) != 0) ++forgotten_;
-        }
-    }
-
-    /// Returns true if a file that was cached at `then`, when forgotten() was `forgotten_then`, still is: its inode was not reused.
-    [[nodiscard]] bool still_holds(const mapping& m, std::uint64_t forgotten_then, std::uint64_t then) const noexcept {
-        if (forgotten_ == forgotten_then) return true;
-        for (const known_file& f : files_)
-            if (f.by == key::number && f.inode == m.inode && f.device == m.device) return f.since <= then;
-        return false;
-    }
-    [[nodiscard]] std::uint64_t forgotten() const noexcept { return forgotten_; }  ///< how often files were dropped
-    [[nodiscard]] std::uint64_t time() const noexcept { return clock_; }           ///< of the latest use or addition
-
-private:
-    template <class Property>
-    known_file* find(Property property) noexcept {
-        for (known_file& f : files_)
-            if (property(f)) return refreshed(f);
-        return nullptr;
-    }
-
-    /// Returns the file after revalidating it: its cached data is dropped if it is stale. One system call.
-    known_file* refreshed(known_file& f) noexcept {
-        f.used = ++clock_;
-        f.used_at = seconds_;
-        if (f.by == key::build_id) return &f;
-        const errno_kept keep;
-        file_version present;
-        const bool seen = look_at(f.pin.borrow(), present);
-        const moment now = moment::now();  // after the version, so that a clock set before this is noticed
-        // The file was written, renamed, linked or unlinked, or its change time is not reliable.
-        if (!seen || present != f.version || !f.settled || !now.follows(f.checked)) {
-            f.version = seen ? present : file_version{};
-            f.checked = now;
-            f.settled = seen && now.settles(present);
-            f.facts.id_known = f.read = false;
-            f.facts.loads.clear();
-        }
-        return &f;
-    }
-
-    std::vector<known_file> files_{};
-    std::size_t capacity_;
-    std::uint64_t clock_ = 0;
-    std::int64_t seconds_ = 0;  // when the current call began
-    std::int64_t swept_ = 0;    // when unused files were last dropped
-    std::uint64_t forgotten_ = 0;
-};
-
-}  // namespace procmap::inline PROCMAP_ABI::detail
-
-// ==== procmap/detail/memory_image.hpp ====
-// Finds the ELF image that contains a mapping and reads it from the memory of its process.
-
-namespace procmap::inline PROCMAP_ABI::detail {
-
-/// The bytes of a mapping in another process's memory.
-class memory_source {
-public:
-    /// `mem`: see task_files::memory.
-    memory_source(borrowed_fd mem, const mapping& m) noexcept : mem_(mem), base_(m.start), size_(m.end - m.start) {}
-    bool operator()(std::uint64_t offset, std::span<std::byte> to) const noexcept {
-        const bool inside = offset <= size_ && to.size() <= size_ - offset;  // headers that point outside are a failed read
-        failed_ |= !inside || read_at(mem_, to, base_ + offset, failed_) != to.size();
-        return !failed_;
-    }
-    [[nodiscard]] bool failed() const noexcept { return failed_; }
-
-private:
-    borrowed_fd mem_;
-    std::uint64_t base_;
-    std::uint64_t size_;
-    mutable bool failed_ = false;
-};
-
-/// Finds the mapping of the first page of the image that may contain `m` (see belongs()). This is `m` itself, one that is adjacent to it
-/// through mappings of the same file, or the nearest one of that file and name below it. Returns false if there is none.
-[[nodiscard]] inline bool find_header(const maps& from, task_files& task, const mapping& m, name_buffer& name, mapping& header) {
-    constexpr int most_steps = 8;
-    const auto same_file = [&m](const mapping& other) { return other.inode == m.inode && other.device == m.device && other.name == m.name; };
-    header = m;
-    bool gap = false;
-    for (int steps = 0; header.offset != 0 && steps < most_steps && !gap; ++steps) {
-        const auto below = header.start == 0 ? result<mapping>{mapping{}} : lookup(handle_of(from), header.start - 1, {.name = name}, false);
-        gap = !below || !same_file(*below);
-        if (!gap) header = *below;
-    }
-    if (!gap) return header.offset == 0;
-    if (!task.may_walk()) return false;
-    for (const mapping& below : from.walk({.only = file_backed, .names = true})) {
-        if (below.start >= m.start) break;
-        if (below.offset == 0 && same_file(below)) header = below;
-    }
-    header.name = m.name;  // the walk's name is no longer valid
-    return header.offset == 0;
-}
-
-/// Reads the image whose first page is mapped by `header`, from the process's memory.
-[[nodiscard]] inline bool read_from_memory(task_files& task, const mapping& header, image_facts& facts) {
-    if (!header.permissions.has(perm::read)) return false;
-    const borrowed_fd mem = task.memory(header);
-    if (mem.get() < 0) return false;
-    const memory_source source{mem, header};
-    return read_image(source, build_id_source::memory, facts) && !facts.loads.empty();
-}
-
-/// Returns true if a mapping is where a segment of the image that begins with `header` puts it.
-[[nodiscard]] inline bool belongs(const mapping& header, const mapping& m, std::span<const elf::segment> loads) noexcept {
-    const auto page_size = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-    if (!elf::loadable(loads, page_size) || loads.front().offset >= page_size) return false;
-    const std::uint64_t bias = header.start - (loads.front().address - loads.front().offset);
-    for (const elf::segment& s : loads) {
-        const std::uint64_t first = s.offset - s.offset % page_size;
-        if (m.offset >= first && m.offset < s.offset + s.file_size && m.start - m.offset == bias + (s.address - s.offset)) return true;
-    }
-    return false;
-}
-
-}  // namespace procmap::inline PROCMAP_ABI::detail
-
-// ==== procmap/detail/file_finder.hpp ====
-// Finds the build ID, the segments and the path state of a mapping's file, if it is proven to be the mapped one, and caches them.
-
-namespace procmap::inline PROCMAP_ABI::detail {
-
-struct file_answer {
-    build_id id{};
-    bool id_known = false;
-    file_state state = file_state::unknown;
-    bool by_number = false;  // mappings of this device and inode that are queried from now on are of this file
-    bool if_agreed = false;  // use `loads` only if all segments are mapped accordingly: only a build ID or memory proves them
-    std::vector<elf::segment> loads{};
-
-    void clear() noexcept {
-        id = {};
-        id_known = by_number = if_agreed = false;
-        state = file_state::unknown;
-        loads.clear();
-    }
-};
-
-struct file_question {
-    bool id = false;
-    bool loads = false;
-    bool state = false;
-    build_id_choice ids_from = build_id_choice::automatic;
-    std::uint64_t seen_at = UINT64_MAX;  // the cache's time() when the mapping was seen; the default: just now
-    [[nodiscard]] bool opens_files() const noexcept { return loads || (id && ids_from != build_id_choice::kernel); }
-};
-
-/// Finds out about the files of mappings. See file_cache for `capacity`.
-class file_finder {
-public:
-    explicit file_finder(std::size_t capacity) noexcept : cache_(capacity) {}
-
-    /// Finds out about the file of `m`, which must have its name. Returns false, with nothing known, if the mapping has changed.
-    [[nodiscard]] bool ask(const maps& from, task_files& task, const mapping& m, const file_question& q, file_answer& a) {
-        const uncancelled whole;
-        const errno_kept keep;
-        a.clear();
-        const id_rule rule = id_rule_of(m);
-        known_file* const held = q.opens_files() && rule != id_rule::none ? cache_.find_number(m) : nullptr;
-        if (rule == id_rule::none) a.id_known = q.id;
-        bool still = rule == id_rule::none || (!q.opens_files() ? ask_by_name(from, m, q, rule, a)
-                                               : held != nullptr ? ask_held(from, m, q, *held, a)
-                                                                 : ask_found(from, task, m, q, rule, a));
-        if (still && q.state) still = ask_state(from, task, m, a);
-        if (!still) a.clear();
-        return still;
-    }
-
-    /// The same for an image that is only in memory: the vDSO.
-    void ask_memory(task_files& task, const mapping& m, const file_question& q, file_answer& a) {
-        const uncancelled whole;
-        const errno_kept keep;
-        a.clear();
-        image_facts facts;
-        if ((q.id || q.loads) && read_from_memory(task, m, facts)) {
-            if (q.id) {
-                a.id = facts.id;
-                a.id_known = facts.id_known;
-            }
-            a.loads.swap(facts.loads);
-        }
-    }
-
-    [[nodiscard]] file_cache& cache() noexcept { return cache_; }
-    [[nodiscard]] const file_cache& cache() const noexcept { return cache_; }
-    [[nodiscard]] std::uint64_t reads() const noexcept { return reads_; }  ///< how often a file was read
-
-private:
-    /// Reads the ELF headers and the build ID, once for each version of the file. Keeps a build ID that the kernel returned.
-    void read(known_file& f) {
-        if (f.read) return;
-        image_facts facts;
-        if (!read_file(f.pin.borrow(), f.way, facts)) return;  // retried on the next use
-        f.read = true;
-        f.facts.loads.swap(facts.loads);
-        if (f.facts.id_known && !f.facts.id.empty()) return;
-        f.facts.id = facts.id;
-        f.facts.id_known = facts.id_known;
-    }
-
-    bool read_file(borrowed_fd path_fd, build_id_source way, image_facts& facts) {
-        const unique_fd file = reopen(path_fd);
-        if (!file) return false;  // not permitted, or no free descriptor
-        ++reads_;
-        return read_image(file_source{file.borrow()}, way, facts);
-    }
-
-    /// Queries the mapping again, if `id` with its build ID. Returns false if it is another mapping now.
-    bool ask_again(const maps& from, const mapping& m, bool id, file_answer& a) {
-        const handle& h = handle_of(from);
-        const find_options asked{.name = name_, .build_id = id ? std::span<std::byte>{id_} : std::span<std::byte>{}};
-        const auto again = h.backend == backend::ioctl ? lookup_ioctl(h, m.start, asked, false) : lookup(h, m.start, {.name = name_}, false);
-        if (!again || !same_mapping(*again, m)) return false;
-        if (id && !again->build_id.empty()) {
-            a.id = build_id{again->build_id.bytes(), build_id_source::kernel};
-            a.id_known = true;
-        }
-        return true;
-    }
-
-    /// Returns true if the kernel is to be asked for the build ID, which is safe for regular files only.
-    static bool may_ask(const maps& from, const file_question& q, bool regular) noexcept {
-        return q.id && regular && q.ids_from != build_id_choice::file && handle_of(from).kernel_build_ids;
-    }
-
-    /// Looks up the mapping's path. Returns false if it is another mapping now.
-    bool ask_state(const maps& from, task_files& task, const mapping& m, file_answer& a) {
-        a.state = state_of_path(task, m);
-        // `linked` is true only if the inode was not reused: a descriptor holds the file, or the mapping still exists.
-        return a.state != file_state::linked || a.by_number || ask_again(from, m, false, a);
-    }
-
-    bool ask_by_name(const maps& from, const mapping& m, const file_question& q, id_rule rule, file_answer& a) {
-        return !may_ask(from, q, rule == id_rule::ask) || ask_again(from, m, true, a);
-    }
-
-    /// For a cached file that device and inode identify.
-    bool ask_held(const maps& from, const mapping& m, const file_question& q, known_file& f, file_answer& a) {
-        a.by_number = true;
-        // The kernel's answer may be cached because the file's version was read before.
-        const bool kernel_only = q.ids_from == build_id_choice::kernel;
-        const bool ask_id = (kernel_only || !f.facts.id_known) && may_ask(from, q, f.version.regular);
-        if (ask_id || f.since > q.seen_at) {
-            if (!ask_again(from, m, ask_id, a)) return false;
-            if (a.id_known && !kernel_only) {
-                f.facts.id = a.id;
-                f.facts.id_known = true;
-            }
-        }
-        complete(q, f, a);
-        return true;
-    }
-
-    /// Reads what is missing in `f`, and copies it to `a`.
-    void complete(const file_question& q, known_file& f, file_answer& a) {
-        const bool ids = q.id && q.ids_from != build_id_choice::kernel;
-        if (q.loads || (ids && !f.facts.id_known)) read(f);
-        if (ids && !a.id_known && f.facts.id_known) {
-            a.id = f.facts.id;
-            a.id_known = true;
-        }
-        if (q.loads) a.loads.assign(f.facts.loads.begin(), f.facts.loads.end());
-    }
-
-    bool ask_found(const maps& from, task_files& task, const mapping& m, const file_question& q, id_rule rule, file_answer& a) {
-        found_file found = file_search{task, m}.run();
-        if (found.by == proof::number) {
-            // No descriptor held the file when `m` was queried, so its inode may have been reused. Query again now that one does.
-            known_file& f = cache_.remember(std::move(found), key::number, m);
-            if (!ask_again(from, m, may_ask(from, q, true), a)) return false;
-            if (a.id_known && q.ids_from != build_id_choice::kernel) {
-                f.facts.id = a.id;
-                f.facts.id_known = true;
-            }
-            a.by_number = true;
-            complete(q, f, a);
-            return true;
-        }
-        if (found.by == proof::descriptor && task.address_space(m)) {
-            if (!ask_again(from, m, may_ask(from, q, true), a)) return false;
-            known_file unkept;
-            known_file* known = found.remembered ? cache_.find_descriptor(found.version) : &unkept;
-            if (known == &unkept)
-                unkept = {.pin = std::move(found.path_fd), .version = found.version, .way = found.way};
-            else if (known == nullptr)
-                known = &cache_.remember(std::move(found), key::descriptor, m);
-            if (a.id_known && q.ids_from != build_id_choice::kernel) {
-                known->facts.id = a.id;
-                known->facts.id_known = true;
-            }
-            complete(q, *known, a);
-            return true;
-        }
-        return ask_candidate(from, task, m, q, rule, found, a);
-    }
-
-    /// For a file that is not proven: its build ID may prove it, or the image is read from the process's memory.
-    bool ask_candidate(const maps& from, task_files& task, const mapping& m, const file_question& q, id_rule rule, found_file& found, file_answer& a) {
-        if (found.by != proof::none) found = {};  // it belongs to another address space
-        const bool file_by_name = rule == id_rule::ask && !found.never_read;
-        if (!ask_again(from, m, may_ask(from, {.id = q.id || q.loads, .ids_from = q.ids_from}, file_by_name), a)) return false;
-        if (const known_file* known = q.loads && a.id_known ? cache_.find_id(m, a.id) : nullptr; known != nullptr)
-            a.loads.assign(known->facts.loads.begin(), known->facts.loads.end());
-        const auto missing = [&] { return (q.id && !a.id_known && q.ids_from != build_id_choice::kernel) || (q.loads && a.loads.empty()); };
-        if (missing() && file_by_name) {
-            mapping header;
-            name_buffer header_name;
-            image_facts facts;
-            // The kernel's build ID is that of `m` itself. The header found below it may belong to other contents.
-            if (find_header(from, task, m, header_name, header) && read_from_memory(task, header, facts) && belongs(header, m, facts.loads) &&
-                (!a.id_known || facts.id == a.id))
-                take(q, facts, m, a);
-        }
-        // A file with that build ID can have other segments than the mapped ones, so if_agreed is set.
-        if (image_facts facts; missing() && a.id_known && found.path_fd && !found.never_read &&
-                               read_file(found.path_fd.borrow(), found.way, facts) && facts.id == a.id)
-            take(q, facts, m, a);
-        a.if_agreed = true;
-        if (!q.id) {
-            a.id = {};
-            a.id_known = false;
-        }
-        return true;
-    }
-
-    /// Copies what is missing to `a`, and caches the segments if the build ID can identify the image again.
-    void take(const file_question& q, image_facts& facts, const mapping& m, file_answer& a) {
-        if (!a.id_known && q.ids_from != build_id_choice::kernel) {
-            a.id = facts.id;
-            a.id_known = facts.id_known;
-        }
-        if (!q.loads || !a.loads.empty()) return;
-        a.loads.assign(facts.loads.begin(), facts.loads.end());
-        if (a.id_known && !a.id.empty() && facts.id == a.id)
-            (void)cache_.remember({.by = key::build_id, .device = m.device, .inode = m.inode, .name = std::string{m.name}, .facts = std::move(facts), .read = true});
-    }
-
-    file_cache cache_;
-    std::uint64_t reads_ = 0;
-    name_buffer name_;  // of the mapping that is queried again
-    build_id_buffer id_;
-};
-
-}  // namespace procmap::inline PROCMAP_ABI::detail
-
-// ==== procmap/detail/address_order.hpp ====
-// Sorts the addresses of one normalizer call and keeps the index of each in the caller's order.
-
-#include <algorithm>
+#include <cerrno>
 #include <cstddef>
-#include <cstdint>
 #include <span>
-#include <utility>
-#include <vector>
-
-namespace procmap::inline PROCMAP_ABI::detail {
-
-class address_order {
-public:
-    struct address {
-        std::uint64_t value;
-        std::size_t index;
-    };
-
-    void assign(std::span<const std::uint64_t> addresses) {
-        all_.resize(addresses.size());
-        for (std::size_t i = 0; i < all_.size(); ++i) all_[i] = {addresses[i], i};
-        if (!std::is_sorted(addresses.begin(), addresses.end())) sort();
-    }
-    [[nodiscard]] std::size_t size() const noexcept { return all_.size(); }
-    [[nodiscard]] const address& operator[](std::size_t i) const noexcept { return all_[i]; }
-
-private:
-    /// Radix-sorts many addresses: a comparison sort would take a third of the time of a call.
-    void sort() {
-        constexpr std::size_t many = 128;
-        if (all_.size() < many) return std::sort(all_.begin(), all_.end(), [](const address& a, const address& b) { return a.value < b.value; });
-        std::uint64_t differ = 0;
-        for (const address& a : all_) differ |= a.value ^ all_.front().value;
-        scratch_.resize(all_.size());
-        for (unsigned shift = 0; shift < 64; shift += 8) {
-            const auto byte = [shift](const address& a) { return static_cast<unsigned char>(a.value >> shift); };
-            if (static_cast<unsigned char>(differ >> shift) == 0) continue;
-            std::size_t slots[256] = {};  // where the next address with that byte goes
-            for (const address& a : all_) ++slots[byte(a)];
-            std::size_t sum = 0;
-            for (std::size_t& s : slots) sum += std::exchange(s, sum);
-            for (const address& a : all_) scratch_[slots[byte(a)]++] = a;
-            all_.swap(scratch_);
-        }
-    }
-
-    std::vector<address> all_{};
-    std::vector<address> scratch_{};
-};
-
-}  // namespace procmap::inline PROCMAP_ABI::detail
-
-// ==== procmap/detail/file_table.hpp ====
-// The table of the files that one normalizer call found.
-
-#include <algorithm>
-
-namespace procmap::inline PROCMAP_ABI::detail {
-
-struct file_entry {
-    device_number device{};
-    std::uint64_t inode = 0;
-    std::string path{};
-    bool path_known = false;
-    file_answer known{};
-    std::uint64_t forgotten = 0;  // file_cache::forgotten() when the entry was created
-    std::uint64_t since = 0;      // file_cache::time() then
-    std::vector<std::pair<std::uint64_t, bool>> images{};  // load biases, and whether an image was found there
-};
-
-/// The files of one call. Two mappings share an entry only if they are proven to be of the same file.
-class file_table {
-public:
-    explicit file_table(std::size_t most_files) noexcept : finder_(most_files) {}
-
-    /// Begins a call with no files. Keeps the memory of the entries.
-    void clear() noexcept {
-        count_ = 0;
-        by_number_.clear();
-    }
-    [[nodiscard]] std::size_t size() const noexcept { return count_; }
-    [[nodiscard]] const file_entry& operator[](std::size_t i) const noexcept { return entries_[i]; }
-    [[nodiscard]] std::uint32_t index_of(const file_entry& e) const noexcept { return static_cast<std::uint32_t>(&e - entries_.data()); }
-    [[nodiscard]] file_finder& finder() noexcept { return finder_; }
-    [[nodiscard]] const file_finder& finder() const noexcept { return finder_; }
-
-    /// Returns the entry of a file that a descriptor holds, so that the mapping's device and inode identify it. Returns null if there is
-    /// none, or if the file was cached after `seen_at`, when the mapping was seen. The mapping must then be queried again.
-    [[nodiscard]] file_entry* find_by_number(const mapping& m, std::uint64_t seen_at) noexcept {
-        file_entry* const held = find_held(m);
-        return held != nullptr && held->since <= seen_at ? held : nullptr;
-    }
-
-    /// Returns the entry of a mapping's file, a new one unless another mapping is proven to be of the same file. `m` must have its name.
-    file_entry& entry_of(const maps& from, task_files& task, const mapping& m, const file_question& q) {
-        if (!q.id && !q.loads && m.file_backed())  // only the path is reported
-            if (file_entry* const same = find(m, [&](const file_entry& e) { return e.path == m.name && !m.name.empty(); }); same != nullptr) return *same;
-        if (count_ == entries_.size()) entries_.emplace_back();
-        file_entry& e = entries_[count_];
-        e.device = m.device;
-        e.inode = m.inode;
-        e.path.assign(m.name);
-        e.path_known = !m.name.empty();
-        e.images.clear();
-        if (!m.file_backed())
-            finder_.ask_memory(task, m, q, e.known);
-        else
-            (void)finder_.ask(from, task, m, q, e.known);
-        e.forgotten = finder_.cache().forgotten();
-        e.since = finder_.cache().time();
-        if (file_entry* const held = e.known.by_number ? find_held(m) : nullptr; held != nullptr) return *held;
-        if (!e.known.by_number && !e.known.id.empty()) {
-            file_entry* const same = find(m, [&](const file_entry& other) {
-                return !other.known.by_number && other.path == e.path && other.known.id == e.known.id && other.known.loads.empty() == e.known.loads.empty();
-            });
-            if (same != nullptr) return *same;
-        }
-        auto before = place_of(m);
-        if (!e.known.by_number && before != by_number_.end() && entries_[*before].inode == m.inode && entries_[*before].device == m.device) ++before;
-        by_number_.insert(before, count_);
-        return entries_[count_++];
-    }
-
-private:
-    /// Returns where the entries with a mapping's device and inode begin in by_number_, or would be inserted.
-    [[nodiscard]] std::vector<std::size_t>::const_iterator place_of(const mapping& m) const noexcept {
-        return std::lower_bound(by_number_.begin(), by_number_.end(), m, [this](std::size_t i, const mapping& file) {
-            const file_entry& e = entries_[i];
-            return e.inode != file.inode ? e.inode < file.inode : e.device < file.device;
-        });
-    }
-
-    /// Returns the first entry with a mapping's device and inode for which `property` is true, or null.
-    template <class Property>
-    [[nodiscard]] file_entry* find(const mapping& m, Property property) noexcept {
-        for (auto at = place_of(m); at != by_number_.end(); ++at) {
-            file_entry& e = entries_[*at];
-            if (e.inode != m.inode || e.device != m.device) break;
-            if (property(e)) return &e;
-        }
-        return nullptr;
-    }
-
-    /// As find_by_number(), whenever the file was cached. The entry is the first with its device and inode.
-    [[nodiscard]] file_entry* find_held(const mapping& m) noexcept {
-        const auto at = place_of(m);
-        if (at == by_number_.end()) return nullptr;
-        file_entry& e = entries_[*at];
-        return e.inode == m.inode && e.device == m.device && e.known.by_number && finder_.cache().still_holds(m, e.forgotten, e.since) ? &e : nullptr;
-    }
-
-    file_finder finder_;
-    std::vector<file_entry> entries_{};  // the first count_ are in use; the others are kept for their memory
-    std::size_t count_ = 0;
-    std::vector<std::size_t> by_number_{};  // indices of the entries in use, sorted by inode and device
-};
-
-}  // namespace procmap::inline PROCMAP_ABI::detail
-
-// ==== procmap/detail/resolver.hpp ====
-// Resolves addresses to locations for a normalizer: by one query for each mapping, or by one walk of the text.
-
-namespace procmap::inline PROCMAP_ABI::detail {
-
-/// See normalizer.
-class resolver {
-public:
-    explicit resolver(const normalizer_options& options) noexcept : options_(options), table_(options.most_files) {}
-
-    [[nodiscard]] file_finder& finder() noexcept { return table_.finder(); }
-    [[nodiscard]] const file_finder& finder() const noexcept { return table_.finder(); }
-
-    result<normalized> run(const maps& from, std::span<const std::uint64_t> addresses) {
-        order_.assign(addresses);
-        locations_.assign(addresses.size(), location{});
-        table_.clear();
-        finder().cache().release_unused();
-        task_files task{handle_of(from)};
-        task_ = &task;
-        const error broke = from.backend() == backend::ioctl ? by_queries(from) : by_walk(from);
-        task_ = nullptr;
-        return finish(broke);
-    }
-
-private:
-    /// A mapping of a walk, with the index of its name.
-    struct walked {
-        mapping m;
-        std::size_t name;
-        std::size_t first;  // index of the first address in it; the number of addresses if there is none
-    };
-
-    error by_queries(const maps& from) {
-        std::size_t hint = 0;
-        next_hints_.clear();
-        for (std::size_t i = 0; i < order_.size();) {
-            const std::uint64_t address = order_[i].value;
-            const auto m = ask(from, address, hint);
-            if (!m && m.error() != errc::not_mapped) return mark_rest(i, m.error());
-            i = mark_unmapped(i, m ? &*m : nullptr);
-            if (!m || i == order_.size() || order_[i].value != address) continue;
-            if (m->file_backed()) next_hints_.push_back({.start = m->start, .end = m->end, .inode = m->inode, .device = m->device});
-            i = locate(from, *m, i);
-        }
-        hints_.swap(next_hints_);
-        return {};
-    }
-
-    /// Returns the mapping that contains `address`, or the next above it. Queries its name if it is needed: to find its file, or, without a
-    /// file, to recognize the kernel's own mappings, none of which is writable. `hint`: the position in hints_.
-    result<mapping> ask(const maps& from, std::uint64_t address, std::size_t& hint) {
-        seen_at_ = finder().cache().time();
-        while (hint < hints_.size() && hints_[hint].end <= address) ++hint;
-        const bool expected = hint < hints_.size() && hints_[hint].start <= address;
-        auto m = expected && table_.find_by_number(hints_[hint], seen_at_) == nullptr ? lookup(handle_of(from), address, {.name = name_}, true)
-                                                                                      : lookup(handle_of(from), address, {}, true);
-        if (m && m->start <= address && m->name_status == name_state::not_asked &&
-            (m->file_backed() ? table_.find_by_number(*m, seen_at_) == nullptr : !m->permissions.has(perm::write)))
-            m = lookup(handle_of(from), address, {.name = name_}, true);
-        return m;
-    }
-
-    /// Resolves the addresses by one walk. Locates them after it, when the neighbours of each mapping are known.
-    error by_walk(const maps& from) {
-        seen_.clear();
-        name_count_ = 0;
-        seen_at_ = finder().cache().time();
-        std::size_t i = 0;
-        auto walk = from.walk({.names = true});
-        for (const mapping& m : walk) {
-            i = mark_unmapped(i, &m);
-            const std::size_t first = i;
-            while (i < order_.size() && order_[i].value < m.end) ++i;
-            if (i != first || (options_.elf_addresses && m.file_backed())) keep(m, i != first ? first : order_.size());
-            if (i == order_.size() && !options_.elf_addresses) break;
-        }
-        const bool broke = walk.error().code != errc::none;
-        for (const walked& w : seen_) {
-            if (w.first == order_.size()) continue;
-            mapping m = w.m;
-            m.name = names_[w.name];
-            (void)locate(from, m, w.first);
-        }
-        if (broke) return mark_rest(i, walk.error());
-        (void)mark_unmapped(i, nullptr);
-        return {};
-    }
-
-    void keep(const mapping& m, std::size_t first) {
-        if (name_count_ == 0 || names_[name_count_ - 1] != m.name) {  // the mappings of a file are usually adjacent
-            if (name_count_ == names_.size()) names_.emplace_back();
-            names_[name_count_++].assign(m.name);
-        }
-        seen_.push_back({.m = m, .name = name_count_ - 1, .first = first});
-    }
-
-    /// Marks the addresses from the i-th on that lie below `next` (null: all) as not mapped. Returns the index of the first one after them.
-    std::size_t mark_unmapped(std::size_t i, const mapping* next) noexcept {
-        for (; i < order_.size() && (next == nullptr || order_[i].value < next->start); ++i) locations_[order_[i].index].reason = reason::not_mapped;
-        return i;
-    }
-
-    error mark_rest(std::size_t i, const error& broke) noexcept {
-        const reason why = broke == errc::gone || broke == errc::task_gone ? reason::gone
-                           : broke == errc::denied                         ? reason::denied
-                                                                           : reason::failed;
-        for (; i < order_.size(); ++i) locations_[order_[i].index].reason = why;
-        return broke;
-    }
-
-    /// Sets the locations of the addresses from the i-th on that lie in `m`. Returns the index of the first address after them.
-    std::size_t locate(const maps& from, const mapping& m, std::size_t i) {
-        const mapping_kind kind = kind_of(m);
-        location base;
-        file_entry* file = nullptr;
-        elf::placement at;
-        bool confirmed = false;
-        if (m.file_backed() || kind == mapping_kind::vdso) {
-            file = table_.find_by_number(m, seen_at_);
-            if (file == nullptr) file = &table_.entry_of(from, *task_, m, question());
-            base.file = table_.index_of(*file);
-            if (!file->path_known) base.reason = reason::name_unknown;
-            if (options_.elf_addresses) at = place(from, m, *file);
-        } else {
-            const bool kernels_own = kind == mapping_kind::vvar || kind == mapping_kind::other;
-            const bool unnamed = m.name_status == name_state::too_long || m.name_status == name_state::no_memory;
-            base.reason = unnamed ? reason::name_unknown : kernels_own ? reason::special : reason::not_file_backed;
-        }
-        for (; i < order_.size() && order_[i].value < m.end; ++i) {
-            location& l = locations_[order_[i].index];
-            l = base;
-            if (file == nullptr) continue;
-            l.offset = order_[i].value - m.start + m.offset;
-            if (at.how == elf::placing::unknown) continue;
-            const auto know = [&] { return elf::address_of(file->known.loads, at, order_[i].value, l.offset, page_size_, l.elf_address); };
-            l.elf_address_known = know();
-            if (l.elf_address_known || at.how != elf::placing::possible || confirmed) continue;
-            // The address is in the padding of a segment's last page, for example in .bss.
-            const elf::placement more = place(from, m, *file, true);
-            confirmed = true;
-            if (more.how == elf::placing::loaded) {
-                at = more;
-                l.elf_address_known = know();
-            }
-        }
-        return i;
-    }
-
-    [[nodiscard]] file_question question() const noexcept {
-        return {.id = options_.build_ids, .loads = options_.elf_addresses, .state = options_.file_states, .ids_from = options_.build_ids_from, .seen_at = seen_at_};
-    }
-
-    /// Returns where `m` is placed in the image of its file.
-    [[nodiscard]] elf::placement place(const maps& from, const mapping& m, file_entry& file, bool confirm = false) {
-        if (file.known.loads.empty()) return {};
-        const auto next = [&](std::uint64_t address, elf::neighbour& n) {
-            mapping found;
-            if (!next_mapping(from, m, file, address, found)) return false;
-            const bool same = found.inode == file.inode && found.device == file.device && (file.known.by_number || found.name == file.path);
-            n = {.start = found.start, .end = found.end, .offset = found.offset, .same_file = !m.file_backed() || same};
-            return true;
-        };
-        const auto image_at = [&](std::uint64_t bias) {
-            for (const auto& [known, there] : file.images)
-                if (known == bias) return there;
-            const bool there = elf::agrees(file.known.loads, bias, page_size_, next);
-            file.images.emplace_back(bias, there);
-            return there;
-        };
-        const elf::placement at = elf::choose_bias(file.known.loads, m.start, m.end, m.offset, page_size_, image_at, confirm || file.known.if_agreed);
-        return file.known.if_agreed && at.how != elf::placing::loaded ? elf::placement{} : at;
-    }
-
-    /// Gets the file mapping that contains `address`, or the next above it; `m` itself for the vDSO. Returns false if there is none.
-    bool next_mapping(const maps& from, const mapping& m, const file_entry& file, std::uint64_t address, mapping& found) {
-        if (!m.file_backed()) {
-            found = m;
-            return address < m.end;
-        }
-        if (from.backend() == backend::ioctl) {
-            const std::span<char> name = file.known.by_number ? std::span<char>{} : std::span<char>{neighbour_name_};
-            const auto other = lookup(handle_of(from), address, {.only = file_backed, .name = name}, true);
-            if (other) found = *other;
-            return other.has_value();
-        }
-        const auto other = std::upper_bound(seen_.begin(), seen_.end(), address, [](std::uint64_t a, const walked& w) { return a < w.m.end; });
-        if (other == seen_.end()) return false;
-        found = other->m;
-        found.name = names_[other->name];
-        return true;
-    }
-
-    result<normalized> finish(const error& broke) {
-        files_.clear();
-        for (std::size_t i = 0; i < table_.size(); ++i) {
-            const file_entry& e = table_[i];
-            files_.push_back({.path = e.path, .build_id = e.known.id, .device = e.device, .inode = e.inode, .state = e.known.state,
-                              .build_id_known = e.known.id_known});
-        }
-        const bool any = std::any_of(locations_.begin(), locations_.end(), [](const location& l) {
-            return l || l.reason == reason::not_mapped || l.reason == reason::not_file_backed || l.reason == reason::special;
-        });
-        if (broke.code != errc::none && !any) return broke;
-        return normalized{.locations = locations_, .files = files_, .error = broke};
-    }
-
-    normalizer_options options_;
-    file_table table_;
-    address_order order_{};
-    std::vector<location> locations_{};
-    std::vector<mapped_file> files_{};
-    std::vector<mapping> hints_{};  // the file mappings of the last call, without names; only used to predict whether a name is needed
-    std::vector<mapping> next_hints_{};
-    std::vector<walked> seen_{};        // by text: the mappings that contain addresses, and for ELF addresses all file mappings
-    std::vector<std::string> names_{};  // their names; the first name_count_ are in use
-    std::size_t name_count_ = 0;
-    task_files* task_ = nullptr;  // of this call
-    std::uint64_t seen_at_ = 0;   // file_cache::time() when the current mapping was queried
-    std::uint64_t page_size_ = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-    name_buffer name_;
-    name_buffer neighbour_name_;
-};
-
-}  // namespace procmap::inline PROCMAP_ABI::detail
-
-// ==== procmap/normalizer.hpp ====
-// Converts addresses to file, file offset, ELF address and build ID, for a symbolizer.
-//
-//   procmap::normalizer normalizer{{.build_ids = true, .elf_addresses = true}};
-//   auto found = normalizer.normalize(*self, addresses);
-//   if (found) use(found->locations, found->files);
-
-#include <cstdint>
-#include <span>
-
-namespace procmap::inline PROCMAP_ABI {
-
-/// Converts addresses to locations. It caches data of files between calls, for any number of processes, but never mappings. Cached data is
-/// used only while a descriptor holds the file's inode and the file's change time and size are unchanged. (Exception: a write to an ELF
-/// file through a shared mapping changes neither at once. build_id_choice::kernel avoids this: it caches no build IDs.) The descriptors
-/// keep file systems from being unmounted: umount(8) fails with EBUSY. Each call drops the files that no call has used for 60 s;
-/// release_files() drops all of them.
-///
-/// A file is taken for the mapped one only if its device and inode, a descriptor from map_files, or its build ID proves it
-/// (docs/semantics.md). What cannot be proven is not known. Files are looked up below the process's own procfs directory and root, never
-/// below this process's root.
-///
-/// Cost by ioctl: one query for each mapping that contains an address (0.4 µs), one for each file's name, one statx for each cached file,
-/// and for an image in which an ELF address is ambiguous one or two queries for each segment and one for each other bias. A new file costs
-/// about thirty system calls, once. On file systems where device and inode do not identify a file, each mapping costs a named query, a
-/// search for the file (about ten system calls), one query for its build ID, and for an ELF address one for each segment; without a build
-/// ID, the process's memory is read (about eighty system calls). File states cost four to eight system calls for each file and about fifty
-/// for each call. Cost by text: one walk, to the end if ELF addresses are requested, and for each new file the text again up to the
-/// mapping. Allocates nothing once warm. Opens files for build IDs and ELF addresses: not async-signal-safe. One thread at a time.
-class normalizer {
-public:
-    explicit normalizer(const normalizer_options& options = {}) noexcept : resolver_(options) {}  ///< opens nothing yet
-
-    /// Looks up all addresses, in any order. A mapping that fails does not affect the others. Fails only if nothing could be resolved. If
-    /// the lookup ends early, normalized::error tells why, and each address that was not looked up has a reason.
-    [[nodiscard]] result<normalized> normalize(const maps& from, std::span<const std::uint64_t> addresses) {
-        return resolver_.run(from, addresses);
-    }
-
-    void release_files() noexcept { resolver_.finder().cache().release(); }  ///< drops all cached file data and closes its descriptors
-
-    [[nodiscard]] std::uint64_t file_reads() const noexcept { return resolver_.finder().reads(); }  ///< files read for IDs or ELF headers
-
-private:
-    detail::resolver resolver_;
-};
-
-}  // namespace procmap::inline PROCMAP_ABI
-
-// ==== procmap/cached_maps.hpp ====
-// A mapping cache that verifies every hit with the kernel.
-//
-//   procmap::cached_maps cache{*self, {.build_ids = true}};
-//   if (auto m = cache.find(address)) use(m->name, m->build_id);
-
-#include <cstddef>
-#include <cstdint>
-#include <string>
-#include <unordered_map>
 #include <utility>
 
 namespace procmap::inline PROCMAP_ABI {
 
-/// Looks up mappings with their names and build IDs, and caches them. Each find() queries the kernel for the mapping and its name, and
-/// returns the cached record only if it equals the kernel's answer (a hit). A cached build ID is used only while a descriptor holds the
-/// file's inode and the file's change time and size are unchanged. Each answer is therefore correct at the time of the call, also after
-/// remapping, renaming, inode reuse and overwriting in place. (Exception: a write to an ELF file through a shared mapping changes neither
-/// at once. build_id_choice::kernel avoids this: it caches no build IDs.) Cached files are held and released as by a normalizer.
-///
-/// Cost of a hit: one query with the name (0.6 µs); with build IDs also one statx if device and inode identify the file, and otherwise a
-/// new search for it (see normalizer). The text back-end has no hits: each call reads the text again. The handle must outlive the cache.
-/// Not async-signal-safe: it allocates, and opens files for build IDs, which can block. One thread at a time; a second one fails with
-/// errc::contended.
-class cached_maps {
-public:
-    /// Counters of the calls so far.
-    struct counts {
-        std::uint64_t hits = 0;        ///< the kernel confirmed the cached record
-        std::uint64_t misses = 0;      ///< new or changed mappings, and addresses that are not mapped
-        std::uint64_t evictions = 0;   ///< records removed to make room
-        std::uint64_t file_reads = 0;  ///< files whose build-ID note was read
-    };
+/// Sends a handle's descriptor over a Unix socket, with one byte of data. The receiver's handle is bound to the same address space; the
+/// sender's stays open. One system call; 0.5 kB of stack; async-signal-safe; never SIGPIPE. Fails with errc::failed and the errno of
+/// sendmsg(2), with errc::interrupted, or with errc::invalid if the handle is empty.
+[[nodiscard]] inline result<void> send_maps(int socket, const maps& from) noexcept {
+    char byte = 'm';
+    iovec data{&byte, 1};
+    const int fd = from.fd().get();
+    if (fd < 0) return error{.code = errc::invalid, .at = step::send, .errno_value = EBADF};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof fd)] = {};
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof fd);
+    __builtin_memcpy(CMSG_DATA(header), &fd, sizeof fd);
+    const detail::uncancelled whole;
+    const detail::errno_kept keep;
+    const ssize_t n = detail::uninterrupted([&] { return ::sendmsg(socket, &message, MSG_NOSIGNAL); });
+    const int failure = n < 0 ? errno : 0;
+    if (n == 1) return {};
+    return error{.code = failure == EINTR ? errc::interrupted : errc::failed, .at = step::send, .errno_value = failure};
+}
 
-    explicit cached_maps(const maps& from, const cached_maps_options& options = {})
-        : from_(&from), options_(options), finder_(options.most_files) {}  ///< borrows the handle
-    explicit cached_maps(const maps&& from, const cached_maps_options& options = {}) = delete;  // it would borrow from a temporary
+/// Receives what send_maps sent, close-on-exec, and verifies that it is a maps file. Blocks as long as the socket does; the sender cannot
+/// block it for longer (see maps::adopt). Up to 13 kB of stack; async-signal-safe; not a cancellation point. Fails with errc::malformed if
+/// no descriptor or several came, or the message was truncated (they are closed), with errc::gone and no errno if the peer closed the
+/// connection, with errc::failed or errc::interrupted if recvmsg(2) failed, and otherwise as maps::adopt.
+[[nodiscard]] inline result<maps> receive_maps(int socket, const open_options& how = {}) noexcept {
+    char byte = 0;
+    iovec data{&byte, 1};
+    // Room for all that a message can carry, because the kernel closes the rest in this call: 253 descriptors (SCM_MAX_FD), and what the
+    // socket may be set to pass: credentials, a security label, a pidfd (unix(7)).
+    constexpr std::size_t most_fds = 253;
+    alignas(cmsghdr) char control[CMSG_SPACE(most_fds * sizeof(int)) + 512] = {};
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    const detail::uncancelled whole;
+    const detail::errno_kept keep;
+    const ssize_t n = detail::uninterrupted([&] { return ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC); });
+    const int failure = n < 0 ? errno : 0;
+    if (n < 0) return error{.code = failure == EINTR ? errc::interrupted : errc::failed, .at = step::receive, .errno_value = failure};
 
-    /// Returns the mapping as maps::find does, with its name and, if the options request it, its build ID; valid until the next call.
-    [[nodiscard]] result<mapping> find(std::uint64_t address) {
-        if (__atomic_exchange_n(&busy_, true, __ATOMIC_ACQUIRE)) return error{.code = errc::contended, .at = step::query};
-        const inside leave{busy_};
-        return look_up(address);
-    }
-
-    /// Drops all cached file data and closes its descriptors; the next call reads the files again. Returns false and drops nothing if
-    /// another thread is in find().
-    bool release_files() noexcept {
-        if (__atomic_exchange_n(&busy_, true, __ATOMIC_ACQUIRE)) return false;
-        const inside leave{busy_};
-        finder_.cache().release();
-        return true;
-    }
-
-    /// Returns the counters since construction.
-    [[nodiscard]] counts statistics() const noexcept {
-        counts c = counts_;
-        c.file_reads = finder_.reads();
-        return c;
-    }
-
-private:
-    /// Marks the cache as in use for its lifetime, also if an allocation throws.
-    struct inside {
-        bool& busy;
-        ~inside() { __atomic_store_n(&busy, false, __ATOMIC_RELEASE); }
-    };
-
-    struct record {
-        mapping m{};
-        std::string name{};
-        build_id id{};
-        std::uint64_t used = 0;
-    };
-
-    result<mapping> look_up(std::uint64_t address) {
-        auto m = detail::lookup(detail::handle_of(*from_), address, {.name = name_}, false);
-        if (!m) {
-            ++counts_.misses;
-            return m;
+    int came[most_fds];
+    std::size_t count = 0;
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wsign-compare"  // in musl's CMSG_NXTHDR
+    for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
+#pragma GCC diagnostic pop
+        constexpr int scm_pidfd = 4;  // SCM_PIDFD, Linux 6.5
+        const bool rights = header->cmsg_type == SCM_RIGHTS;
+        if (header->cmsg_level != SOL_SOCKET || (!rights && header->cmsg_type != scm_pidfd)) continue;
+        const std::size_t fds = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (std::size_t i = 0; i < fds; ++i) {
+            int fd = -1;
+            __builtin_memcpy(&fd, CMSG_DATA(header) + i * sizeof fd, sizeof fd);
+            if (rights && count < most_fds)
+                came[count++] = fd;
+            else
+                unique_fd{fd}.reset();  // a pidfd that was not requested
         }
-        detail::file_answer file;
-        finder_.cache().release_unused();
-        detail::task_files task{detail::handle_of(*from_)};
-        for (int tries = 0; options_.build_ids; ++tries) {
-            if (ask(task, *m, file)) break;
-            constexpr int most_tries = 3;  // each time the mapping changed in between
-            if (tries == most_tries) break;
-            m = detail::lookup(detail::handle_of(*from_), address, {.name = name_}, false);
-            if (!m) {
-                ++counts_.misses;
-                return m;
-            }
-        }
-        const build_id& id = file.id;
-        const bool id_known = file.id_known;
-
-        auto place = records_.find(m->start);
-        const bool same = place != records_.end() && equal(place->second, *m, id, id_known);
-        if (same && from_->backend() == backend::ioctl) {
-            ++counts_.hits;
-        } else {
-            ++counts_.misses;
-            if (place == records_.end()) {
-                if (records_.size() >= options_.most_mappings) evict();
-                place = records_.try_emplace(m->start).first;
-            }
-            record& r = place->second;
-            r.name.assign(m->name);
-            r.id = id;
-            r.m = *m;
-            r.m.build_id_known = id_known;
-        }
-        record& r = place->second;
-        r.used = ++clock_;
-        mapping answer = r.m;
-        answer.name = r.name;
-        answer.build_id = r.id;
-        return answer;
     }
-
-    /// Finds the build ID of a mapping. Returns false if another mapping is there by now.
-    bool ask(detail::task_files& task, const mapping& m, detail::file_answer& file) {
-        const detail::file_question q{.id = true, .ids_from = options_.build_ids_from};
-        if (kind_of(m) != mapping_kind::vdso) return finder_.ask(*from_, task, m, q, file);
-        finder_.ask_memory(task, m, q, file);
-        return true;
-    }
-
-    static bool equal(const record& r, const mapping& m, const build_id& id, bool id_known) noexcept {
-        return r.m.start == m.start && r.m.end == m.end && r.m.permissions == m.permissions && r.m.offset == m.offset &&
-               r.m.page_size == m.page_size && r.m.inode == m.inode && r.m.device == m.device && r.m.name_status == m.name_status &&
-               r.name == m.name && r.id == id && r.m.build_id_known == id_known;
-    }
-
-    void evict() {
-        auto oldest = records_.begin();
-        for (auto i = records_.begin(); i != records_.end(); ++i)
-            if (i->second.used < oldest->second.used) oldest = i;
-        if (oldest == records_.end()) return;
-        records_.erase(oldest);
-        ++counts_.evictions;
-    }
-
-    const maps* from_;
-    cached_maps_options options_;
-    detail::file_finder finder_;
-    std::unordered_map<std::uint64_t, record> records_{};  // by start address
-    counts counts_{};
-    std::uint64_t clock_ = 0;
-    bool busy_ = false;
-    name_buffer name_;
-};
+    if (n == 0 && count == 0) return error{.code = errc::gone, .at = step::receive};
+    if (count == 1 && (message.msg_flags & MSG_CTRUNC) == 0) return maps::adopt(unique_fd{came[0]}, how);
+    detail::close_elsewhere(std::span{came}.first(count));
+    return error{.code = errc::malformed, .at = step::receive};
+}
 
 }  // namespace procmap::inline PROCMAP_ABI
-
-// ==== procmap/bpf.hpp ====
-// Typed build-ID stacks of the kernel (BPF_F_STACK_BUILD_ID). Resolves the entries that the kernel left as addresses.
-//
-//   procmap::normalizer n{{.build_ids = true}};
-//   if (auto resolved = procmap::bpf::resolve(n, *self, stack)) use(stack, *resolved);
-
-#include <cstddef>
-#include <cstdint>
-#include <span>
-#include <vector>
-
-/// Build-ID stacks of BPF programs.
-namespace procmap::inline PROCMAP_ABI::bpf {
-
-/// enum bpf_stack_build_id_status in include/uapi/linux/bpf.h.
-enum class stack_status : std::int32_t {
-    empty = 0,  ///< BPF_STACK_BUILD_ID_EMPTY: past the end of the trace
-    valid = 1,  ///< BPF_STACK_BUILD_ID_VALID: build ID and file offset
-    ip = 2,     ///< BPF_STACK_BUILD_ID_IP: an address that the kernel could not resolve
-};
-
-/// struct bpf_stack_build_id, field for field.
-struct stack_build_id {
-    stack_status status;         ///< tells which member of the union is set
-    unsigned char build_id[20];  ///< shorter IDs are padded with zeros
-    union {
-        std::uint64_t offset;  ///< valid: file offset in bytes
-        std::uint64_t ip;      ///< ip: the address
-    };
-};
-static_assert(sizeof(stack_build_id) == 32);
-
-/// Writes a location in the kernel's format. Returns false and leaves `to` unchanged if the location has no file, or its build ID is empty
-/// or longer than 20 bytes, which the format cannot hold.
-[[nodiscard]] inline bool to_stack(const location& l, std::span<const mapped_file> files, stack_build_id& to) noexcept {
-    if (!l) return false;
-    const std::span<const std::byte> id = files[l.file].build_id.bytes();
-    if (id.empty() || id.size() > sizeof to.build_id) return false;
-    for (std::size_t i = 0; i < sizeof to.build_id; ++i) to.build_id[i] = i < id.size() ? std::to_integer<unsigned char>(id[i]) : 0;
-    to.offset = l.offset;
-    to.status = stack_status::valid;
-    return true;
-}
-
-/// Resolves in place the entries that the kernel left as addresses, and returns how many became valid. Leaves other entries unchanged, and
-/// addresses without a build ID. `n` must have been constructed with build_ids. Fails as normalizer::normalize does.
-[[nodiscard]] inline result<std::size_t> resolve(normalizer& n, const maps& from, std::span<stack_build_id> stack) {
-    std::vector<std::uint64_t> addresses;
-    for (const stack_build_id& s : stack)
-        if (s.status == stack_status::ip) addresses.push_back(s.ip);
-    const auto found = n.normalize(from, addresses);
-    if (!found) return found.error();
-    std::size_t resolved = 0;
-    std::size_t next = 0;
-    for (stack_build_id& s : stack)
-        if (s.status == stack_status::ip && to_stack(found->locations[next++], found->files, s)) ++resolved;
-    return resolved;
-}
-
-}  // namespace procmap::inline PROCMAP_ABI::bpf
 
 // ==== procmap/recorded.hpp ====
 // Reads recorded text one mapping at a time: maps, smaps, or a saved snapshot.
@@ -5394,6 +3871,1694 @@ private:
 
 }  // namespace procmap::inline PROCMAP_ABI
 
+// ==== procmap/detail/file_system.hpp ====
+// Which conclusions the type of a file system permits about the identity of its files.
+
+#include <sys/statfs.h>
+
+#include <cstdint>
+
+namespace procmap::inline PROCMAP_ABI::detail {
+
+/// What proves that a file of such a file system is the mapped one.
+enum class trust : unsigned char {
+    inode,        ///< device and inode: stat and maps show the same, and no two existing files share them
+    descriptor,   ///< a descriptor from map_files; two files may show the same device and inode in maps
+    layered,      ///< nothing: a descriptor from map_files may have other contents than the mapped ones
+    untouchable,  ///< nothing, and it must not be read: a server may never answer, or reading has side effects
+};
+
+/// Returns the trust for an f_type of statfs(2) (include/uapi/linux/magic.h, and headers of the file systems).
+[[nodiscard]] constexpr trust trust_of(std::uint32_t type) noexcept {
+    switch (type) {
+        case 0xef53:        // ext2, ext3, ext4
+        case 0x58465342:    // xfs
+        case 0xf2f52010:    // f2fs
+        case 0x01021994:    // tmpfs; memfd and System V shared memory
+        case 0x73717368:    // squashfs
+        case 0xe0f5e1e2:    // erofs
+            return trust::inode;
+        case 0x794c7630:    // overlayfs
+        case 0x61756673:    // aufs
+        case 0x6a656a62:    // shiftfs
+        case 0xf15f:        // ecryptfs
+        case 0x73757245:    // coda
+            return trust::layered;
+        case 0x65735546:    // FUSE
+        case 0x0187:        // autofs
+        case 0x9fa0:        // procfs
+        case 0x62656572:    // sysfs
+        case 0x64626720:    // debugfs
+        case 0x74726163:    // tracefs
+        case 0xf97cff8c:    // selinuxfs
+        case 0x5345434d:    // secretmem
+        case 0x444d4142:    // dma-buf
+        case 0x474d454d:    // guest_memfd
+            return trust::untouchable;
+        default: return trust::descriptor;  // btrfs, bcachefs, zfs, ramfs, NFS, ...
+    }
+}
+
+/// Returns true if an unchanged change time proves that a file is unchanged: this kernel maintains it, not a server.
+[[nodiscard]] constexpr bool keeps_times(std::uint32_t type) noexcept {
+    return trust_of(type) == trust::inode || type == 0x9123683e /* btrfs */ || type == 0x858458f6 /* ramfs */;
+}
+
+/// Returns the type of a file's file system, or 0 on failure. One system call, which may ask the server of FUSE or NFS.
+[[nodiscard]] inline std::uint32_t file_system_of(borrowed_fd fd) noexcept {
+    struct statfs fs;
+    return ::fstatfs(fd.get(), &fs) == 0 ? static_cast<std::uint32_t>(fs.f_type) : 0;
+}
+
+}  // namespace procmap::inline PROCMAP_ABI::detail
+
+// ==== procmap/detail/task_directory.hpp ====
+// Finds the procfs directory of the task that a handle was opened through, and proves that it is.
+//
+// A pid, or the path in the descriptor's link, can belong to another process: in another pid namespace, in another procfs, or after reuse.
+// The directory is accepted only if its `maps` is the handle's own file. That proves the task, not its address space: after vfork or
+// clone(CLONE_VM) and exec the task has a new one, while the handle still answers for the old one. task_files::address_space() therefore
+// compares the task's mappings with those of the handle.
+
+#include <sys/stat.h>
+
+namespace procmap::inline PROCMAP_ABI::detail {
+
+/// openat2(2) (Linux 5.6), with O_PATH and O_CLOEXEC.
+[[nodiscard]] inline unique_fd open_path(borrowed_fd at, const char* path, std::uint64_t resolve, std::uint64_t flags = 0) noexcept {
+    struct {  // struct open_how, include/uapi/linux/openat2.h
+        std::uint64_t flags;
+        std::uint64_t mode = 0;
+        std::uint64_t resolve;
+    } how{.flags = O_PATH | O_CLOEXEC | flags, .resolve = resolve};
+    constexpr long openat2 = 437;  // on every supported architecture
+    long fd = -1;
+    for (int tries = 0; tries < 16; ++tries) {  // EAGAIN: a concurrent rename made ".." unsafe to follow
+        fd = ::syscall(openat2, at.get(), path, &how, sizeof how);
+        if (fd >= 0 || (errno != EAGAIN && errno != EINTR)) break;
+    }
+    return unique_fd{static_cast<int>(fd)};
+}
+inline constexpr std::uint64_t resolve_no_magiclinks = 0x02;
+inline constexpr std::uint64_t resolve_in_root = 0x10;
+inline constexpr std::uint64_t resolve_cached = 0x20;  // Linux 5.12: fails instead of waiting
+
+/// Splits a device number of stat(2) into major and minor.
+[[nodiscard]] constexpr device_number device_of(std::uint64_t device) noexcept {
+    return {static_cast<std::uint32_t>((device >> 32 & 0xfffff000) | (device >> 8 & 0xfff)),
+            static_cast<std::uint32_t>((device >> 12 & 0xffffff00) | (device & 0xff))};
+}
+
+/// What changes when a file does. The inode number is not reused while a descriptor or a mapping holds the file. A procfs file is
+/// different: its inode number comes from a 32-bit counter and can be reused, but its change time is when it was created.
+struct file_version {
+    std::uint64_t inode = 0;
+    device_number device{};
+    std::int64_t ctime_seconds = 0;
+    std::uint32_t ctime_nanoseconds = 0;
+    std::uint64_t size = 0;
+    std::uint32_t links = 0;
+    bool regular = false;
+    bool device_node = false;
+    [[nodiscard]] friend bool operator==(const file_version&, const file_version&) noexcept = default;
+};
+
+/// Reads the version of a file below a descriptor, or of the descriptor's file if `name` is empty. Sets `mount` to the ID of its mount, or
+/// to 0 before Linux 5.8. One system call, two if statx fails. On failure returns false and sets errno.
+[[nodiscard]] inline bool look_at(int at, const char* name, file_version& v, std::uint64_t& mount) noexcept {
+    mount = 0;
+#ifdef STATX_TYPE  // glibc, musl since 1.2.5. stat has 64-bit fields on every architecture only with musl
+    constexpr unsigned statx_mnt_id = 0x1000;    // STATX_MNT_ID; older headers have neither the name nor the member
+    constexpr std::size_t mnt_id_offset = 0x90;  // stx_mnt_id, include/uapi/linux/stat.h
+    const int how = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (*name == '\0' ? AT_EMPTY_PATH : 0);
+    struct statx x;
+    if (::statx(at, name, how, STATX_TYPE | STATX_NLINK | STATX_INO | STATX_SIZE | STATX_CTIME | statx_mnt_id, &x) == 0) {
+        v = {.inode = x.stx_ino,
+             .device = {x.stx_dev_major, x.stx_dev_minor},
+             .ctime_seconds = x.stx_ctime.tv_sec,
+             .ctime_nanoseconds = x.stx_ctime.tv_nsec,
+             .size = x.stx_size,
+             .links = x.stx_nlink,
+             .regular = S_ISREG(x.stx_mode),
+             .device_node = S_ISCHR(x.stx_mode) || S_ISBLK(x.stx_mode)};
+        if ((x.stx_mask & statx_mnt_id) != 0) __builtin_memcpy(&mount, reinterpret_cast<const char*>(&x) + mnt_id_offset, sizeof mount);
+        return true;
+    }
+#endif
+    struct stat s;  // without statx, or if a sandbox refuses it
+    if ((*name == '\0' ? ::fstat(at, &s) : ::fstatat(at, name, &s, AT_SYMLINK_NOFOLLOW)) != 0) return false;
+    v = {.inode = s.st_ino,
+         .device = device_of(s.st_dev),
+         .ctime_seconds = s.st_ctim.tv_sec,
+         .ctime_nanoseconds = static_cast<std::uint32_t>(s.st_ctim.tv_nsec),
+         .size = static_cast<std::uint64_t>(s.st_size),
+         .links = static_cast<std::uint32_t>(s.st_nlink),
+         .regular = S_ISREG(s.st_mode),
+         .device_node = S_ISCHR(s.st_mode) || S_ISBLK(s.st_mode)};
+    return true;
+}
+[[nodiscard]] inline bool look_at(borrowed_fd fd, file_version& v) noexcept {
+    std::uint64_t mount = 0;
+    return look_at(fd.get(), "", v, mount);
+}
+
+/// Returns the ID of the mount that a descriptor was opened through (proc_pid_fdinfo(5), Linux 3.15), or 0 on failure.
+[[nodiscard]] inline std::uint64_t mount_of(borrowed_fd fd) noexcept {
+    const unique_fd info{::openat(AT_FDCWD, own_fd_path(fd, "fdinfo").c_str(), O_RDONLY | O_CLOEXEC)};
+    char text[256];
+    const ssize_t n = ::pread(info.get(), text, sizeof text, 0);
+    const std::string_view fields{text, n < 0 ? 0 : static_cast<std::size_t>(n)};
+    constexpr std::string_view key = "mnt_id:\t";
+    const std::size_t at = fields.find(key);
+    if (at == std::string_view::npos) return 0;
+    line_scanner number{fields.data() + at + key.size(), fields.data() + fields.size()};
+    std::uint64_t id = 0;
+    return number.decimal(id) && number.literal('\n') ? id : 0;
+}
+
+/// Returns true if `maps` below a directory is the open file `maps`, the directory is on procfs, and its `maps` is not a mount point.
+[[nodiscard]] inline bool is_directory_of(borrowed_fd directory, borrowed_fd maps) noexcept {
+    int unclear = 0;
+    file_version itself, below, opened;
+    std::uint64_t mount = 0, mount_below = 0;
+    if (!on_procfs(directory, unclear) || !look_at(directory.get(), "", itself, mount) || !look_at(directory.get(), "maps", below, mount_below) ||
+        !look_at(maps, opened) || below != opened)
+        return false;
+    if (mount == 0 || mount_below == 0) {
+        const unique_fd entry{::openat(directory.get(), "maps", O_PATH | O_NOFOLLOW | O_CLOEXEC)};
+        mount = mount_of(directory);
+        mount_below = mount_of(entry.borrow());
+    }
+    return mount != 0 && mount == mount_below;
+}
+
+/// Returns the O_PATH directory of the task that a handle was opened through, if it is proven. Six system calls; more before Linux 5.8.
+[[nodiscard]] inline unique_fd find_task(const handle& h) noexcept {
+    char target[4096];
+    std::string_view path = read_link(AT_FDCWD, own_fd_path(h.fd.borrow(), "fd").c_str(), target);
+    constexpr std::string_view file = "/maps";
+    if (!path.ends_with(file)) return {};
+    path.remove_suffix(file.size());
+    path_buffer directory;
+    directory.put(path);
+    // The sender chose the path of an adopted descriptor; looking it up must not block. The right one is cached while `h` is open.
+    const bool own = h.pid != error::unknown || path.starts_with("/proc/");
+    unique_fd found = own ? unique_fd{::openat(AT_FDCWD, directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)}
+                          : open_path(borrowed_fd{AT_FDCWD}, directory.c_str(), resolve_cached, O_DIRECTORY);
+    if (!found || !is_directory_of(found.borrow(), h.fd.borrow())) return {};
+    return found;
+}
+
+}  // namespace procmap::inline PROCMAP_ABI::detail
+
+// ==== procmap/detail/task.hpp ====
+// Access to the procfs files of a handle's task: its root directory, its memory, and map_files.
+
+namespace procmap::inline PROCMAP_ABI::detail {
+
+/// The files of a handle's task, for the duration of one call. They are opened on first use.
+class task_files {
+public:
+    explicit task_files(const handle& h) noexcept : handle_(&h) {}
+
+    [[nodiscard]] bool proven() noexcept { return find(); }
+
+    /// Returns true if this call may walk all mappings once more. Limits the cost of many mappings of one file.
+    [[nodiscard]] bool may_walk() noexcept { return walks_-- > 0; }
+
+    /// Opens, O_PATH, the file that the task has mapped there, from map_files. Requires CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN.
+    [[nodiscard]] unique_fd open_map_file(const mapping& m) noexcept {
+        if (!find()) return {};
+        for (const char* const where : {"map_files/", "../../map_files/"}) {  // the directory of a thread has no map_files
+            path_buffer entry;
+            entry.put(where).put(m.start, 16).put("-").put(m.end, 16);
+            unique_fd fd{::openat(directory_.get(), entry.c_str(), O_PATH | O_CLOEXEC)};
+            if (fd || errno != ENOENT) return fd;
+        }
+        return {};
+    }
+
+    /// Returns the task's root directory, O_PATH. Sets `path` to its path as this process sees it, empty for "/".
+    [[nodiscard]] borrowed_fd root(std::string_view& path) noexcept {
+        if (!root_ && find()) {
+            open_root(directory_.borrow());
+            // A main thread that has exited has no root directory; the other threads have.
+            if (!root_ && errno != EACCES && errno != EPERM)
+                (void)any_thread(directory_.get(), "task", [this](std::int32_t tid) {
+                    path_buffer name;
+                    name.put("task/").put(static_cast<std::uint64_t>(tid));
+                    const unique_fd thread{::openat(directory_.get(), name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)};
+                    open_root(thread.borrow());
+                    if (root_) root_thread_ = tid;
+                    return static_cast<bool>(root_);
+                });
+        }
+        path = {root_path_, root_path_size_};
+        return root_.borrow();
+    }
+
+    /// Returns true if the open root directory belongs to a task in the handle's address space; see has_same_address_space(). Caches a
+    /// success.
+    [[nodiscard]] bool root_has_same_address_space(const mapping& m) noexcept {
+        if (!root_ || root_proven_) return root_proven_;
+        path_buffer maps;
+        if (root_thread_ != 0) maps.put("task/").put(static_cast<std::uint64_t>(root_thread_)).put("/");
+        root_proven_ = shows(maps.put("maps").c_str(), m);
+        return root_proven_;
+    }
+
+    /// Returns true if the task's address space is that of the handle: both show the same mapping, and the lowest mappings agree, which
+    /// differ between programs by address randomization. Files that were opened before this call then belong to it.
+    [[nodiscard]] bool has_same_address_space(const mapping& m) noexcept {
+        return find() && shows("maps", m);
+    }
+
+    /// Returns a descriptor of the memory of the handle's address space, which has `m`, or -1. Requires ptrace access mode ATTACH.
+    [[nodiscard]] borrowed_fd memory(const mapping& m) noexcept {
+        if (!mem_ && find()) mem_.reset(::openat(directory_.get(), "mem", O_RDONLY | O_CLOEXEC | O_LARGEFILE));
+        // `mem` is bound to the address space that the task had when it was opened, so verify after opening, on each call.
+        if (!mem_ || !has_same_address_space(m)) return borrowed_fd{-1};
+        return mem_.borrow();
+    }
+
+private:
+    bool find() noexcept {
+        if (!sought_) directory_ = find_task(*handle_);
+        sought_ = true;
+        return static_cast<bool>(directory_);
+    }
+
+    void open_root(borrowed_fd task) noexcept {
+        root_.reset(::openat(task.get(), "root", O_PATH | O_DIRECTORY | O_CLOEXEC));
+        root_path_size_ = root_ ? read_link(task.get(), "root", root_path_).size() : 0;
+        if (root_path_size_ == 1) root_path_size_ = 0;  // "/"
+    }
+
+    bool shows(const char* maps, const mapping& m) const noexcept {
+        handle now{.fd = unique_fd{::openat(directory_.get(), maps, O_RDONLY | O_CLOEXEC)}, .backend = handle_->backend};
+        return now.fd && agree(*handle_, now, m);
+    }
+
+    /// Returns true if two handles show the same mapping `m` and the same lowest mappings.
+    static bool agree(const handle& a, const handle& b, const mapping& m) noexcept {
+        constexpr int enough = 16;  // the program, its heap, and libraries or threads, at random addresses
+        name_buffer name;
+        const auto there = lookup(b, m.start, {.name = m.name_status == name_state::not_asked ? std::span<char>{} : std::span<char>{name}}, false);
+        if (!there || !same_mapping(*there, m) || there->permissions != m.permissions) return false;
+        for (int tries = 0; tries < 3; ++tries) {  // mappings may change between the two walks
+            auto one = walk_over(a, {}, a.backend), other = walk_over(b, {}, b.backend);
+            auto i = one.begin();
+            auto j = other.begin();
+            int same = 0;
+            for (; same < enough && i != one.end() && j != other.end(); ++same, ++i, ++j)
+                if (!same_mapping(*i, *j) || i->permissions != j->permissions) break;
+            if (same == enough || (same != 0 && one.complete() && other.complete())) return true;
+        }
+        return false;
+    }
+
+    const handle* handle_;
+    bool sought_ = false;
+    bool root_proven_ = false;
+    std::int32_t root_thread_ = 0;  // the thread through which the root was opened; 0: the task itself
+    int walks_ = 16;
+    unique_fd directory_{};
+    unique_fd root_{};
+    unique_fd mem_{};
+    std::size_t root_path_size_ = 0;
+    char root_path_[4096];
+};
+
+}  // namespace procmap::inline PROCMAP_ABI::detail
+
+// ==== procmap/detail/file_search.hpp ====
+// Finds and opens the file of a mapping and determines what proves that it is the mapped one.
+//
+// The paths in another process's maps are untrusted input, often processed by root. A path is resolved below that process's root,
+// never through magic links, and first without opening the file (O_PATH). The file is opened for reading only if build IDs or ELF
+// addresses were asked for, only if it is a regular file on a file system that neither asks a user's server (FUSE, autofs) nor has side
+// effects on reading, and only to read its ELF headers and notes. Data of a file that is not proven to be the mapped one is returned only
+// if its build ID then proves it. A path lookup on FUSE or NFS can still block. Nothing here is async-signal-safe.
+
+namespace procmap::inline PROCMAP_ABI::detail {
+
+/// Opens the file of an O_PATH descriptor for reading.
+[[nodiscard]] inline unique_fd reopen(borrowed_fd fd) noexcept {
+    return unique_fd{::openat(AT_FDCWD, own_fd_path(fd, "fd").c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | O_LARGEFILE)};
+}
+
+/// What proves that a file is the mapped one.
+enum class proof : unsigned char {
+    none,        ///< nothing; only its build ID can prove it
+    inode,       ///< device and inode, on a file system where they are unique
+    descriptor,  ///< it comes from map_files
+};
+
+/// A file that may be the mapped one. The caller must query the mapping again after this was found.
+struct found_file {
+    unique_fd path_fd{};  // O_PATH; empty if there is no file that may be read
+    build_id_source source = build_id_source::none;
+    proof by = proof::none;
+    bool remembered = false;   // it may be cached: its change time is reliable
+    bool never_read = false;   // it may be on FUSE or not regular: neither the library nor the kernel may read it
+    file_version version{};
+};
+
+inline constexpr std::string_view deleted_mark = " (deleted)";  // what the kernel adds to the path of an unlinked file
+
+/// Gets the root directory of a mapping's process and the mapping's path below it. Returns false if there is no path or the root is not
+/// accessible. The kernel prints paths as this process sees them, with the path of the other process's root in front.
+[[nodiscard]] inline bool path_below_root(task_files& task, const mapping& m, borrowed_fd& root, std::string_view& path) noexcept {
+    path = m.name;
+    if (!path.starts_with('/')) return false;
+    std::string_view root_path;
+    root = task.root(root_path);
+    if (root.get() < 0 || !path.starts_with(root_path)) return false;
+    path.remove_prefix(root_path.size());
+    return path.starts_with('/');
+}
+
+/// Looks up the path of a mapping, which must have its name. For `linked`, the caller must verify that the inode was not reused. Two to
+/// eight system calls, and about fifty once for each task. Preserves errno.
+[[nodiscard]] inline file_state state_of_path(task_files& task, const mapping& m) noexcept {
+    const errno_kept keep;
+    const auto leads_to = [&m](borrowed_fd root, std::string_view path) {
+        path_buffer text;
+        text.put(path);
+        if (text.view().empty()) return file_state::unreadable;  // too long
+        const unique_fd fd = open_path(root, text.c_str(), resolve_no_magiclinks | resolve_in_root);
+        if (!fd) return errno == ENOENT || errno == ENOTDIR ? file_state::deleted : file_state::unreadable;
+        const std::uint32_t type = file_system_of(fd.borrow());
+        const trust level = type == 0 ? trust::untouchable : trust_of(type);
+        file_version v;
+        if (level == trust::untouchable || !look_at(fd.borrow(), v)) return file_state::unreadable;
+        if (level == trust::inode) return v.inode == m.inode && v.device == m.device ? file_state::linked : file_state::replaced;
+        return v.regular || v.device_node ? file_state::unknown : file_state::replaced;
+    };
+    const auto look = [&] {
+        borrowed_fd root{-1};
+        std::string_view path;
+        // "/dev/zero (deleted)" of shared anonymous memory is not a path.
+        if (!m.name.starts_with('/') || kind_of(m) == mapping_kind::shared_memory || !task.proven()) return file_state::unknown;
+        const bool below = path_below_root(task, m, root, path);
+        if (root.get() < 0) return file_state::unreadable;
+        if (!task.root_has_same_address_space(m)) return file_state::unknown;
+        if (!below) return file_state::unreadable;
+        const file_state whole = leads_to(root, path);
+        if (!path.ends_with(deleted_mark)) return whole == file_state::deleted ? file_state::unreadable : whole;
+        if (whole == file_state::linked) return whole;
+        // The file was unlinked, and the path may lead to another file or to the same one again. Or its name ends with " (deleted)".
+        const file_state unmarked = leads_to(root, path.substr(0, path.size() - deleted_mark.size()));
+        const bool uncertain = whole == file_state::unknown || whole == file_state::unreadable;
+        return uncertain && unmarked != file_state::linked ? whole : unmarked;
+    };
+    file_state state = look();
+    // The text has "\012" for a newline and for these four characters, so this may be another path.
+    if (m.name_status == name_state::ambiguous && state != file_state::linked) state = file_state::unknown;
+    return state;
+}
+
+/// Searches the file of a mapping, in map_files and at its path. `m` must have its name, unless map_files is accessible.
+class file_search {
+public:
+    file_search(task_files& task, const mapping& m) noexcept : task_(&task), m_(&m) {}
+
+    /// Returns what was found. About ten system calls. Preserves errno.
+    [[nodiscard]] found_file run() noexcept {
+        const errno_kept keep;
+        if (judge(task_->open_map_file(*m_), build_id_source::map_files) != verdict::found) by_path();
+        return std::move(found_);
+    }
+
+private:
+    enum class verdict : unsigned char { found, candidate, another, nothing };
+
+    /// Compares the file of a descriptor with the mapping. Keeps the descriptor if it proves more than the one found before.
+    verdict judge(unique_fd fd, build_id_source way) noexcept {
+        if (!fd) return verdict::nothing;
+        // Before stat: for another user's FUSE file, fstatfs is the only call that succeeds, and the kernel does not ask the server.
+        const std::uint32_t type = file_system_of(fd.borrow());
+        const trust level = type == 0 ? trust::untouchable : trust_of(type);
+        file_version v;
+        if (!look_at(fd.borrow(), v)) {
+            found_.never_read = true;
+            return verdict::nothing;
+        }
+        const bool same_inode = v.inode == m_->inode && v.device == m_->device;
+        if (level == trust::inode && !same_inode) return verdict::another;
+        const bool from_map_files = way == build_id_source::map_files;
+        if (!v.regular && !v.device_node) return verdict::another;  // a directory, FIFO, socket or link is never mapped by path
+        if (level == trust::untouchable || !v.regular) {  // may be the mapped file, but must not be read
+            found_.never_read = true;
+            return from_map_files || same_inode ? verdict::found : verdict::nothing;
+        }
+        const proof by = level == trust::inode ? proof::inode : level == trust::descriptor && from_map_files ? proof::descriptor : proof::none;
+        if (found_.path_fd && by == proof::none) return verdict::candidate;
+        const bool never_read = found_.never_read;
+        found_ = {.path_fd = std::move(fd), .source = way, .by = by, .remembered = keeps_times(type), .never_read = never_read, .version = v};
+        return by == proof::none ? verdict::candidate : verdict::found;
+    }
+
+    void by_path() noexcept {
+        borrowed_fd root{-1};
+        std::string_view path;
+        if (!path_below_root(*task_, *m_, root, path)) return;
+        const auto try_path = [&](std::string_view name) {
+            path_buffer text;
+            unique_fd fd = open_path(root, text.put(name).c_str(), resolve_no_magiclinks | resolve_in_root);
+            // A file that is not accessible, or whose server does not answer, may be on FUSE.
+            if (!fd && (errno == EACCES || errno == EIO || errno == ENOTCONN || errno == ETIMEDOUT || errno == ESTALE)) found_.never_read = true;
+            return judge(std::move(fd), build_id_source::root_path);
+        };
+        if (try_path(path) != verdict::found && path.ends_with(deleted_mark))  // unlinked, and linked there again
+            (void)try_path(path.substr(0, path.size() - deleted_mark.size()));
+    }
+
+    task_files* task_;
+    const mapping* m_;
+    found_file found_{};
+};
+
+}  // namespace procmap::inline PROCMAP_ABI::detail
+
+// ==== procmap/detail/image_facts.hpp ====
+// Reads the ELF headers and the build ID of an image, from its file or from a process's memory.
+
+#include <vector>
+
+namespace procmap::inline PROCMAP_ABI::detail {
+
+/// pread(2) with a 64-bit offset, whatever the size of off_t.
+inline ssize_t read_once(borrowed_fd fd, std::span<std::byte> to, std::uint64_t offset) noexcept {
+#if defined(__GLIBC__)
+    return ::pread64(fd.get(), to.data(), to.size(), static_cast<off64_t>(offset));
+#else
+    static_assert(sizeof(off_t) == 8);
+    return ::pread(fd.get(), to.data(), to.size(), static_cast<off_t>(offset));
+#endif
+}
+
+/// Fills `to`, or reads up to the end of the file. Returns the number of bytes read. Sets `failed` if a read failed.
+inline std::size_t read_at(borrowed_fd fd, std::span<std::byte> to, std::uint64_t offset, bool& failed) noexcept {
+    std::size_t done = 0;
+    for (int tries = 0; done != to.size() && offset + done <= INT64_MAX;) {
+        const ssize_t n = read_once(fd, to.subspan(done), offset + done);
+        if (n == 0) break;
+        if (n > 0) {
+            done += static_cast<std::size_t>(n);
+        } else if (errno != EINTR || ++tries > interrupted_tries) {
+            failed = true;
+            break;
+        }
+    }
+    return done;
+}
+
+/// The bytes of a file. Caches the first 4096.
+class file_source {
+public:
+    explicit file_source(borrowed_fd fd) noexcept : fd_(fd), size_(read_at(fd, first_, 0, failed_)) {}
+    bool operator()(std::uint64_t offset, std::span<std::byte> to) const noexcept {
+        if (bytes_source{std::span{first_}.first(size_)}(offset, to)) return true;
+        return read_at(fd_, to, offset, failed_) == to.size();
+    }
+    /// Returns true if a read failed. What was not found may then exist.
+    [[nodiscard]] bool failed() const noexcept { return failed_; }
+
+private:
+    using bytes_source = elf::bytes_source;
+    borrowed_fd fd_;
+    mutable bool failed_ = false;
+    std::byte first_[4096];
+    std::size_t size_ = 0;
+};
+
+struct image_facts {
+    build_id id{};
+    bool id_known = false;  // true also if it is known that there is none
+    std::vector<elf::segment> loads{};  // the PT_LOADs that have bytes in the file
+};
+
+/// Reads an image. Returns false, with nothing known, if a read failed. What a limit cuts off is not known.
+template <class Source>
+bool read_image(const Source& source, build_id_source way, image_facts& facts) {
+    facts.loads.clear();
+    facts.id = {};
+    facts.id_known = false;
+    const elf::image<Source> image{source};
+    elf::segment s;
+    for (std::uint32_t i = 0; !image.cut_off() && i < image.segments() && image.segment_at(i, s); ++i)
+        if (s.type == elf::segment::load && s.file_size != 0) facts.loads.push_back(s);
+    std::byte note[build_id::capacity];
+    bool bounded = false;
+    std::size_t size = image.build_id(note, bounded);
+    // If no segment has the note, a section may. Section headers are not loaded, so memory cannot tell.
+    if (size == 0 && !bounded && way != build_id_source::memory) size = image.section_build_id(note, bounded);
+    if (size == 0 && way == build_id_source::memory) bounded |= image.has_sections();
+    if (source.failed()) {
+        facts.loads.clear();
+        return false;
+    }
+    // An ID of at most 20 bytes is the preferred one even if a limit was reached; a longer one may not be.
+    constexpr std::size_t kernels_most = 20;
+    facts.id_known = !bounded || (size != 0 && size <= kernels_most);
+    if (facts.id_known) facts.id = build_id{std::span{note}.first(size), way};
+    return true;
+}
+
+}  // namespace procmap::inline PROCMAP_ABI::detail
+
+// ==== procmap/detail/file_cache.hpp ====
+// A cache of mapped files, revalidated before each use by change time and size. Every write changes these, except that a write through a
+// shared writable mapping may do so only at msync (mmap(2)). A change time is not relied on directly after the change, or once the wall
+// clock was set.
+
+#include <time.h>
+
+#include <string>
+
+namespace procmap::inline PROCMAP_ABI::detail {
+
+/// The time of a check. CLOCK_BOOTTIME includes suspend and is slewed like the wall clock. Only setting the latter changes the difference.
+struct moment {
+    std::int64_t wall = 0;     // CLOCK_REALTIME_COARSE, the source of change times, in milliseconds
+    std::int64_t set_off = 0;  // the wall clock minus CLOCK_BOOTTIME
+    bool known = false;
+
+    [[nodiscard]] static moment now() noexcept {
+        timespec wall{}, boot{};
+        if (::clock_gettime(CLOCK_REALTIME_COARSE, &wall) != 0 || ::clock_gettime(CLOCK_BOOTTIME, &boot) != 0) return {};
+        return {.wall = milliseconds(wall), .set_off = milliseconds(wall) - milliseconds(boot), .known = true};
+    }
+    /// Returns true if any later change of the file gets a change time later than that of `v`, unless the wall clock is set. Change times
+    /// have the granularity of the kernel's tick (at most 10 ms; finer since 6.13). A time without nanoseconds may come from a file system
+    /// with a granularity of one second (ext4 with inodes of 128 bytes) or two.
+    [[nodiscard]] bool settles(const file_version& v) const noexcept {
+        const std::int64_t limit = v.ctime_nanoseconds == 0 ? 3'000 : 20;
+        if (!known || v.ctime_seconds > wall / 1'000) return false;  // no clock, or a change in the future
+        return v.ctime_seconds < 0 || wall - (v.ctime_seconds * 1'000 + std::int64_t{v.ctime_nanoseconds} / 1'000'000) > limit;
+    }
+    /// Returns true if the wall clock was not set since `earlier`. Otherwise a later change can have an earlier or the same change time.
+    /// Does not notice a clock that was set and set back in between, or set by less than the tolerance.
+    [[nodiscard]] bool follows(const moment& earlier) const noexcept {
+        constexpr std::int64_t tolerance = 50;  // for the tick, and the time between the two clock_gettime calls
+        const std::int64_t step = set_off - earlier.set_off;
+        return known && earlier.known && step <= tolerance && step >= -tolerance;
+    }
+
+private:
+    [[nodiscard]] static std::int64_t milliseconds(const timespec& t) noexcept {
+        return std::int64_t{t.tv_sec} * 1'000 + t.tv_nsec / 1'000'000;
+    }
+};
+
+/// What identifies a cached file for a mapping.
+enum class key : unsigned char {
+    inode,       ///< the mapping's device and inode, unique on this file system; a descriptor keeps the inode from being reused
+    descriptor,  ///< device and inode from stat of a newly opened descriptor: if two open files agree in both, they are the same
+    build_id,    ///< the mapping's device and inode, name and build ID together
+};
+
+/// A cached file. Its O_PATH descriptor keeps the inode number from being reused; a file cached by key::build_id has none.
+struct known_file {
+    key by = key::inode;
+    device_number device{};
+    std::uint64_t inode = 0;
+    std::string name{};  // key::build_id only
+    unique_fd pin{};
+    file_version version{};
+    build_id_source source = build_id_source::none;  // how it was found
+    image_facts facts{};
+    moment checked{};      // when `version` was read, which is before the contents are
+    bool settled = false;  // any change after `checked` changes the version
+    bool read = false;     // `facts` were read from this version; the ID may be from the kernel
+    std::uint64_t used = 0;
+    std::int64_t used_at = 0;  // in seconds
+    std::uint64_t since = 0;  // the cache's time() when it was added
+};
+
+/// Caches at most `capacity` files (at least one), each with at most one descriptor.
+class file_cache {
+public:
+    explicit file_cache(std::size_t capacity) noexcept : capacity_(capacity) {}
+
+    /// Returns the cached file of a mapping, or null. If it was cached after the mapping was seen, the mapping must be queried again.
+    [[nodiscard]] known_file* find_inode(const mapping& m) noexcept {
+        return find([&m](const known_file& f) { return f.by == key::inode && f.inode == m.inode && f.device == m.device; });
+    }
+    /// Returns the cached file of an open descriptor, or null.
+    [[nodiscard]] known_file* find_descriptor(const file_version& v) noexcept {
+        return find([&v](const known_file& f) { return f.by == key::descriptor && f.inode == v.inode && f.device == v.device; });
+    }
+    /// Returns the cached image of a mapping with this build ID, or null.
+    [[nodiscard]] known_file* find_id(const mapping& m, const build_id& id) noexcept {
+        return find([&](const known_file& f) {
+            return f.by == key::build_id && f.inode == m.inode && f.device == m.device && f.name == m.name && f.facts.id == id;
+        });
+    }
+
+    /// Adds a file. If the cache is full, the least recently used one is dropped.
+    known_file& remember(known_file&& file) {
+        if (files_.size() >= capacity_ && !files_.empty()) {
+            known_file* oldest = &files_.front();
+            for (known_file& f : files_)
+                if (f.used < oldest->used) oldest = &f;
+            if (oldest != &files_.back()) std::swap(*oldest, files_.back());
+            files_.pop_back();
+            ++forgotten_;
+        }
+        files_.push_back(std::move(file));
+        files_.back().used = files_.back().since = ++clock_;
+        files_.back().used_at = seconds_;
+        return files_.back();
+    }
+    known_file& remember(found_file&& found, key by, const mapping& m) {
+        const moment now = moment::now();
+        return remember({.by = by,
+                         .device = by == key::inode ? m.device : found.version.device,
+                         .inode = by == key::inode ? m.inode : found.version.inode,
+                         .pin = std::move(found.path_fd),
+                         .version = found.version,
+                         .source = found.source,
+                         .checked = now,
+                         .settled = now.settles(found.version)});
+    }
+
+    /// Drops all cached files and closes their descriptors.
+    void release() noexcept {
+        files_.clear();
+        ++forgotten_;
+    }
+
+    /// Drops the files that were not used for 60 s. Looks for them at most every 5 s. Time in suspend does not count.
+    void release_unused() noexcept {
+        constexpr std::int64_t most_idle = 60, interval = 5;  // seconds
+        const errno_kept keep;
+        timespec present{};
+        if (::clock_gettime(CLOCK_MONOTONIC_COARSE, &present) == 0) seconds_ = present.tv_sec;
+        if (seconds_ - swept_ >= interval) {
+            swept_ = seconds_;
+            if (std::erase_if(files_, [this](const known_file& f) noexcept { return seconds_ - f.used_at > most_idle; }) != 0) ++forgotten_;
+        }
+    }
+
+    /// Returns true if a file that was cached at `then`, when forgotten() was `forgotten_then`, still is: its inode was not reused.
+    [[nodiscard]] bool still_holds(const mapping& m, std::uint64_t forgotten_then, std::uint64_t then) const noexcept {
+        if (forgotten_ == forgotten_then) return true;
+        for (const known_file& f : files_)
+            if (f.by == key::inode && f.inode == m.inode && f.device == m.device) return f.since <= then;
+        return false;
+    }
+    [[nodiscard]] std::uint64_t forgotten() const noexcept { return forgotten_; }  ///< how often files were dropped
+    [[nodiscard]] std::uint64_t time() const noexcept { return clock_; }           ///< of the latest use or addition
+
+private:
+    template <class Property>
+    known_file* find(Property property) noexcept {
+        for (known_file& f : files_)
+            if (property(f)) return refreshed(f);
+        return nullptr;
+    }
+
+    /// Returns the file after revalidating it: its cached data is dropped if it is stale. One system call.
+    known_file* refreshed(known_file& f) noexcept {
+        f.used = ++clock_;
+        f.used_at = seconds_;
+        if (f.by == key::build_id) return &f;
+        const errno_kept keep;
+        file_version present;
+        const bool seen = look_at(f.pin.borrow(), present);
+        const moment now = moment::now();  // after the version, so that a clock set before this is noticed
+        // The file was written, renamed, linked or unlinked, or its change time is not reliable.
+        if (!seen || present != f.version || !f.settled || !now.follows(f.checked)) {
+            f.version = seen ? present : file_version{};
+            f.checked = now;
+            f.settled = seen && now.settles(present);
+            f.facts.id_known = f.read = false;
+            f.facts.loads.clear();
+        }
+        return &f;
+    }
+
+    std::vector<known_file> files_{};
+    std::size_t capacity_;
+    std::uint64_t clock_ = 0;
+    std::int64_t seconds_ = 0;  // when the current call began
+    std::int64_t swept_ = 0;    // when unused files were last dropped
+    std::uint64_t forgotten_ = 0;
+};
+
+}  // namespace procmap::inline PROCMAP_ABI::detail
+
+// ==== procmap/detail/memory_image.hpp ====
+// Finds the ELF image that contains a mapping and reads it from the memory of its process.
+
+namespace procmap::inline PROCMAP_ABI::detail {
+
+/// The bytes of a mapping in another process's memory.
+class memory_source {
+public:
+    /// `mem`: see task_files::memory.
+    memory_source(borrowed_fd mem, const mapping& m) noexcept : mem_(mem), base_(m.start), size_(m.end - m.start) {}
+    bool operator()(std::uint64_t offset, std::span<std::byte> to) const noexcept {
+        const bool inside = offset <= size_ && to.size() <= size_ - offset;  // headers that point outside are a failed read
+        failed_ |= !inside || read_at(mem_, to, base_ + offset, failed_) != to.size();
+        return !failed_;
+    }
+    [[nodiscard]] bool failed() const noexcept { return failed_; }
+
+private:
+    borrowed_fd mem_;
+    std::uint64_t base_;
+    std::uint64_t size_;
+    mutable bool failed_ = false;
+};
+
+/// Finds the mapping of the first page of the image that may contain `m` (see belongs()). This is `m` itself, one that is adjacent to it
+/// through mappings of the same file, or the nearest one of that file and name below it. Returns false if there is none.
+[[nodiscard]] inline bool find_header(const handle& from, task_files& task, const mapping& m, name_buffer& name, mapping& header) {
+    constexpr int most_steps = 8;
+    const auto same_file = [&m](const mapping& other) { return other.inode == m.inode && other.device == m.device && other.name == m.name; };
+    header = m;
+    bool gap = false;
+    for (int steps = 0; header.offset != 0 && steps < most_steps && !gap; ++steps) {
+        const auto below = header.start == 0 ? result<mapping>{mapping{}} : lookup(from, header.start - 1, {.name = name}, false);
+        gap = !below || !same_file(*below);
+        if (!gap) header = *below;
+    }
+    if (!gap) return header.offset == 0;
+    if (!task.may_walk()) return false;
+    for (const mapping& below : walk_over(from, {.only = file_backed, .names = true}, from.backend)) {
+        if (below.start >= m.start) break;
+        if (below.offset == 0 && same_file(below)) header = below;
+    }
+    header.name = m.name;  // the walk's name is no longer valid
+    return header.offset == 0;
+}
+
+/// Reads the image whose first page is mapped by `header`, from the process's memory.
+[[nodiscard]] inline bool read_from_memory(task_files& task, const mapping& header, image_facts& facts) {
+    if (!header.permissions.has(perm::read)) return false;
+    const borrowed_fd mem = task.memory(header);
+    if (mem.get() < 0) return false;
+    const memory_source source{mem, header};
+    return read_image(source, build_id_source::memory, facts) && !facts.loads.empty();
+}
+
+/// Returns true if a mapping is where a segment of the image that begins with `header` puts it.
+[[nodiscard]] inline bool belongs(const mapping& header, const mapping& m, std::span<const elf::segment> loads) noexcept {
+    const auto page_size = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+    if (!elf::loadable(loads, page_size) || loads.front().offset >= page_size) return false;
+    const std::uint64_t bias = header.start - (loads.front().address - loads.front().offset);
+    for (const elf::segment& s : loads) {
+        const std::uint64_t first = s.offset - s.offset % page_size;
+        if (m.offset >= first && m.offset < s.offset + s.file_size && m.start - m.offset == bias + (s.address - s.offset)) return true;
+    }
+    return false;
+}
+
+}  // namespace procmap::inline PROCMAP_ABI::detail
+
+// ==== procmap/detail/file_finder.hpp ====
+// Finds the build ID, the segments and the path state of a mapping's file, if it is proven to be the mapped one, and caches them.
+
+namespace procmap::inline PROCMAP_ABI::detail {
+
+struct file_answer {
+    build_id id{};
+    bool id_known = false;
+    file_state state = file_state::unknown;
+    bool by_inode = false;  // mappings of this device and inode that are queried from now on are of this file
+    bool if_agreed = false;  // use `loads` only if all segments are mapped accordingly: only a build ID or memory proves them
+    std::vector<elf::segment> loads{};
+
+    void clear() noexcept {
+        id = {};
+        id_known = by_inode = if_agreed = false;
+        state = file_state::unknown;
+        loads.clear();
+    }
+};
+
+struct file_question {
+    bool id = false;
+    bool loads = false;
+    bool state = false;
+    build_id_choice ids_from = build_id_choice::automatic;
+    std::uint64_t seen_at = UINT64_MAX;  // the cache's time() when the mapping was seen; the default: just now
+    [[nodiscard]] bool opens_files() const noexcept { return loads || (id && ids_from != build_id_choice::kernel); }
+};
+
+/// Finds out about the files of mappings. See file_cache for `capacity`.
+class file_finder {
+public:
+    explicit file_finder(std::size_t capacity) noexcept : cache_(capacity) {}
+
+    /// Finds out about the file of `m`, which must have its name. Returns false, with nothing known, if the mapping has changed.
+    [[nodiscard]] bool ask(const handle& from, task_files& task, const mapping& m, const file_question& q, file_answer& a) {
+        const uncancelled whole;
+        const errno_kept keep;
+        a.clear();
+        const id_rule rule = id_rule_of(m);
+        known_file* const held = q.opens_files() && rule != id_rule::none ? cache_.find_inode(m) : nullptr;
+        if (rule == id_rule::none) a.id_known = q.id;
+        bool still = rule == id_rule::none || (!q.opens_files() ? ask_by_name(from, m, q, rule, a)
+                                               : held != nullptr ? ask_held(from, m, q, *held, a)
+                                                                 : ask_found(from, task, m, q, rule, a));
+        if (still && q.state) still = ask_state(from, task, m, a);
+        if (!still) a.clear();
+        return still;
+    }
+
+    /// The same for an image that is only in memory: the vDSO.
+    void ask_memory(task_files& task, const mapping& m, const file_question& q, file_answer& a) {
+        const uncancelled whole;
+        const errno_kept keep;
+        a.clear();
+        image_facts facts;
+        if ((q.id || q.loads) && read_from_memory(task, m, facts)) {
+            if (q.id) {
+                a.id = facts.id;
+                a.id_known = facts.id_known;
+            }
+            a.loads.swap(facts.loads);
+        }
+    }
+
+    [[nodiscard]] file_cache& cache() noexcept { return cache_; }
+    [[nodiscard]] const file_cache& cache() const noexcept { return cache_; }
+    [[nodiscard]] std::uint64_t reads() const noexcept { return reads_; }  ///< how often a file was read
+
+private:
+    /// Reads the ELF headers and the build ID, once for each version of the file. Keeps a build ID that the kernel returned.
+    void read(known_file& f) {
+        if (f.read) return;
+        image_facts facts;
+        if (!read_file(f.pin.borrow(), f.source, facts)) return;  // retried on the next use
+        f.read = true;
+        f.facts.loads.swap(facts.loads);
+        if (f.facts.id_known && !f.facts.id.empty()) return;
+        f.facts.id = facts.id;
+        f.facts.id_known = facts.id_known;
+    }
+
+    bool read_file(borrowed_fd path_fd, build_id_source way, image_facts& facts) {
+        const unique_fd file = reopen(path_fd);
+        if (!file) return false;  // not permitted, or no free descriptor
+        ++reads_;
+        return read_image(file_source{file.borrow()}, way, facts);
+    }
+
+    /// Queries the mapping again, if `id` with its build ID. Returns false if it is another mapping now.
+    bool ask_again(const handle& from, const mapping& m, bool id, file_answer& a) {
+        const find_options asked{.name = name_, .build_id = id ? std::span<std::byte>{id_} : std::span<std::byte>{}};
+        const auto again = from.backend == backend::ioctl ? lookup_ioctl(from, m.start, asked, false) : lookup(from, m.start, {.name = name_}, false);
+        if (!again || !same_mapping(*again, m)) return false;
+        if (id && !again->build_id.empty()) {
+            a.id = build_id{again->build_id.bytes(), build_id_source::kernel};
+            a.id_known = true;
+        }
+        return true;
+    }
+
+    /// Caches the build ID that the kernel returned, unless it is to be asked each time.
+    static void keep_id(const file_question& q, const file_answer& a, known_file& f) {
+        if (!a.id_known || q.ids_from == build_id_choice::kernel) return;
+        f.facts.id = a.id;
+        f.facts.id_known = true;
+    }
+
+    /// Returns true if the kernel is to be asked for the build ID, which is safe for regular files only.
+    static bool may_ask(const handle& from, const file_question& q, bool regular) noexcept {
+        return q.id && regular && q.ids_from != build_id_choice::file && from.kernel_build_ids;
+    }
+
+    /// Looks up the mapping's path. Returns false if it is another mapping now.
+    bool ask_state(const handle& from, task_files& task, const mapping& m, file_answer& a) {
+        a.state = state_of_path(task, m);
+        // `linked` is true only if the inode was not reused: a descriptor holds the file, or the mapping still exists.
+        return a.state != file_state::linked || a.by_inode || ask_again(from, m, false, a);
+    }
+
+    bool ask_by_name(const handle& from, const mapping& m, const file_question& q, id_rule rule, file_answer& a) {
+        return !may_ask(from, q, rule == id_rule::ask) || ask_again(from, m, true, a);
+    }
+
+    /// For a cached file that device and inode identify.
+    bool ask_held(const handle& from, const mapping& m, const file_question& q, known_file& f, file_answer& a) {
+        a.by_inode = true;
+        // The kernel's answer may be cached because the file's version was read before.
+        const bool kernel_only = q.ids_from == build_id_choice::kernel;
+        const bool ask_id = (kernel_only || !f.facts.id_known) && may_ask(from, q, f.version.regular);
+        if (ask_id || f.since > q.seen_at) {
+            if (!ask_again(from, m, ask_id, a)) return false;
+            keep_id(q, a, f);
+        }
+        complete(q, f, a);
+        return true;
+    }
+
+    /// Reads what is missing in `f`, and copies it to `a`.
+    void complete(const file_question& q, known_file& f, file_answer& a) {
+        const bool ids = q.id && q.ids_from != build_id_choice::kernel;
+        if (q.loads || (ids && !f.facts.id_known)) read(f);
+        if (ids && !a.id_known && f.facts.id_known) {
+            a.id = f.facts.id;
+            a.id_known = true;
+        }
+        if (q.loads) a.loads.assign(f.facts.loads.begin(), f.facts.loads.end());
+    }
+
+    bool ask_found(const handle& from, task_files& task, const mapping& m, const file_question& q, id_rule rule, file_answer& a) {
+        found_file found = file_search{task, m}.run();
+        if (found.by == proof::inode) {
+            // No descriptor held the file when `m` was queried, so its inode may have been reused. Query again now that one does.
+            known_file& f = cache_.remember(std::move(found), key::inode, m);
+            if (!ask_again(from, m, may_ask(from, q, true), a)) return false;
+            keep_id(q, a, f);
+            a.by_inode = true;
+            complete(q, f, a);
+            return true;
+        }
+        if (found.by == proof::descriptor && task.has_same_address_space(m)) {
+            if (!ask_again(from, m, may_ask(from, q, true), a)) return false;
+            known_file unkept;
+            known_file* known = found.remembered ? cache_.find_descriptor(found.version) : &unkept;
+            if (known == &unkept)
+                unkept = {.pin = std::move(found.path_fd), .version = found.version, .source = found.source};
+            else if (known == nullptr)
+                known = &cache_.remember(std::move(found), key::descriptor, m);
+            keep_id(q, a, *known);
+            complete(q, *known, a);
+            return true;
+        }
+        return ask_candidate(from, task, m, q, rule, found, a);
+    }
+
+    /// For a file that is not proven: its build ID may prove it, or the image is read from the process's memory.
+    bool ask_candidate(const handle& from, task_files& task, const mapping& m, const file_question& q, id_rule rule, found_file& found, file_answer& a) {
+        if (found.by != proof::none) found = {};  // it belongs to another address space
+        const bool file_by_name = rule == id_rule::ask && !found.never_read;
+        if (!ask_again(from, m, may_ask(from, {.id = q.id || q.loads, .ids_from = q.ids_from}, file_by_name), a)) return false;
+        if (const known_file* known = q.loads && a.id_known ? cache_.find_id(m, a.id) : nullptr; known != nullptr)
+            a.loads.assign(known->facts.loads.begin(), known->facts.loads.end());
+        const auto missing = [&] { return (q.id && !a.id_known && q.ids_from != build_id_choice::kernel) || (q.loads && a.loads.empty()); };
+        if (missing() && file_by_name) {
+            mapping header;
+            name_buffer header_name;
+            image_facts facts;
+            // The kernel's build ID is that of `m` itself. The header found below it may belong to other contents.
+            if (find_header(from, task, m, header_name, header) && read_from_memory(task, header, facts) && belongs(header, m, facts.loads) &&
+                (!a.id_known || facts.id == a.id))
+                take(q, facts, m, a);
+        }
+        // A file with that build ID can have other segments than the mapped ones, so if_agreed is set.
+        if (image_facts facts; missing() && a.id_known && found.path_fd && !found.never_read &&
+                               read_file(found.path_fd.borrow(), found.source, facts) && facts.id == a.id)
+            take(q, facts, m, a);
+        a.if_agreed = true;
+        if (!q.id) {
+            a.id = {};
+            a.id_known = false;
+        }
+        return true;
+    }
+
+    /// Copies what is missing to `a`, and caches the segments if the build ID can identify the image again.
+    void take(const file_question& q, image_facts& facts, const mapping& m, file_answer& a) {
+        if (!a.id_known && q.ids_from != build_id_choice::kernel) {
+            a.id = facts.id;
+            a.id_known = facts.id_known;
+        }
+        if (!q.loads || !a.loads.empty()) return;
+        a.loads.assign(facts.loads.begin(), facts.loads.end());
+        if (a.id_known && !a.id.empty() && facts.id == a.id)
+            (void)cache_.remember({.by = key::build_id, .device = m.device, .inode = m.inode, .name = std::string{m.name}, .facts = std::move(facts), .read = true});
+    }
+
+    file_cache cache_;
+    std::uint64_t reads_ = 0;
+    name_buffer name_;  // of the mapping that is queried again
+    build_id_buffer id_;
+};
+
+}  // namespace procmap::inline PROCMAP_ABI::detail
+
+// ==== procmap/detail/address_order.hpp ====
+// Sorts the addresses of one normalizer call and keeps the index of each in the caller's order.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace procmap::inline PROCMAP_ABI::detail {
+
+class address_order {
+public:
+    struct address {
+        std::uint64_t value;
+        std::size_t index;
+    };
+
+    void assign(std::span<const std::uint64_t> addresses) {
+        all_.resize(addresses.size());
+        for (std::size_t i = 0; i < all_.size(); ++i) all_[i] = {addresses[i], i};
+        if (!std::is_sorted(addresses.begin(), addresses.end())) sort();
+    }
+    [[nodiscard]] std::size_t size() const noexcept { return all_.size(); }
+    [[nodiscard]] const address& operator[](std::size_t i) const noexcept { return all_[i]; }
+
+private:
+    /// Radix-sorts many addresses: a comparison sort would take a third of the time of a call.
+    void sort() {
+        constexpr std::size_t many = 128;
+        if (all_.size() < many) return std::sort(all_.begin(), all_.end(), [](const address& a, const address& b) { return a.value < b.value; });
+        std::uint64_t differ = 0;
+        for (const address& a : all_) differ |= a.value ^ all_.front().value;
+        scratch_.resize(all_.size());
+        for (unsigned shift = 0; shift < 64; shift += 8) {
+            const auto byte = [shift](const address& a) { return static_cast<unsigned char>(a.value >> shift); };
+            if (static_cast<unsigned char>(differ >> shift) == 0) continue;
+            std::size_t slots[256] = {};  // where the next address with that byte goes
+            for (const address& a : all_) ++slots[byte(a)];
+            std::size_t sum = 0;
+            for (std::size_t& s : slots) sum += std::exchange(s, sum);
+            for (const address& a : all_) scratch_[slots[byte(a)]++] = a;
+            all_.swap(scratch_);
+        }
+    }
+
+    std::vector<address> all_{};
+    std::vector<address> scratch_{};
+};
+
+}  // namespace procmap::inline PROCMAP_ABI::detail
+
+// ==== procmap/detail/file_table.hpp ====
+// The table of the files that one normalizer call found.
+
+#include <algorithm>
+
+namespace procmap::inline PROCMAP_ABI::detail {
+
+struct file_entry {
+    device_number device{};
+    std::uint64_t inode = 0;
+    std::string path{};
+    bool path_known = false;
+    file_answer known{};
+    std::uint64_t forgotten = 0;  // file_cache::forgotten() when the entry was created
+    std::uint64_t since = 0;      // file_cache::time() then
+    std::vector<std::pair<std::uint64_t, bool>> images{};  // load biases, and whether an image was found there
+};
+
+/// The files of one call. Two mappings share an entry if they are proven to be of the same file; or, if only paths are requested, if
+/// device, inode and path are equal.
+class file_table {
+public:
+    explicit file_table(std::size_t most_files) noexcept : finder_(most_files) {}
+
+    /// Begins a call with no files. Keeps the memory of the entries.
+    void clear() noexcept {
+        count_ = 0;
+        by_inode_.clear();
+    }
+    [[nodiscard]] std::size_t size() const noexcept { return count_; }
+    [[nodiscard]] const file_entry& operator[](std::size_t i) const noexcept { return entries_[i]; }
+    [[nodiscard]] std::uint32_t index_of(const file_entry& e) const noexcept { return static_cast<std::uint32_t>(&e - entries_.data()); }
+    [[nodiscard]] file_finder& finder() noexcept { return finder_; }
+    [[nodiscard]] const file_finder& finder() const noexcept { return finder_; }
+
+    /// Returns the entry of a file that a descriptor holds, so that the mapping's device and inode identify it. Returns null if there is
+    /// none, or if the file was cached after `seen_at`, when the mapping was seen. The mapping must then be queried again.
+    [[nodiscard]] file_entry* find_by_inode(const mapping& m, std::uint64_t seen_at) noexcept {
+        file_entry* const held = find_held(m);
+        return held != nullptr && held->since <= seen_at ? held : nullptr;
+    }
+
+    /// Returns the entry of a mapping's file, a new one unless another mapping is proven to be of the same file. `m` must have its name.
+    file_entry& entry_of(const handle& from, task_files& task, const mapping& m, const file_question& q) {
+        if (!q.id && !q.loads && m.file_backed())  // only the path is reported
+            if (file_entry* const same = find(m, [&](const file_entry& e) { return e.path == m.name && !m.name.empty(); }); same != nullptr) return *same;
+        if (count_ == entries_.size()) entries_.emplace_back();
+        file_entry& e = entries_[count_];
+        e.device = m.device;
+        e.inode = m.inode;
+        e.path.assign(m.name);
+        e.path_known = !m.name.empty();
+        e.images.clear();
+        if (!m.file_backed())
+            finder_.ask_memory(task, m, q, e.known);
+        else
+            (void)finder_.ask(from, task, m, q, e.known);
+        e.forgotten = finder_.cache().forgotten();
+        e.since = finder_.cache().time();
+        if (file_entry* const held = e.known.by_inode ? find_held(m) : nullptr; held != nullptr) return *held;
+        if (!e.known.by_inode && !e.known.id.empty()) {
+            file_entry* const same = find(m, [&](const file_entry& other) {
+                return !other.known.by_inode && other.path == e.path && other.known.id == e.known.id && other.known.loads.empty() == e.known.loads.empty();
+            });
+            if (same != nullptr) return *same;
+        }
+        auto before = place_of(m);
+        if (!e.known.by_inode && before != by_inode_.end() && entries_[*before].inode == m.inode && entries_[*before].device == m.device) ++before;
+        by_inode_.insert(before, count_);
+        return entries_[count_++];
+    }
+
+private:
+    /// Returns where the entries with a mapping's device and inode begin in by_inode_, or would be inserted.
+    [[nodiscard]] std::vector<std::size_t>::const_iterator place_of(const mapping& m) const noexcept {
+        return std::lower_bound(by_inode_.begin(), by_inode_.end(), m, [this](std::size_t i, const mapping& file) {
+            const file_entry& e = entries_[i];
+            return e.inode != file.inode ? e.inode < file.inode : e.device < file.device;
+        });
+    }
+
+    /// Returns the first entry with a mapping's device and inode for which `property` is true, or null.
+    template <class Property>
+    [[nodiscard]] file_entry* find(const mapping& m, Property property) noexcept {
+        for (auto at = place_of(m); at != by_inode_.end(); ++at) {
+            file_entry& e = entries_[*at];
+            if (e.inode != m.inode || e.device != m.device) break;
+            if (property(e)) return &e;
+        }
+        return nullptr;
+    }
+
+    /// As find_by_inode(), whenever the file was cached. The entry is the first with its device and inode.
+    [[nodiscard]] file_entry* find_held(const mapping& m) noexcept {
+        const auto at = place_of(m);
+        if (at == by_inode_.end()) return nullptr;
+        file_entry& e = entries_[*at];
+        return e.inode == m.inode && e.device == m.device && e.known.by_inode && finder_.cache().still_holds(m, e.forgotten, e.since) ? &e : nullptr;
+    }
+
+    file_finder finder_;
+    std::vector<file_entry> entries_{};  // the first count_ are in use; the others are kept for their memory
+    std::size_t count_ = 0;
+    std::vector<std::size_t> by_inode_{};  // indices of the entries in use, sorted by inode and device
+};
+
+}  // namespace procmap::inline PROCMAP_ABI::detail
+
+// ==== procmap/detail/resolver.hpp ====
+// Resolves addresses to locations for a normalizer: by one query for each mapping, or by one walk of the text.
+
+namespace procmap::inline PROCMAP_ABI::detail {
+
+/// See normalizer.
+class resolver {
+public:
+    explicit resolver(const normalizer_options& options) noexcept : options_(options), table_(options.most_files) {}
+
+    [[nodiscard]] file_finder& finder() noexcept { return table_.finder(); }
+    [[nodiscard]] const file_finder& finder() const noexcept { return table_.finder(); }
+
+    result<normalized> run(const handle& from, std::span<const std::uint64_t> addresses) {
+        order_.assign(addresses);
+        locations_.assign(addresses.size(), location{});
+        table_.clear();
+        finder().cache().release_unused();
+        task_files task{from};
+        task_ = &task;
+        const error broke = from.backend == backend::ioctl ? by_queries(from) : by_walk(from);
+        task_ = nullptr;
+        return finish(broke);
+    }
+
+private:
+    /// A mapping of a walk, with the index of its name.
+    struct walked {
+        mapping m;
+        std::size_t name;
+        std::size_t first;  // index of the first address in it; the number of addresses if there is none
+    };
+
+    error by_queries(const handle& from) {
+        std::size_t hint = 0;
+        next_hints_.clear();
+        for (std::size_t i = 0; i < order_.size();) {
+            const std::uint64_t address = order_[i].value;
+            const auto m = ask(from, address, hint);
+            if (!m && m.error() != errc::not_mapped) return mark_rest(i, m.error());
+            i = mark_unmapped(i, m ? &*m : nullptr);
+            if (!m || i == order_.size() || order_[i].value != address) continue;
+            if (m->file_backed()) next_hints_.push_back({.start = m->start, .end = m->end, .inode = m->inode, .device = m->device});
+            i = locate(from, *m, i);
+        }
+        hints_.swap(next_hints_);
+        return {};
+    }
+
+    /// Returns the mapping that contains `address`, or the next above it. Queries its name if it is needed: to find its file, or, without a
+    /// file, to recognize the kernel's own mappings, none of which is writable. `hint`: the position in hints_.
+    result<mapping> ask(const handle& from, std::uint64_t address, std::size_t& hint) {
+        seen_at_ = finder().cache().time();
+        while (hint < hints_.size() && hints_[hint].end <= address) ++hint;
+        const bool expected = hint < hints_.size() && hints_[hint].start <= address;
+        auto m = expected && table_.find_by_inode(hints_[hint], seen_at_) == nullptr ? lookup(from, address, {.name = name_}, true)
+                                                                                      : lookup(from, address, {}, true);
+        if (m && m->start <= address && m->name_status == name_state::not_asked &&
+            (m->file_backed() ? table_.find_by_inode(*m, seen_at_) == nullptr : !m->permissions.has(perm::write)))
+            m = lookup(from, address, {.name = name_}, true);
+        return m;
+    }
+
+    /// Resolves the addresses by one walk. Locates them after it, when the neighbours of each mapping are known.
+    error by_walk(const handle& from) {
+        seen_.clear();
+        name_count_ = 0;
+        seen_at_ = finder().cache().time();
+        std::size_t i = 0;
+        auto walk = walk_over(from, {.names = true}, from.backend);
+        for (const mapping& m : walk) {
+            i = mark_unmapped(i, &m);
+            const std::size_t first = i;
+            while (i < order_.size() && order_[i].value < m.end) ++i;
+            if (i != first || (options_.elf_addresses && m.file_backed())) keep(m, i != first ? first : order_.size());
+            if (i == order_.size() && !options_.elf_addresses) break;
+        }
+        const bool broke = walk.error().code != errc::none;
+        for (const walked& w : seen_) {
+            if (w.first == order_.size()) continue;
+            mapping m = w.m;
+            m.name = names_[w.name];
+            (void)locate(from, m, w.first);
+        }
+        if (broke) return mark_rest(i, walk.error());
+        (void)mark_unmapped(i, nullptr);
+        return {};
+    }
+
+    void keep(const mapping& m, std::size_t first) {
+        if (name_count_ == 0 || names_[name_count_ - 1] != m.name) {  // the mappings of a file are usually adjacent
+            if (name_count_ == names_.size()) names_.emplace_back();
+            names_[name_count_++].assign(m.name);
+        }
+        seen_.push_back({.m = m, .name = name_count_ - 1, .first = first});
+    }
+
+    /// Marks the addresses from the i-th on that lie below `next` (null: all) as not mapped. Returns the index of the first one after them.
+    std::size_t mark_unmapped(std::size_t i, const mapping* next) noexcept {
+        for (; i < order_.size() && (next == nullptr || order_[i].value < next->start); ++i) locations_[order_[i].index].reason = reason::not_mapped;
+        return i;
+    }
+
+    error mark_rest(std::size_t i, const error& broke) noexcept {
+        const reason why = broke == errc::gone || broke == errc::task_gone ? reason::gone
+                           : broke == errc::denied                         ? reason::denied
+                                                                           : reason::failed;
+        for (; i < order_.size(); ++i) locations_[order_[i].index].reason = why;
+        return broke;
+    }
+
+    /// Sets the locations of the addresses from the i-th on that lie in `m`. Returns the index of the first address after them.
+    std::size_t locate(const handle& from, const mapping& m, std::size_t i) {
+        const mapping_kind kind = kind_of(m);
+        location base;
+        file_entry* file = nullptr;
+        elf::placement at;
+        bool confirmed = false;
+        if (m.file_backed() || kind == mapping_kind::vdso) {
+            file = table_.find_by_inode(m, seen_at_);
+            if (file == nullptr) file = &table_.entry_of(from, *task_, m, question());
+            base.file = table_.index_of(*file);
+            if (!file->path_known) base.reason = reason::name_unknown;
+            if (options_.elf_addresses) at = place(from, m, *file);
+        } else {
+            const bool kernels_own = kind == mapping_kind::vvar || kind == mapping_kind::other;
+            const bool unnamed = m.name_status == name_state::too_long || m.name_status == name_state::no_memory;
+            base.reason = unnamed ? reason::name_unknown : kernels_own ? reason::special : reason::not_file_backed;
+        }
+        for (; i < order_.size() && order_[i].value < m.end; ++i) {
+            location& l = locations_[order_[i].index];
+            l = base;
+            if (file == nullptr) continue;
+            l.offset = order_[i].value - m.start + m.offset;
+            if (at.how == elf::placing::unknown) continue;
+            const auto know = [&] { return elf::address_of(file->known.loads, at, order_[i].value, l.offset, page_size_, l.elf_address); };
+            l.elf_address_known = know();
+            if (l.elf_address_known || at.how != elf::placing::possible || confirmed) continue;
+            // The address is in the padding of a segment's last page, for example in .bss.
+            const elf::placement more = place(from, m, *file, true);
+            confirmed = true;
+            if (more.how == elf::placing::loaded) {
+                at = more;
+                l.elf_address_known = know();
+            }
+        }
+        return i;
+    }
+
+    [[nodiscard]] file_question question() const noexcept {
+        return {.id = options_.build_ids, .loads = options_.elf_addresses, .state = options_.file_states, .ids_from = options_.build_ids_from, .seen_at = seen_at_};
+    }
+
+    /// Returns where `m` is placed in the image of its file.
+    [[nodiscard]] elf::placement place(const handle& from, const mapping& m, file_entry& file, bool confirm = false) {
+        if (file.known.loads.empty()) return {};
+        const auto next = [&](std::uint64_t address, elf::neighbour& n) {
+            mapping found;
+            if (!next_mapping(from, m, file, address, found)) return false;
+            const bool same = found.inode == file.inode && found.device == file.device && (file.known.by_inode || found.name == file.path);
+            n = {.start = found.start, .end = found.end, .offset = found.offset, .same_file = !m.file_backed() || same};
+            return true;
+        };
+        const auto image_at = [&](std::uint64_t bias) {
+            for (const auto& [known, there] : file.images)
+                if (known == bias) return there;
+            const bool there = elf::agrees(file.known.loads, bias, page_size_, next);
+            file.images.emplace_back(bias, there);
+            return there;
+        };
+        const elf::placement at = elf::choose_bias(file.known.loads, m.start, m.end, m.offset, page_size_, image_at, confirm || file.known.if_agreed);
+        return file.known.if_agreed && at.how != elf::placing::loaded ? elf::placement{} : at;
+    }
+
+    /// Gets the file mapping that contains `address`, or the next above it; `m` itself for the vDSO. Returns false if there is none.
+    bool next_mapping(const handle& from, const mapping& m, const file_entry& file, std::uint64_t address, mapping& found) {
+        if (!m.file_backed()) {
+            found = m;
+            return address < m.end;
+        }
+        if (from.backend == backend::ioctl) {
+            const std::span<char> name = file.known.by_inode ? std::span<char>{} : std::span<char>{neighbour_name_};
+            const auto other = lookup(from, address, {.only = file_backed, .name = name}, true);
+            if (other) found = *other;
+            return other.has_value();
+        }
+        const auto other = std::upper_bound(seen_.begin(), seen_.end(), address, [](std::uint64_t a, const walked& w) { return a < w.m.end; });
+        if (other == seen_.end()) return false;
+        found = other->m;
+        found.name = names_[other->name];
+        return true;
+    }
+
+    result<normalized> finish(const error& broke) {
+        files_.clear();
+        for (std::size_t i = 0; i < table_.size(); ++i) {
+            const file_entry& e = table_[i];
+            files_.push_back({.path = e.path, .build_id = e.known.id, .device = e.device, .inode = e.inode, .state = e.known.state,
+                              .build_id_known = e.known.id_known});
+        }
+        const bool any = std::any_of(locations_.begin(), locations_.end(), [](const location& l) {
+            return l || l.reason == reason::not_mapped || l.reason == reason::not_file_backed || l.reason == reason::special;
+        });
+        if (broke.code != errc::none && !any) return broke;
+        return normalized{.locations = locations_, .files = files_, .error = broke};
+    }
+
+    normalizer_options options_;
+    file_table table_;
+    address_order order_{};
+    std::vector<location> locations_{};
+    std::vector<mapped_file> files_{};
+    std::vector<mapping> hints_{};  // the file mappings of the last call, without names; only used to predict whether a name is needed
+    std::vector<mapping> next_hints_{};
+    std::vector<walked> seen_{};        // by text: the mappings that contain addresses, and for ELF addresses all file mappings
+    std::vector<std::string> names_{};  // their names; the first name_count_ are in use
+    std::size_t name_count_ = 0;
+    task_files* task_ = nullptr;  // of this call
+    std::uint64_t seen_at_ = 0;   // file_cache::time() when the current mapping was queried
+    std::uint64_t page_size_ = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+    name_buffer name_;
+    name_buffer neighbour_name_;
+};
+
+}  // namespace procmap::inline PROCMAP_ABI::detail
+
+// ==== procmap/normalizer.hpp ====
+// Converts addresses to file, file offset, ELF address and build ID, for a symbolizer.
+//
+//   procmap::normalizer normalizer{{.build_ids = true, .elf_addresses = true}};
+//   auto found = normalizer.normalize(*self, addresses);
+//   if (found) use(found->locations, found->files);
+
+#include <cstdint>
+#include <span>
+
+namespace procmap::inline PROCMAP_ABI {
+
+/// Converts addresses to locations. It caches data of files between calls, for any number of processes, but never mappings. Cached data is
+/// used only while a descriptor holds the file's inode and the file's change time and size are unchanged, or, for segments, if the kernel
+/// returns the same build ID for the mapping and all segments are mapped as they say. (Exception: a write to an ELF
+/// file through a shared mapping changes neither at once. build_id_choice::kernel avoids this: it caches no build IDs.) The descriptors
+/// keep file systems from being unmounted: umount(8) fails with EBUSY. Each call drops the files that no call has used for 60 s;
+/// release_files() drops all of them.
+///
+/// A file is taken for the mapped one only if its device and inode, a descriptor from map_files, or its build ID proves it
+/// (docs/semantics.md). What cannot be proven is not known. Files are looked up below the process's own procfs directory and root, never
+/// below this process's root.
+///
+/// Cost by ioctl: one query for each mapping that contains an address, one for each file's name, one statx for each cached file,
+/// and for an image in which an ELF address is ambiguous one or two queries for each segment and one for each other bias. A new file costs
+/// about thirty system calls, once. On file systems where device and inode do not identify a file, each mapping costs a named query, a
+/// search for the file (about ten system calls), one query for its build ID, and for an ELF address one for each segment; without a build
+/// ID, the process's memory is read (about eighty system calls). File states cost four to eight system calls for each file and about fifty
+/// for each call. Cost by text: one walk, to the end if ELF addresses are requested, and for each new file the text again up to the
+/// mapping. Allocates nothing once warm. Opens files for build IDs and ELF addresses: not async-signal-safe. One thread at a time.
+class normalizer {
+public:
+    explicit normalizer(const normalizer_options& options = {}) noexcept : resolver_(options) {}  ///< opens nothing yet
+
+    /// Looks up all addresses, in any order. A mapping that fails does not affect the others. Fails only if nothing could be resolved. If
+    /// the lookup ends early, normalized::error tells why, and each address that was not looked up has a reason.
+    [[nodiscard]] result<normalized> normalize(const maps& from, std::span<const std::uint64_t> addresses) {
+        return resolver_.run(detail::handle_of(from), addresses);
+    }
+
+    void release_files() noexcept { resolver_.finder().cache().release(); }  ///< drops all cached file data and closes its descriptors
+
+    [[nodiscard]] std::uint64_t file_reads() const noexcept { return resolver_.finder().reads(); }  ///< files read for IDs or ELF headers
+
+private:
+    detail::resolver resolver_;
+};
+
+}  // namespace procmap::inline PROCMAP_ABI
+
+// ==== procmap/cached_maps.hpp ====
+// A mapping cache that verifies every hit with the kernel.
+//
+//   procmap::cached_maps cache{*self, {.build_ids = true}};
+//   if (auto m = cache.find(address)) use(m->name, m->build_id);
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+namespace procmap::inline PROCMAP_ABI {
+
+/// Looks up mappings with their names and build IDs, and caches them. Each find() queries the kernel for the mapping and its name, and
+/// returns the cached record only if it equals the kernel's answer (a hit). A cached build ID is used only while a descriptor holds the
+/// file's inode and the file's change time and size are unchanged, or if the kernel returns it again. Each answer is therefore correct at
+/// the time of the call, also after remapping, renaming, inode reuse and overwriting in place. (Exception: a write to an ELF file through a
+/// shared mapping changes neither at once. build_id_choice::kernel avoids this: it caches no build IDs.) Cached files are held and released
+/// as by a normalizer.
+///
+/// Cost of a hit: one query with the name; with build IDs also one statx if device and inode identify the file, and otherwise a
+/// new search for it (see normalizer). The text back-end has no hits: each call reads the text again. The handle must outlive the cache.
+/// Not async-signal-safe: it allocates, and opens files for build IDs, which can block. One thread at a time; a second one fails with
+/// errc::contended.
+class cached_maps {
+public:
+    /// Counters of the calls so far.
+    struct counts {
+        std::uint64_t hits = 0;        ///< the kernel confirmed the cached record
+        std::uint64_t misses = 0;      ///< all other calls: new or changed mappings, failures, and every call by text
+        std::uint64_t evictions = 0;   ///< records removed to make room
+        std::uint64_t file_reads = 0;  ///< files whose build-ID note was read
+    };
+
+    explicit cached_maps(const maps& from, const cached_maps_options& options = {})
+        : from_(&from), options_(options), finder_(options.most_files) {}  ///< borrows the handle
+    explicit cached_maps(const maps&& from, const cached_maps_options& options = {}) = delete;  // it would borrow from a temporary
+
+    /// Returns the mapping as maps::find does, with its name and, if the options request it, its build ID; valid until the next call.
+    [[nodiscard]] result<mapping> find(std::uint64_t address) {
+        if (__atomic_exchange_n(&busy_, true, __ATOMIC_ACQUIRE)) return error{.code = errc::contended, .at = step::query};
+        const inside leave{busy_};
+        return look_up(address);
+    }
+
+    /// Drops all cached file data and closes its descriptors; the next call reads the files again. Returns false and drops nothing if
+    /// another thread is in find().
+    bool release_files() noexcept {
+        if (__atomic_exchange_n(&busy_, true, __ATOMIC_ACQUIRE)) return false;
+        const inside leave{busy_};
+        finder_.cache().release();
+        return true;
+    }
+
+    /// Returns the counters since construction.
+    [[nodiscard]] counts statistics() const noexcept {
+        counts c = counts_;
+        c.file_reads = finder_.reads();
+        return c;
+    }
+
+private:
+    /// Marks the cache as in use for its lifetime, also if an allocation throws.
+    struct inside {
+        bool& busy;
+        ~inside() { __atomic_store_n(&busy, false, __ATOMIC_RELEASE); }
+    };
+
+    struct record {
+        mapping m{};
+        std::string name{};
+        build_id id{};
+        std::uint64_t used = 0;
+    };
+
+    result<mapping> look_up(std::uint64_t address) {
+        auto m = detail::lookup(detail::handle_of(*from_), address, {.name = name_}, false);
+        if (!m) {
+            ++counts_.misses;
+            return m;
+        }
+        detail::file_answer file;
+        finder_.cache().release_unused();
+        detail::task_files task{detail::handle_of(*from_)};
+        for (int tries = 0; options_.build_ids; ++tries) {
+            if (ask(task, *m, file)) break;
+            constexpr int most_tries = 3;  // each time the mapping changed in between
+            if (tries == most_tries) break;
+            m = detail::lookup(detail::handle_of(*from_), address, {.name = name_}, false);
+            if (!m) {
+                ++counts_.misses;
+                return m;
+            }
+        }
+        const build_id& id = file.id;
+        const bool id_known = file.id_known;
+
+        auto place = records_.find(m->start);
+        const bool same = place != records_.end() && equal(place->second, *m, id, id_known);
+        if (same && from_->backend() == backend::ioctl) {
+            ++counts_.hits;
+        } else {
+            ++counts_.misses;
+            if (place == records_.end()) {
+                if (records_.size() >= options_.most_mappings) evict();
+                place = records_.try_emplace(m->start).first;
+            }
+            record& r = place->second;
+            r.name.assign(m->name);
+            r.id = id;
+            r.m = *m;
+            r.m.build_id_known = id_known;
+        }
+        record& r = place->second;
+        r.used = ++clock_;
+        mapping answer = r.m;
+        answer.name = r.name;
+        answer.build_id = r.id;
+        return answer;
+    }
+
+    /// Finds the build ID of a mapping. Returns false if another mapping is there by now.
+    bool ask(detail::task_files& task, const mapping& m, detail::file_answer& file) {
+        const detail::file_question q{.id = true, .ids_from = options_.build_ids_from};
+        if (kind_of(m) != mapping_kind::vdso) return finder_.ask(detail::handle_of(*from_), task, m, q, file);
+        finder_.ask_memory(task, m, q, file);
+        return true;
+    }
+
+    static bool equal(const record& r, const mapping& m, const build_id& id, bool id_known) noexcept {
+        return r.m.start == m.start && r.m.end == m.end && r.m.permissions == m.permissions && r.m.offset == m.offset &&
+               r.m.page_size == m.page_size && r.m.inode == m.inode && r.m.device == m.device && r.m.name_status == m.name_status &&
+               r.name == m.name && r.id == id && r.m.build_id_known == id_known;
+    }
+
+    void evict() {
+        auto oldest = records_.begin();
+        for (auto i = records_.begin(); i != records_.end(); ++i)
+            if (i->second.used < oldest->second.used) oldest = i;
+        if (oldest == records_.end()) return;
+        records_.erase(oldest);
+        ++counts_.evictions;
+    }
+
+    const maps* from_;
+    cached_maps_options options_;
+    detail::file_finder finder_;
+    std::unordered_map<std::uint64_t, record> records_{};  // by start address
+    counts counts_{};
+    std::uint64_t clock_ = 0;
+    bool busy_ = false;
+    name_buffer name_;
+};
+
+}  // namespace procmap::inline PROCMAP_ABI
+
+// ==== procmap/bpf.hpp ====
+// Typed build-ID stacks of the kernel (BPF_F_STACK_BUILD_ID). Resolves the entries that the kernel left as addresses.
+//
+//   procmap::normalizer n{{.build_ids = true}};
+//   if (auto resolved = procmap::bpf::resolve(n, *self, stack)) use(stack, *resolved);
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+/// Build-ID stacks of BPF programs.
+namespace procmap::inline PROCMAP_ABI::bpf {
+
+/// enum bpf_stack_build_id_status in include/uapi/linux/bpf.h.
+enum class stack_status : std::int32_t {
+    empty = 0,  ///< BPF_STACK_BUILD_ID_EMPTY: past the end of the trace
+    valid = 1,  ///< BPF_STACK_BUILD_ID_VALID: build ID and file offset
+    ip = 2,     ///< BPF_STACK_BUILD_ID_IP: an address that the kernel could not resolve
+};
+
+/// struct bpf_stack_build_id, field for field.
+struct stack_build_id {
+    stack_status status;         ///< tells which member of the union is set
+    unsigned char build_id[20];  ///< shorter IDs are padded with zeros
+    union {
+        std::uint64_t offset;  ///< valid: file offset in bytes
+        std::uint64_t ip;      ///< ip: the address
+    };
+};
+static_assert(sizeof(stack_build_id) == 32);
+
+/// Writes a location in the kernel's format. Returns false and leaves `to` unchanged if the location has no file, or its build ID is empty
+/// or longer than 20 bytes, which the format cannot hold.
+[[nodiscard]] inline bool to_stack(const location& l, std::span<const mapped_file> files, stack_build_id& to) noexcept {
+    if (!l) return false;
+    const std::span<const std::byte> id = files[l.file].build_id.bytes();
+    if (id.empty() || id.size() > sizeof to.build_id) return false;
+    for (std::size_t i = 0; i < sizeof to.build_id; ++i) to.build_id[i] = i < id.size() ? std::to_integer<unsigned char>(id[i]) : 0;
+    to.offset = l.offset;
+    to.status = stack_status::valid;
+    return true;
+}
+
+/// Resolves in place the entries that the kernel left as addresses, and returns how many became valid. Leaves other entries unchanged, and
+/// addresses without a build ID. `n` must have been constructed with build_ids. Fails as normalizer::normalize does.
+[[nodiscard]] inline result<std::size_t> resolve(normalizer& n, const maps& from, std::span<stack_build_id> stack) {
+    std::vector<std::uint64_t> addresses;
+    for (const stack_build_id& s : stack)
+        if (s.status == stack_status::ip) addresses.push_back(s.ip);
+    const auto found = n.normalize(from, addresses);
+    if (!found) return found.error();
+    std::size_t resolved = 0;
+    std::size_t next = 0;
+    for (stack_build_id& s : stack)
+        if (s.status == stack_status::ip && to_stack(found->locations[next++], found->files, s)) ++resolved;
+    return resolved;
+}
+
+}  // namespace procmap::inline PROCMAP_ABI::bpf
+
 // ==== procmap/detail/record_table.hpp ====
 // The storage of a snapshot: one record for each mapping, and each distinct name and build ID once.
 
@@ -5578,16 +5743,15 @@ namespace procmap::inline PROCMAP_ABI::detail {
 
 /// Copies the mappings of a process to `to`. Returns the error that ended it early; errc::none if it is complete.
 template <class Allocator>
-[[nodiscard]] error capture_mappings(const maps& from, const capture_options& options, record_builder<Allocator>& to) {
-    const handle& h = handle_of(from);
+[[nodiscard]] error capture_mappings(const handle& from, const capture_options& options, record_builder<Allocator>& to) {
     std::uint64_t above = 0;
     const auto keep = [&](mapping m) {
         above = m.end;
         if (!options.page_sizes) m.page_size = 0;
         name_buffer name;
         // If the name from the text is ambiguous or too long, the ioctl is queried for the exact one.
-        if (h.backend == backend::ioctl && (m.name_status == name_state::ambiguous || m.name_status == name_state::too_long)) {
-            const auto exact = lookup(handle_of(from), m.start, {.name = name}, false);
+        if (from.backend == backend::ioctl && (m.name_status == name_state::ambiguous || m.name_status == name_state::too_long)) {
+            const auto exact = lookup(from, m.start, {.name = name}, false);
             if (exact && exact->end == m.end && exact->inode == m.inode && exact->device == m.device) {
                 m.name = exact->name;
                 m.name_status = exact->name_status;
@@ -5598,18 +5762,18 @@ template <class Allocator>
     // Continues from `above` to the end. Returns false and sets `broke` on failure.
     error broke;
     const auto go_on = [&](backend use) {
-        auto walk = walk_over(h, {.names = options.names}, use, above);
+        auto walk = walk_over(from, {.names = options.names}, use, above);
         for (const mapping& m : walk) keep(m);
         broke = walk.error();
         return walk.complete();
     };
     // The text is faster for reading all mappings (docs/performance.md), but it has no page sizes. An open file description has one
     // position in the text, and other processes may share it (fork, SCM_RIGHTS). Only the process that opened it reads the text.
-    const bool own = h.pid != error::unknown && is_this_process(h.opener);
+    const bool own = from.pid != error::unknown && is_this_process(from.opener);
     const bool by_text = own && !options.page_sizes;
     // The text fails once the task that it was opened through is reaped. The ioctl then continues, or returns the error.
     if (!by_text || !go_on(backend::text)) {
-        if (!by_text || h.backend == backend::ioctl) go_on(h.backend);
+        if (!by_text || from.backend == backend::ioctl) go_on(from.backend);
     }
     return broke;
 }
@@ -5617,7 +5781,7 @@ template <class Allocator>
 /// Adds the build IDs of the captured files that are still mapped. Uses a normalizer, which verifies that a file may be read; a walk knows
 /// only its name. Returns the error that ended it early; errc::none if it is complete.
 template <class Allocator>
-[[nodiscard]] error capture_build_ids(const maps& from, const capture_options& options, record_builder<Allocator>& to) {
+[[nodiscard]] error capture_build_ids(const handle& from, const capture_options& options, record_builder<Allocator>& to) {
     record_table<Allocator>& made = to.made();
     std::vector<record*> unknown;
     std::vector<std::uint64_t> addresses;
@@ -5627,8 +5791,8 @@ template <class Allocator>
         addresses.push_back(r.start);
     }
     if (unknown.empty()) return {};
-    normalizer files{{.build_ids = true, .build_ids_from = options.build_ids_from}};
-    const auto found = files.normalize(from, addresses);
+    resolver files{{.build_ids = true, .build_ids_from = options.build_ids_from}};
+    const auto found = files.run(from, addresses);
     if (!found) return found.error();
     for (std::size_t i = 0; i < unknown.size(); ++i) {
         const location& at = found->locations[i];
@@ -5639,7 +5803,7 @@ template <class Allocator>
         if (!file.build_id_known || file.inode != r.inode || file.device != r.device || at.offset != r.offset) continue;
         if (r.name_status == name_state::exact && file.path != made.name(r.name)) {  // or the file is also mapped by another path
             name_buffer name;
-            const auto now = lookup(handle_of(from), r.start, {.name = name}, false);
+            const auto now = lookup(from, r.start, {.name = name}, false);
             if (!now || now->name != made.name(r.name) || now->inode != r.inode || now->device != r.device || now->offset != r.offset) continue;
         }
         r.id = to.number_of_id(file.build_id);
@@ -5684,8 +5848,8 @@ public:
     /// if others may read the handle's text, because it was adopted, received or inherited by fork. The result is the same.
     ///
     /// Build IDs are found afterwards as by a normalizer, once for each file (about thirty system calls): from the kernel, or from the file
-    /// if the kernel is not asked (text, or see open_options::trust_kernel_build_ids) or finds none. Those of other files are not known,
-    /// nor those of memory without a file, except for the vDSO.
+    /// or the process's memory if the kernel is not asked (text, or see open_options::trust_kernel_build_ids) or finds none. Those of files
+    /// that are not proven, and of memory without a file except the vDSO, are not known.
     [[nodiscard]] static result<basic_snapshot> capture(const maps& from, const capture_options& options = {}, const Allocator& allocator = {});
 
     /// Reads recorded maps text, smaps text, or a saved snapshot (see recorded_reader). Decodes names, and omits what is no mapping
@@ -5775,8 +5939,8 @@ template <class Allocator>
 auto basic_snapshot<Allocator>::capture(const maps& from, const capture_options& options, const Allocator& allocator)
     -> result<basic_snapshot> {
     builder b{allocator};
-    error broke = detail::capture_mappings(from, options, b.records_);
-    if (broke.code == errc::none && options.build_ids) broke = detail::capture_build_ids(from, options, b.records_);
+    error broke = detail::capture_mappings(detail::handle_of(from), options, b.records_);
+    if (broke.code == errc::none && options.build_ids) broke = detail::capture_build_ids(detail::handle_of(from), options, b.records_);
     return {b.build(), broke};
 }
 
@@ -5966,97 +6130,6 @@ private:
 
 }  // namespace procmap::inline PROCMAP_ABI
 
-// ==== procmap/handover.hpp ====
-// Passes an open maps file to another process: an application opens its own, without privileges, and an unprivileged agent queries it.
-//
-//   auto sent = procmap::send_maps(socket, *self);        // in the application
-//   auto application = procmap::receive_maps(socket);     // in the agent
-
-#include <sys/socket.h>
-#include <sys/uio.h>
-
-#include <cerrno>
-#include <cstddef>
-#include <span>
-#include <utility>
-
-namespace procmap::inline PROCMAP_ABI {
-
-/// Sends a handle's descriptor over a Unix socket, with one byte of data. The receiver's handle is bound to the same address space; the
-/// sender's stays open. One system call; 0.5 kB of stack; async-signal-safe; never SIGPIPE. Fails with errc::failed and the errno of
-/// sendmsg(2), or with errc::interrupted.
-[[nodiscard]] inline result<void> send_maps(int socket, const maps& from) noexcept {
-    char byte = 'm';
-    iovec data{&byte, 1};
-    const int fd = from.fd().get();
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof fd)] = {};
-    msghdr message{};
-    message.msg_iov = &data;
-    message.msg_iovlen = 1;
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    cmsghdr* const header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof fd);
-    __builtin_memcpy(CMSG_DATA(header), &fd, sizeof fd);
-    const detail::uncancelled whole;
-    const detail::errno_kept keep;
-    const ssize_t n = detail::uninterrupted([&] { return ::sendmsg(socket, &message, MSG_NOSIGNAL); });
-    const int failure = n < 0 ? errno : 0;
-    if (n == 1) return {};
-    return error{.code = failure == EINTR ? errc::interrupted : errc::failed, .at = step::send, .errno_value = failure};
-}
-
-/// Receives what send_maps sent, close-on-exec, and verifies that it is a maps file. Blocks as long as the socket does; the sender cannot
-/// block it for longer (see maps::adopt). Up to 13 kB of stack; async-signal-safe; not a cancellation point. Fails with errc::malformed if
-/// no descriptor or several came, or the message was truncated (they are closed), with errc::gone and no errno if the peer closed the
-/// connection, with errc::failed or errc::interrupted if recvmsg(2) failed, and otherwise as maps::adopt.
-[[nodiscard]] inline result<maps> receive_maps(int socket, const open_options& how = {}) noexcept {
-    char byte = 0;
-    iovec data{&byte, 1};
-    // Room for all that a message can carry, because the kernel closes the rest in this call: 253 descriptors (SCM_MAX_FD), and what the
-    // socket may be set to pass: credentials, a security label, a pidfd (unix(7)).
-    constexpr std::size_t most_fds = 253;
-    alignas(cmsghdr) char control[CMSG_SPACE(most_fds * sizeof(int)) + 512] = {};
-    msghdr message{};
-    message.msg_iov = &data;
-    message.msg_iovlen = 1;
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    const detail::uncancelled whole;
-    const detail::errno_kept keep;
-    const ssize_t n = detail::uninterrupted([&] { return ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC); });
-    const int failure = n < 0 ? errno : 0;
-    if (n < 0) return error{.code = failure == EINTR ? errc::interrupted : errc::failed, .at = step::receive, .errno_value = failure};
-
-    int came[most_fds];
-    std::size_t count = 0;
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wsign-compare"  // in musl's CMSG_NXTHDR
-    for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
-#pragma GCC diagnostic pop
-        constexpr int scm_pidfd = 4;  // SCM_PIDFD, Linux 6.5
-        const bool rights = header->cmsg_type == SCM_RIGHTS;
-        if (header->cmsg_level != SOL_SOCKET || (!rights && header->cmsg_type != scm_pidfd)) continue;
-        const std::size_t fds = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (std::size_t i = 0; i < fds; ++i) {
-            int fd = -1;
-            __builtin_memcpy(&fd, CMSG_DATA(header) + i * sizeof fd, sizeof fd);
-            if (rights && count < most_fds)
-                came[count++] = fd;
-            else
-                unique_fd{fd}.reset();  // a pidfd that was not requested
-        }
-    }
-    if (n == 0 && count == 0) return error{.code = errc::gone, .at = step::receive};
-    if (count == 1 && (message.msg_flags & MSG_CTRUNC) == 0) return maps::adopt(unique_fd{came[0]}, how);
-    detail::close_elsewhere(std::span{came}.first(count));
-    return error{.code = errc::malformed, .at = step::receive};
-}
-
-}  // namespace procmap::inline PROCMAP_ABI
-
 // ==== procmap/system_error.hpp ====
 // Converts errc and error to std::error_code. A separate header, because not every program needs <system_error>.
 //
@@ -6162,7 +6235,8 @@ private:
 // Includes the library, except for bpf.hpp, system_error.hpp, format.hpp and fmt.hpp.
 //
 //   auto self = procmap::maps::open_self();
-//   for (const procmap::mapping& m : self->walk({.names = true})) std::cout << m << '\n';
+//   auto walk = self->walk({.names = true});
+//   for (const procmap::mapping& m : walk) std::cout << m << '\n';
 
 /// Fast, safe queries of process memory mappings on Linux: by the PROCMAP_QUERY ioctl if available, otherwise by /proc/PID/maps as text.
 namespace procmap {}

@@ -625,7 +625,7 @@ TEST_SUITE("an error") {
         CHECK_TWICE([] {
             return prints({.code = errc::denied, .at = step::open, .errno_value = EACCES, .pid = 1},
                           "cannot open maps of process 1: permission denied; requires ptrace read access (the same user, CAP_SYS_PTRACE, or "
-                          "CAP_PERFMON since Linux 6.15) and a procfs that does not hide the process (hidepid) [EACCES]");
+                          "CAP_PERFMON since Linux 6.15), a procfs that does not hide the process (hidepid), and a sandbox that permits the call [EACCES]");
         });
         CHECK_TWICE([] {
             return prints({.code = errc::invalid, .at = step::adopt, .errno_value = EBADF},
@@ -637,7 +637,7 @@ TEST_SUITE("an error") {
         });
         CHECK_TWICE([] {
             return prints({.code = errc::malformed, .at = step::parse, .line = 3, .offset = 140},
-                          "cannot parse line 3, byte 140: malformed: no kernel writes this; check where the text came from, or "
+                          "cannot parse line 3, byte 140: malformed: no kernel writes this; check where it came from, or "
                           "report it with the input");
         });
         CHECK_TWICE([] {

@@ -89,7 +89,7 @@ constexpr void print(Sink&& sink, const build_id& id) {
 
 }  // namespace procmap::inline PROCMAP_ABI
 
-/// Hashes the bytes by FNV-1a, which is sufficient because build IDs are hashes.
+/// Hashes the bytes by FNV-1a. Not for untrusted IDs, which can be made to collide.
 template <>
 struct std::hash<procmap::build_id> {
     /// Returns the hash.

@@ -21,11 +21,12 @@ namespace procmap::inline PROCMAP_ABI {
 
 /// Looks up mappings with their names and build IDs, and caches them. Each find() queries the kernel for the mapping and its name, and
 /// returns the cached record only if it equals the kernel's answer (a hit). A cached build ID is used only while a descriptor holds the
-/// file's inode and the file's change time and size are unchanged. Each answer is therefore correct at the time of the call, also after
-/// remapping, renaming, inode reuse and overwriting in place. (Exception: a write to an ELF file through a shared mapping changes neither
-/// at once. build_id_choice::kernel avoids this: it caches no build IDs.) Cached files are held and released as by a normalizer.
+/// file's inode and the file's change time and size are unchanged, or if the kernel returns it again. Each answer is therefore correct at
+/// the time of the call, also after remapping, renaming, inode reuse and overwriting in place. (Exception: a write to an ELF file through a
+/// shared mapping changes neither at once. build_id_choice::kernel avoids this: it caches no build IDs.) Cached files are held and released
+/// as by a normalizer.
 ///
-/// Cost of a hit: one query with the name (0.6 µs); with build IDs also one statx if device and inode identify the file, and otherwise a
+/// Cost of a hit: one query with the name; with build IDs also one statx if device and inode identify the file, and otherwise a
 /// new search for it (see normalizer). The text back-end has no hits: each call reads the text again. The handle must outlive the cache.
 /// Not async-signal-safe: it allocates, and opens files for build IDs, which can block. One thread at a time; a second one fails with
 /// errc::contended.
@@ -34,7 +35,7 @@ public:
     /// Counters of the calls so far.
     struct counts {
         std::uint64_t hits = 0;        ///< the kernel confirmed the cached record
-        std::uint64_t misses = 0;      ///< new or changed mappings, and addresses that are not mapped
+        std::uint64_t misses = 0;      ///< all other calls: new or changed mappings, failures, and every call by text
         std::uint64_t evictions = 0;   ///< records removed to make room
         std::uint64_t file_reads = 0;  ///< files whose build-ID note was read
     };
@@ -129,7 +130,7 @@ private:
     /// Finds the build ID of a mapping. Returns false if another mapping is there by now.
     bool ask(detail::task_files& task, const mapping& m, detail::file_answer& file) {
         const detail::file_question q{.id = true, .ids_from = options_.build_ids_from};
-        if (kind_of(m) != mapping_kind::vdso) return finder_.ask(*from_, task, m, q, file);
+        if (kind_of(m) != mapping_kind::vdso) return finder_.ask(detail::handle_of(*from_), task, m, q, file);
         finder_.ask_memory(task, m, q, file);
         return true;
     }

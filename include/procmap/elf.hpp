@@ -225,4 +225,4 @@ private:
 
 }  // namespace procmap::inline PROCMAP_ABI::elf
 
-#include <procmap/load_bias.hpp>  // until 0.2: load_bias() was declared here
+#include <procmap/load_bias.hpp>  // kept until 0.2: load_bias() was declared here

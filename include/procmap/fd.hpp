@@ -10,7 +10,7 @@
 
 #include <cerrno>
 
-#include <procmap/detail/system.hpp>
+#include <procmap/detail/guards.hpp>
 
 namespace procmap::inline PROCMAP_ABI {
 

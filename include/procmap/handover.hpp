@@ -14,17 +14,19 @@
 #include <span>
 #include <utility>
 
+#include <procmap/detail/close_elsewhere.hpp>
 #include <procmap/maps.hpp>
 
 namespace procmap::inline PROCMAP_ABI {
 
 /// Sends a handle's descriptor over a Unix socket, with one byte of data. The receiver's handle is bound to the same address space; the
 /// sender's stays open. One system call; 0.5 kB of stack; async-signal-safe; never SIGPIPE. Fails with errc::failed and the errno of
-/// sendmsg(2), or with errc::interrupted.
+/// sendmsg(2), with errc::interrupted, or with errc::invalid if the handle is empty.
 [[nodiscard]] inline result<void> send_maps(int socket, const maps& from) noexcept {
     char byte = 'm';
     iovec data{&byte, 1};
     const int fd = from.fd().get();
+    if (fd < 0) return error{.code = errc::invalid, .at = step::send, .errno_value = EBADF};
     alignas(cmsghdr) char control[CMSG_SPACE(sizeof fd)] = {};
     msghdr message{};
     message.msg_iov = &data;

@@ -25,7 +25,7 @@ enum class reason : unsigned char {
     gone,             ///< the address space was gone before this address was looked up
     denied,           ///< access was denied before this address was looked up
     failed,           ///< the lookup ended before this address; see normalized::error
-    name_unknown,     ///< with a file: its path is not known (longer than PATH_MAX); without one: the kernel had no memory for the name
+    name_unknown,     ///< the name is longer than PATH_MAX, or the kernel had no memory for it; there may be a file
 };
 
 /// Where an address lies. Converts to true if it has a file.
@@ -53,7 +53,8 @@ enum class file_state : unsigned char {
 
 /// A file that contains an address of the batch. Two mappings share an entry only if they are proven to be of the same file: by device and
 /// inode while a descriptor holds the file, on file systems where these identify a file (ext2 to ext4, xfs, f2fs, tmpfs, squashfs, erofs);
-/// elsewhere (btrfs, overlayfs, FUSE, ...) by device, inode, path and build ID together. Otherwise they have two entries.
+/// elsewhere (btrfs, overlayfs, FUSE, ...) by device, inode, path and build ID together. Otherwise they have two entries. If neither build
+/// IDs nor ELF addresses are requested, mappings with equal device, inode and path share an entry.
 struct mapped_file {
     std::string_view path;             ///< the kernel's bytes, including " (deleted)"; empty: not known
     procmap::build_id build_id;        ///< empty: none, or not known (build_id_known)

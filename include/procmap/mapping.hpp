@@ -1,7 +1,6 @@
 // One mapping (VMA) of an address space, as both back-ends report it.
 //
-//   for (const procmap::mapping& m : self->walk({.names = true}))
-//       if (m.contains(address)) std::cout << m << '\n';
+//   if (const auto m = self->find(address, {.name = name})) std::cout << *m << ' ' << m->size() << '\n';
 #pragma once
 
 #include <procmap/version.hpp>

@@ -1,6 +1,7 @@
 // Queries the memory mappings of a process.
 //
 //   auto self = procmap::maps::open_self();
+//   procmap::name_buffer name;
 //   if (auto m = self->find(address, {.name = name})) use(m->start, m->name);
 #pragma once
 
@@ -41,9 +42,9 @@ class maps {
 public:
     maps() noexcept = default;  ///< empty
 
-    /// Opens the maps of this process. Three system calls: open, a query that tests the ioctl, and uname; with text fstat and a read
-    /// instead of uname. The first handle of a process takes three more and maps a page that stays mapped (detail::page_of_process). Up to
-    /// 14 kB of stack. Async-signal-safe, as are the other members.
+    /// Opens the maps of this process. Three system calls: open, a query that tests the ioctl, and uname; by text four: open, that query,
+    /// fstat and a read. The first handle of a process takes three more, and maps a page that stays mapped (docs/safety.md). Up to 14 kB of
+    /// stack. Async-signal-safe, as are the other members.
     [[nodiscard]] static result<maps> open_self(const open_options& how = {}) noexcept {
         return made(detail::open_target({.proc = how.proc}, how));
     }
@@ -70,16 +71,16 @@ public:
     ///
     /// The sender of the descriptor cannot block this call. A file that is not on procfs is recognized without asking its file system (by
     /// ioctl FIGETBSZ; if a sandbox refuses that, the server of a FUSE file is asked). Short-lived child processes close it, because
-    /// close(2) can wait for a FUSE server or a lingering socket: see detail::close_elsewhere. A file that does not answer PROCMAP_QUERY is
-    /// read only if its link in /proc/self/fd shows the name maps (if that cannot be read: errc::unsupported) and this process's own maps
-    /// do not answer.
+    /// close(2) can wait for a FUSE server or a lingering socket (docs/safety.md). A file that does not answer PROCMAP_QUERY is read only
+    /// if its link in /proc/thread-self/fd shows the name maps (if that cannot be read: errc::unsupported) and this process's own maps do
+    /// not answer.
     [[nodiscard]] static result<maps> adopt(unique_fd fd, const open_options& how = {}) noexcept {
         return made(detail::adopt(std::move(fd), how));
     }
 
     /// Returns the mapping that contains `address`. Fails with errc::not_mapped if it does not exist or lacks some of `options.only`.
     ///
-    /// ioctl: one system call, about 0.4 µs, and 0.15 to 0.3 µs more with the name; a second call, without the name, if that is too long.
+    /// ioctl: one system call; a second one, without the name, if that is too long.
     /// Up to 0.9 kB of stack. Text: reads half of the file on average, with two rt_sigprocmask for each pread; 6.5 kB of stack.
     ///
     /// With a build ID: two system calls and 6 kB of stack. The kernel reads whatever is mapped, and a read takes data out of a socket or

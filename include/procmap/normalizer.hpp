@@ -18,7 +18,8 @@
 namespace procmap::inline PROCMAP_ABI {
 
 /// Converts addresses to locations. It caches data of files between calls, for any number of processes, but never mappings. Cached data is
-/// used only while a descriptor holds the file's inode and the file's change time and size are unchanged. (Exception: a write to an ELF
+/// used only while a descriptor holds the file's inode and the file's change time and size are unchanged, or, for segments, if the kernel
+/// returns the same build ID for the mapping and all segments are mapped as they say. (Exception: a write to an ELF
 /// file through a shared mapping changes neither at once. build_id_choice::kernel avoids this: it caches no build IDs.) The descriptors
 /// keep file systems from being unmounted: umount(8) fails with EBUSY. Each call drops the files that no call has used for 60 s;
 /// release_files() drops all of them.
@@ -27,7 +28,7 @@ namespace procmap::inline PROCMAP_ABI {
 /// (docs/semantics.md). What cannot be proven is not known. Files are looked up below the process's own procfs directory and root, never
 /// below this process's root.
 ///
-/// Cost by ioctl: one query for each mapping that contains an address (0.4 µs), one for each file's name, one statx for each cached file,
+/// Cost by ioctl: one query for each mapping that contains an address, one for each file's name, one statx for each cached file,
 /// and for an image in which an ELF address is ambiguous one or two queries for each segment and one for each other bias. A new file costs
 /// about thirty system calls, once. On file systems where device and inode do not identify a file, each mapping costs a named query, a
 /// search for the file (about ten system calls), one query for its build ID, and for an ELF address one for each segment; without a build
@@ -41,7 +42,7 @@ public:
     /// Looks up all addresses, in any order. A mapping that fails does not affect the others. Fails only if nothing could be resolved. If
     /// the lookup ends early, normalized::error tells why, and each address that was not looked up has a reason.
     [[nodiscard]] result<normalized> normalize(const maps& from, std::span<const std::uint64_t> addresses) {
-        return resolver_.run(from, addresses);
+        return resolver_.run(detail::handle_of(from), addresses);
     }
 
     void release_files() noexcept { resolver_.finder().cache().release(); }  ///< drops all cached file data and closes its descriptors

@@ -59,9 +59,9 @@ struct find_options {
 /// The filter of a walk, and what it gets for each mapping.
 struct walk_options {
     filters only{};            ///< what a mapping must have
-    bool names = false;        ///< ioctl: 0.15 to 0.3 µs more for each mapping
-    bool build_ids = false;  ///< ioctl: one more query (2 to 4 µs) for each regular file's mapping: maps::find, trust_kernel_build_ids
-    std::span<char> buffer{};  ///< for names of up to size - 129 bytes, and text; at least 256 bytes; empty: the walk's own, 4224 bytes
+    bool names = false;        ///< by ioctl this makes each query slower
+    bool build_ids = false;    ///< by ioctl one more query for each mapping of a regular file, see maps::find; by text not known
+    std::span<char> buffer{};  ///< at least 256 bytes, for names of up to size - 129 bytes; empty: the walk's own, for names of PATH_MAX
 };
 
 /// Where build IDs may come from. The kernel returns at most 20 bytes, so longer IDs come from the file.

@@ -7,13 +7,11 @@
 #include <procmap/version.hpp>
 
 #include <sys/utsname.h>
-#include <sys/vfs.h>
 
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
-#include <type_traits>
 
 #include <procmap/detail/procfs.hpp>
 #include <procmap/query.hpp>
@@ -77,7 +75,7 @@ private:
 enum class hazard : std::uint32_t {
     cve_2026_23002 = 0x01,  ///< oops if the file's first page is not cached; fixed in 6.12.69, 6.18.9, 6.19
     cve_2026_43178 = 0x02,  ///< crash if the buffer is smaller than the ID; fixed in 6.12.75, 6.18.16, 6.19.6, 7.0
-    cve_2026_23199 = 0x04,  ///< deadlock of the same family; not known to be fixed before the releases above
+    cve_2026_23199 = 0x04,  ///< deadlock of the same family; assumed to be fixed with the one above
     /// The kernel reads whatever is mapped: it takes data out of a mapped socket or packet ring, or blocks while that is empty, and it
     /// reads devices. Every kernel with the fix of CVE-2026-23002 does this. The library asks about regular files only: see maps::find.
     reads_what_is_mapped = 0x08,
@@ -124,29 +122,6 @@ struct capabilities {
 };
 
 namespace detail {
-
-/// Sends the cheapest query. Returns 0 or its errno.
-[[nodiscard]] inline int any_query(borrowed_fd fd) noexcept {
-    uapi::query<uapi::layout::lookup> any{0, {}};
-    return uapi::send(fd, any).error;
-}
-
-/// True if the result of any_query() means that the ioctl is not available. Besides ENOTTY, these were seen: ENOSYS (emulators), EPERM and
-/// EACCES (sandboxes), EOPNOTSUPP (Android modules), ENODEV, EINVAL and EIO.
-[[nodiscard]] constexpr bool says_absent(int answer) noexcept { return answer != 0 && answer != ENOENT && answer != ESRCH; }
-
-// FIGETBSZ (include/uapi/linux/fs.h) in the type of the C library's ioctl.
-inline constexpr std::remove_const_t<decltype(ioctl_request)> block_size_request = _IO(0x00, 2);
-inline constexpr int procfs_block_size = 1024;  // proc_fill_super(). FUSE, sockets and pipes have PAGE_SIZE
-
-/// True if a file is on procfs. `failure`: 0, or the errno if that cannot be determined.
-[[nodiscard]] inline bool on_procfs(borrowed_fd fd, int& failure) noexcept {
-    struct statfs fs;
-    constexpr decltype(fs.f_type) proc_super_magic = 0x9fa0;  // include/uapi/linux/magic.h
-    const errno_kept keep;
-    failure = ::fstatfs(fd.get(), &fs) == 0 ? 0 : errno;
-    return failure == 0 && fs.f_type == proc_super_magic;
-}
 
 /// Returns the size of the kernel's struct, or 0 if it cannot be determined. The kernel answers E2BIG to a non-zero byte past its struct,
 /// and to nothing else that fits in a page (copy_struct_from_user()). It returns an unknown *output* field as the zero that was sent,

@@ -1,7 +1,8 @@
 // Includes the library, except for bpf.hpp, system_error.hpp, format.hpp and fmt.hpp.
 //
 //   auto self = procmap::maps::open_self();
-//   for (const procmap::mapping& m : self->walk({.names = true})) std::cout << m << '\n';
+//   auto walk = self->walk({.names = true});
+//   for (const procmap::mapping& m : walk) std::cout << m << '\n';
 #pragma once
 
 #include <procmap/version.hpp>

@@ -96,14 +96,14 @@ struct error {
         case errc::kernel_thread: return "kernel thread without an address space";
         case errc::task_gone: return "the task that it was opened through was reaped; open it again through a living thread";
         case errc::denied:
-            return "permission denied; requires ptrace read access (the same user, CAP_SYS_PTRACE, or CAP_PERFMON since Linux 6.15) and a "
-                   "procfs that does not hide the process (hidepid)";
+            return "permission denied; requires ptrace read access (the same user, CAP_SYS_PTRACE, or CAP_PERFMON since Linux 6.15), a "
+                   "procfs that does not hide the process (hidepid), and a sandbox that permits the call";
         case errc::unsupported:
             return "not supported here; PROCMAP_QUERY requires Linux 6.11, a sandbox that permits it and a mounted procfs (the text back-end "
                    "requires only procfs)";
-        case errc::malformed: return "malformed: no kernel writes this; check where the text came from, or report it with the input";
+        case errc::malformed: return "malformed: no kernel writes this; check where it came from, or report it with the input";
         case errc::interrupted: return "interrupted by signals too often; try again";
-        case errc::contended: return "other readers use the same open file; give each thread its own handle";
+        case errc::contended: return "in use by another reader or thread; give each thread its own handle or cache";
         case errc::invalid: return "invalid argument; see the documentation of the function";
         case errc::not_maps: return "not a readable /proc/PID/maps; open that file for reading (smaps_rollup, for example, lists no mappings)";
         case errc::failed: return "system call failed";
@@ -134,7 +134,13 @@ constexpr void print(Sink&& sink, const error& e) {
         head.put(": ");
     }
     sink(head.view());
-    sink(describe(e.code));
+    const bool received = e.at == step::receive && e.errno_value == 0;
+    if (received && e.code == errc::gone)
+        sink("the peer closed the connection");
+    else if (received && e.code == errc::malformed)
+        sink("the message has no descriptor or several, or was truncated");
+    else
+        sink(describe(e.code));
     if (e.errno_value == 0) return;
     detail::char_line<48> tail;
     tail.put(" [");

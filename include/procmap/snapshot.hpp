@@ -40,8 +40,8 @@ public:
     /// if others may read the handle's text, because it was adopted, received or inherited by fork. The result is the same.
     ///
     /// Build IDs are found afterwards as by a normalizer, once for each file (about thirty system calls): from the kernel, or from the file
-    /// if the kernel is not asked (text, or see open_options::trust_kernel_build_ids) or finds none. Those of other files are not known,
-    /// nor those of memory without a file, except for the vDSO.
+    /// or the process's memory if the kernel is not asked (text, or see open_options::trust_kernel_build_ids) or finds none. Those of files
+    /// that are not proven, and of memory without a file except the vDSO, are not known.
     [[nodiscard]] static result<basic_snapshot> capture(const maps& from, const capture_options& options = {}, const Allocator& allocator = {});
 
     /// Reads recorded maps text, smaps text, or a saved snapshot (see recorded_reader). Decodes names, and omits what is no mapping
@@ -131,8 +131,8 @@ template <class Allocator>
 auto basic_snapshot<Allocator>::capture(const maps& from, const capture_options& options, const Allocator& allocator)
     -> result<basic_snapshot> {
     builder b{allocator};
-    error broke = detail::capture_mappings(from, options, b.records_);
-    if (broke.code == errc::none && options.build_ids) broke = detail::capture_build_ids(from, options, b.records_);
+    error broke = detail::capture_mappings(detail::handle_of(from), options, b.records_);
+    if (broke.code == errc::none && options.build_ids) broke = detail::capture_build_ids(detail::handle_of(from), options, b.records_);
     return {b.build(), broke};
 }
 
@@ -161,4 +161,4 @@ void print(Sink&& sink, const basic_snapshot<Allocator>& s) {
 
 }  // namespace procmap::inline PROCMAP_ABI
 
-#include <procmap/difference.hpp>  // until 0.2: difference() was declared here
+#include <procmap/difference.hpp>  // kept until 0.2: difference() was declared here

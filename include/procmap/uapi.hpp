@@ -1,7 +1,7 @@
 // The kernel's interface as data: the extensible struct of PROCMAP_QUERY (Linux 6.11), its request number and flags, and a typed query.
 //
 //   procmap::uapi::query<procmap::uapi::layout::v6_11> q{address, procmap::uapi::query_flag::executable};
-//   if (procmap::uapi::send(self->fd(), q).error == 0) use(q.start(), q.end());
+//   if (procmap::uapi::send(self->fd(), q).error == 0) use(q.start(), q.end());  // send: query.hpp
 //
 // Source: include/uapi/linux/fs.h and do_procmap_query() in fs/proc/task_mmu.c. The struct is defined here because the headers of most
 // distributions lack it; a test compares every field with <linux/fs.h> if that has it.

@@ -60,7 +60,7 @@ public:
         mapping_walk* walk_;
     };
 
-    /// Moving a walk resets it.
+    /// The new walk has not begun.
     ///@{
     mapping_walk(mapping_walk&& other) noexcept : mapping_walk(*other.from_, other.options_, other.use_, other.above_) {}
     mapping_walk& operator=(mapping_walk&& other) noexcept {

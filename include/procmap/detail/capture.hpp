@@ -4,24 +4,22 @@
 #include <procmap/version.hpp>
 
 #include <procmap/detail/record_table.hpp>
-#include <procmap/maps.hpp>
-#include <procmap/normalizer.hpp>
+#include <procmap/detail/resolver.hpp>
 #include <procmap/options.hpp>
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
 /// Copies the mappings of a process to `to`. Returns the error that ended it early; errc::none if it is complete.
 template <class Allocator>
-[[nodiscard]] error capture_mappings(const maps& from, const capture_options& options, record_builder<Allocator>& to) {
-    const handle& h = handle_of(from);
+[[nodiscard]] error capture_mappings(const handle& from, const capture_options& options, record_builder<Allocator>& to) {
     std::uint64_t above = 0;
     const auto keep = [&](mapping m) {
         above = m.end;
         if (!options.page_sizes) m.page_size = 0;
         name_buffer name;
         // If the name from the text is ambiguous or too long, the ioctl is queried for the exact one.
-        if (h.backend == backend::ioctl && (m.name_status == name_state::ambiguous || m.name_status == name_state::too_long)) {
-            const auto exact = lookup(handle_of(from), m.start, {.name = name}, false);
+        if (from.backend == backend::ioctl && (m.name_status == name_state::ambiguous || m.name_status == name_state::too_long)) {
+            const auto exact = lookup(from, m.start, {.name = name}, false);
             if (exact && exact->end == m.end && exact->inode == m.inode && exact->device == m.device) {
                 m.name = exact->name;
                 m.name_status = exact->name_status;
@@ -32,18 +30,18 @@ template <class Allocator>
     // Continues from `above` to the end. Returns false and sets `broke` on failure.
     error broke;
     const auto go_on = [&](backend use) {
-        auto walk = walk_over(h, {.names = options.names}, use, above);
+        auto walk = walk_over(from, {.names = options.names}, use, above);
         for (const mapping& m : walk) keep(m);
         broke = walk.error();
         return walk.complete();
     };
     // The text is faster for reading all mappings (docs/performance.md), but it has no page sizes. An open file description has one
     // position in the text, and other processes may share it (fork, SCM_RIGHTS). Only the process that opened it reads the text.
-    const bool own = h.pid != error::unknown && is_this_process(h.opener);
+    const bool own = from.pid != error::unknown && is_this_process(from.opener);
     const bool by_text = own && !options.page_sizes;
     // The text fails once the task that it was opened through is reaped. The ioctl then continues, or returns the error.
     if (!by_text || !go_on(backend::text)) {
-        if (!by_text || h.backend == backend::ioctl) go_on(h.backend);
+        if (!by_text || from.backend == backend::ioctl) go_on(from.backend);
     }
     return broke;
 }
@@ -51,7 +49,7 @@ template <class Allocator>
 /// Adds the build IDs of the captured files that are still mapped. Uses a normalizer, which verifies that a file may be read; a walk knows
 /// only its name. Returns the error that ended it early; errc::none if it is complete.
 template <class Allocator>
-[[nodiscard]] error capture_build_ids(const maps& from, const capture_options& options, record_builder<Allocator>& to) {
+[[nodiscard]] error capture_build_ids(const handle& from, const capture_options& options, record_builder<Allocator>& to) {
     record_table<Allocator>& made = to.made();
     std::vector<record*> unknown;
     std::vector<std::uint64_t> addresses;
@@ -61,8 +59,8 @@ template <class Allocator>
         addresses.push_back(r.start);
     }
     if (unknown.empty()) return {};
-    normalizer files{{.build_ids = true, .build_ids_from = options.build_ids_from}};
-    const auto found = files.normalize(from, addresses);
+    resolver files{{.build_ids = true, .build_ids_from = options.build_ids_from}};
+    const auto found = files.run(from, addresses);
     if (!found) return found.error();
     for (std::size_t i = 0; i < unknown.size(); ++i) {
         const location& at = found->locations[i];
@@ -73,7 +71,7 @@ template <class Allocator>
         if (!file.build_id_known || file.inode != r.inode || file.device != r.device || at.offset != r.offset) continue;
         if (r.name_status == name_state::exact && file.path != made.name(r.name)) {  // or the file is also mapped by another path
             name_buffer name;
-            const auto now = lookup(handle_of(from), r.start, {.name = name}, false);
+            const auto now = lookup(from, r.start, {.name = name}, false);
             if (!now || now->name != made.name(r.name) || now->inode != r.inode || now->device != r.device || now->offset != r.offset) continue;
         }
         r.id = to.number_of_id(file.build_id);

@@ -10,7 +10,7 @@
 #include <string>
 
 #include <procmap/detail/image_facts.hpp>
-#include <procmap/detail/mapped_file.hpp>
+#include <procmap/detail/file_search.hpp>
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
@@ -49,20 +49,20 @@ private:
 
 /// What identifies a cached file for a mapping.
 enum class key : unsigned char {
-    number,      ///< the mapping's device and inode, unique on this file system; a descriptor keeps the inode from being reused
+    inode,       ///< the mapping's device and inode, unique on this file system; a descriptor keeps the inode from being reused
     descriptor,  ///< device and inode from stat of a newly opened descriptor: if two open files agree in both, they are the same
     build_id,    ///< the mapping's device and inode, name and build ID together
 };
 
 /// A cached file. Its O_PATH descriptor keeps the inode number from being reused; a file cached by key::build_id has none.
 struct known_file {
-    key by = key::number;
+    key by = key::inode;
     device_number device{};
     std::uint64_t inode = 0;
     std::string name{};  // key::build_id only
     unique_fd pin{};
     file_version version{};
-    build_id_source way = build_id_source::none;  // how it was found
+    build_id_source source = build_id_source::none;  // how it was found
     image_facts facts{};
     moment checked{};      // when `version` was read, which is before the contents are
     bool settled = false;  // any change after `checked` changes the version
@@ -78,8 +78,8 @@ public:
     explicit file_cache(std::size_t capacity) noexcept : capacity_(capacity) {}
 
     /// Returns the cached file of a mapping, or null. If it was cached after the mapping was seen, the mapping must be queried again.
-    [[nodiscard]] known_file* find_number(const mapping& m) noexcept {
-        return find([&m](const known_file& f) { return f.by == key::number && f.inode == m.inode && f.device == m.device; });
+    [[nodiscard]] known_file* find_inode(const mapping& m) noexcept {
+        return find([&m](const known_file& f) { return f.by == key::inode && f.inode == m.inode && f.device == m.device; });
     }
     /// Returns the cached file of an open descriptor, or null.
     [[nodiscard]] known_file* find_descriptor(const file_version& v) noexcept {
@@ -110,11 +110,11 @@ public:
     known_file& remember(found_file&& found, key by, const mapping& m) {
         const moment now = moment::now();
         return remember({.by = by,
-                         .device = by == key::number ? m.device : found.version.device,
-                         .inode = by == key::number ? m.inode : found.version.inode,
+                         .device = by == key::inode ? m.device : found.version.device,
+                         .inode = by == key::inode ? m.inode : found.version.inode,
                          .pin = std::move(found.path_fd),
                          .version = found.version,
-                         .way = found.way,
+                         .source = found.source,
                          .checked = now,
                          .settled = now.settles(found.version)});
     }
@@ -141,7 +141,7 @@ public:
     [[nodiscard]] bool still_holds(const mapping& m, std::uint64_t forgotten_then, std::uint64_t then) const noexcept {
         if (forgotten_ == forgotten_then) return true;
         for (const known_file& f : files_)
-            if (f.by == key::number && f.inode == m.inode && f.device == m.device) return f.since <= then;
+            if (f.by == key::inode && f.inode == m.inode && f.device == m.device) return f.since <= then;
         return false;
     }
     [[nodiscard]] std::uint64_t forgotten() const noexcept { return forgotten_; }  ///< how often files were dropped

@@ -5,13 +5,15 @@
 
 #include <sys/statfs.h>
 
+#include <cstdint>
+
 #include <procmap/fd.hpp>
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
 /// What proves that a file of such a file system is the mapped one.
 enum class trust : unsigned char {
-    number,       ///< device and inode: stat and maps show the same, and no two existing files share them
+    inode,        ///< device and inode: stat and maps show the same, and no two existing files share them
     descriptor,   ///< a descriptor from map_files; two files may show the same device and inode in maps
     layered,      ///< nothing: a descriptor from map_files may have other contents than the mapped ones
     untouchable,  ///< nothing, and it must not be read: a server may never answer, or reading has side effects
@@ -26,7 +28,7 @@ enum class trust : unsigned char {
         case 0x01021994:    // tmpfs; memfd and System V shared memory
         case 0x73717368:    // squashfs
         case 0xe0f5e1e2:    // erofs
-            return trust::number;
+            return trust::inode;
         case 0x794c7630:    // overlayfs
         case 0x61756673:    // aufs
         case 0x6a656a62:    // shiftfs
@@ -50,7 +52,7 @@ enum class trust : unsigned char {
 
 /// Returns true if an unchanged change time proves that a file is unchanged: this kernel maintains it, not a server.
 [[nodiscard]] constexpr bool keeps_times(std::uint32_t type) noexcept {
-    return trust_of(type) == trust::number || type == 0x9123683e /* btrfs */ || type == 0x858458f6 /* ramfs */;
+    return trust_of(type) == trust::inode || type == 0x9123683e /* btrfs */ || type == 0x858458f6 /* ramfs */;
 }
 
 /// Returns the type of a file's file system, or 0 on failure. One system call, which may ask the server of FUSE or NFS.

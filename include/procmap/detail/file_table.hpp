@@ -20,7 +20,8 @@ struct file_entry {
     std::vector<std::pair<std::uint64_t, bool>> images{};  // load biases, and whether an image was found there
 };
 
-/// The files of one call. Two mappings share an entry only if they are proven to be of the same file.
+/// The files of one call. Two mappings share an entry if they are proven to be of the same file; or, if only paths are requested, if
+/// device, inode and path are equal.
 class file_table {
 public:
     explicit file_table(std::size_t most_files) noexcept : finder_(most_files) {}
@@ -28,7 +29,7 @@ public:
     /// Begins a call with no files. Keeps the memory of the entries.
     void clear() noexcept {
         count_ = 0;
-        by_number_.clear();
+        by_inode_.clear();
     }
     [[nodiscard]] std::size_t size() const noexcept { return count_; }
     [[nodiscard]] const file_entry& operator[](std::size_t i) const noexcept { return entries_[i]; }
@@ -38,13 +39,13 @@ public:
 
     /// Returns the entry of a file that a descriptor holds, so that the mapping's device and inode identify it. Returns null if there is
     /// none, or if the file was cached after `seen_at`, when the mapping was seen. The mapping must then be queried again.
-    [[nodiscard]] file_entry* find_by_number(const mapping& m, std::uint64_t seen_at) noexcept {
+    [[nodiscard]] file_entry* find_by_inode(const mapping& m, std::uint64_t seen_at) noexcept {
         file_entry* const held = find_held(m);
         return held != nullptr && held->since <= seen_at ? held : nullptr;
     }
 
     /// Returns the entry of a mapping's file, a new one unless another mapping is proven to be of the same file. `m` must have its name.
-    file_entry& entry_of(const maps& from, task_files& task, const mapping& m, const file_question& q) {
+    file_entry& entry_of(const handle& from, task_files& task, const mapping& m, const file_question& q) {
         if (!q.id && !q.loads && m.file_backed())  // only the path is reported
             if (file_entry* const same = find(m, [&](const file_entry& e) { return e.path == m.name && !m.name.empty(); }); same != nullptr) return *same;
         if (count_ == entries_.size()) entries_.emplace_back();
@@ -60,23 +61,23 @@ public:
             (void)finder_.ask(from, task, m, q, e.known);
         e.forgotten = finder_.cache().forgotten();
         e.since = finder_.cache().time();
-        if (file_entry* const held = e.known.by_number ? find_held(m) : nullptr; held != nullptr) return *held;
-        if (!e.known.by_number && !e.known.id.empty()) {
+        if (file_entry* const held = e.known.by_inode ? find_held(m) : nullptr; held != nullptr) return *held;
+        if (!e.known.by_inode && !e.known.id.empty()) {
             file_entry* const same = find(m, [&](const file_entry& other) {
-                return !other.known.by_number && other.path == e.path && other.known.id == e.known.id && other.known.loads.empty() == e.known.loads.empty();
+                return !other.known.by_inode && other.path == e.path && other.known.id == e.known.id && other.known.loads.empty() == e.known.loads.empty();
             });
             if (same != nullptr) return *same;
         }
         auto before = place_of(m);
-        if (!e.known.by_number && before != by_number_.end() && entries_[*before].inode == m.inode && entries_[*before].device == m.device) ++before;
-        by_number_.insert(before, count_);
+        if (!e.known.by_inode && before != by_inode_.end() && entries_[*before].inode == m.inode && entries_[*before].device == m.device) ++before;
+        by_inode_.insert(before, count_);
         return entries_[count_++];
     }
 
 private:
-    /// Returns where the entries with a mapping's device and inode begin in by_number_, or would be inserted.
+    /// Returns where the entries with a mapping's device and inode begin in by_inode_, or would be inserted.
     [[nodiscard]] std::vector<std::size_t>::const_iterator place_of(const mapping& m) const noexcept {
-        return std::lower_bound(by_number_.begin(), by_number_.end(), m, [this](std::size_t i, const mapping& file) {
+        return std::lower_bound(by_inode_.begin(), by_inode_.end(), m, [this](std::size_t i, const mapping& file) {
             const file_entry& e = entries_[i];
             return e.inode != file.inode ? e.inode < file.inode : e.device < file.device;
         });
@@ -85,7 +86,7 @@ private:
     /// Returns the first entry with a mapping's device and inode for which `property` is true, or null.
     template <class Property>
     [[nodiscard]] file_entry* find(const mapping& m, Property property) noexcept {
-        for (auto at = place_of(m); at != by_number_.end(); ++at) {
+        for (auto at = place_of(m); at != by_inode_.end(); ++at) {
             file_entry& e = entries_[*at];
             if (e.inode != m.inode || e.device != m.device) break;
             if (property(e)) return &e;
@@ -93,18 +94,18 @@ private:
         return nullptr;
     }
 
-    /// As find_by_number(), whenever the file was cached. The entry is the first with its device and inode.
+    /// As find_by_inode(), whenever the file was cached. The entry is the first with its device and inode.
     [[nodiscard]] file_entry* find_held(const mapping& m) noexcept {
         const auto at = place_of(m);
-        if (at == by_number_.end()) return nullptr;
+        if (at == by_inode_.end()) return nullptr;
         file_entry& e = entries_[*at];
-        return e.inode == m.inode && e.device == m.device && e.known.by_number && finder_.cache().still_holds(m, e.forgotten, e.since) ? &e : nullptr;
+        return e.inode == m.inode && e.device == m.device && e.known.by_inode && finder_.cache().still_holds(m, e.forgotten, e.since) ? &e : nullptr;
     }
 
     file_finder finder_;
     std::vector<file_entry> entries_{};  // the first count_ are in use; the others are kept for their memory
     std::size_t count_ = 0;
-    std::vector<std::size_t> by_number_{};  // indices of the entries in use, sorted by inode and device
+    std::vector<std::size_t> by_inode_{};  // indices of the entries in use, sorted by inode and device
 };
 
 }  // namespace procmap::inline PROCMAP_ABI::detail

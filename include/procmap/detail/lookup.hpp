@@ -4,9 +4,10 @@
 #include <procmap/version.hpp>
 
 #include <procmap/detail/text_reader.hpp>
-#include <procmap/kind.hpp>
+#include <poll.h>
+
+#include <procmap/detail/id_rule.hpp>
 #include <procmap/options.hpp>
-#include <procmap/probe.hpp>
 
 namespace procmap::inline PROCMAP_ABI::detail {
 

@@ -6,7 +6,6 @@
 #include <procmap/detail/image_facts.hpp>
 #include <procmap/detail/task.hpp>
 #include <procmap/load_bias.hpp>
-#include <procmap/maps.hpp>
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
@@ -31,19 +30,19 @@ private:
 
 /// Finds the mapping of the first page of the image that may contain `m` (see belongs()). This is `m` itself, one that is adjacent to it
 /// through mappings of the same file, or the nearest one of that file and name below it. Returns false if there is none.
-[[nodiscard]] inline bool find_header(const maps& from, task_files& task, const mapping& m, name_buffer& name, mapping& header) {
+[[nodiscard]] inline bool find_header(const handle& from, task_files& task, const mapping& m, name_buffer& name, mapping& header) {
     constexpr int most_steps = 8;
     const auto same_file = [&m](const mapping& other) { return other.inode == m.inode && other.device == m.device && other.name == m.name; };
     header = m;
     bool gap = false;
     for (int steps = 0; header.offset != 0 && steps < most_steps && !gap; ++steps) {
-        const auto below = header.start == 0 ? result<mapping>{mapping{}} : lookup(handle_of(from), header.start - 1, {.name = name}, false);
+        const auto below = header.start == 0 ? result<mapping>{mapping{}} : lookup(from, header.start - 1, {.name = name}, false);
         gap = !below || !same_file(*below);
         if (!gap) header = *below;
     }
     if (!gap) return header.offset == 0;
     if (!task.may_walk()) return false;
-    for (const mapping& below : from.walk({.only = file_backed, .names = true})) {
+    for (const mapping& below : walk_over(from, {.only = file_backed, .names = true}, from.backend)) {
         if (below.start >= m.start) break;
         if (below.offset == 0 && same_file(below)) header = below;
     }

@@ -5,6 +5,7 @@
 
 #include <sys/stat.h>
 
+#include <procmap/detail/close_elsewhere.hpp>
 #include <procmap/detail/lookup.hpp>
 #include <procmap/detail/procfs.hpp>
 #include <procmap/detail/text_reader.hpp>
@@ -78,7 +79,7 @@ struct first_answer {
 [[nodiscard]] inline result<handle> open_task(const target& t, const open_options& how) noexcept {
     auto file = open_maps(t);
     if (!file) return file.error();
-    handle h{.fd = std::move(*file), .pid = t.pid, .tid = t.tid};
+    handle h{.fd = std::move(*file), .pid = t.pid, .tid = t.tid, .opener = this_process()};
     const first_answer first = choose(h, how);
     if (first.other_file) return h.failure(errc::not_maps, step::open);
     if (first.absent != 0 && how.use == backend::ioctl) return h.failure(refusal(first.absent), step::open, first.absent);

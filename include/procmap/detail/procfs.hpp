@@ -1,11 +1,17 @@
-// Access to procfs: paths, opening and reading files, the meaning of errors, and the open maps file of a handle.
+// Access to procfs: paths, opening files, the meaning of errors, and whether a file is on procfs and answers the ioctl.
 #pragma once
 
 #include <procmap/version.hpp>
 
-#include <procmap/detail/system.hpp>
-#include <procmap/fd.hpp>
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <type_traits>
+
 #include <procmap/options.hpp>
+#include <procmap/query.hpp>
 #include <procmap/result.hpp>
 #include <procmap/text.hpp>
 
@@ -160,20 +166,27 @@ int any_thread(int at, const char* task, Visit visit) noexcept {
     }
 }
 
-/// An open maps file and what is known about it.
-struct handle {
-    unique_fd fd{};
-    procmap::backend backend = procmap::backend::text;
-    bool kernel_build_ids = false;   // the kernel may be asked for build IDs of regular files
-    std::int32_t pid = error::unknown;
-    std::int32_t tid = 0;
-    mutable std::uint32_t reads = 0;  // number of reads of the text through this handle: see text_reader
-    std::uintptr_t opener = this_process();  // the process that opened this handle: see capture_mappings()
-    mutable std::uintptr_t reading = 0;      // the process that is reading the text; 0: none
+/// Sends the cheapest query. Returns 0 or its errno.
+[[nodiscard]] inline int any_query(borrowed_fd fd) noexcept {
+    uapi::query<uapi::layout::lookup> any{0, {}};
+    return uapi::send(fd, any).error;
+}
 
-    [[nodiscard]] error failure(errc code, step at, int errno_value = 0) const noexcept {
-        return {.code = code, .at = at, .errno_value = errno_value, .pid = pid, .tid = tid};
-    }
-};
+/// True if the result of any_query() means that the ioctl is not available. Besides ENOTTY, these were seen: ENOSYS (emulators), EPERM and
+/// EACCES (sandboxes), EOPNOTSUPP (Android modules), ENODEV, EINVAL and EIO.
+[[nodiscard]] constexpr bool says_absent(int answer) noexcept { return answer != 0 && answer != ENOENT && answer != ESRCH; }
+
+// FIGETBSZ (include/uapi/linux/fs.h) in the type of the C library's ioctl.
+inline constexpr std::remove_const_t<decltype(ioctl_request)> block_size_request = _IO(0x00, 2);
+inline constexpr int procfs_block_size = 1024;  // proc_fill_super(). FUSE, sockets and pipes have PAGE_SIZE
+
+/// True if a file is on procfs. `failure`: 0, or the errno if that cannot be determined.
+[[nodiscard]] inline bool on_procfs(borrowed_fd fd, int& failure) noexcept {
+    struct statfs fs;
+    constexpr decltype(fs.f_type) proc_super_magic = 0x9fa0;  // include/uapi/linux/magic.h
+    const errno_kept keep;
+    failure = ::fstatfs(fd.get(), &fs) == 0 ? 0 : errno;
+    return failure == 0 && fs.f_type == proc_super_magic;
+}
 
 }  // namespace procmap::inline PROCMAP_ABI::detail

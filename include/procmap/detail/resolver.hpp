@@ -8,7 +8,6 @@
 #include <procmap/kind.hpp>
 #include <procmap/load_bias.hpp>
 #include <procmap/location.hpp>
-#include <procmap/maps.hpp>
 #include <procmap/options.hpp>
 
 namespace procmap::inline PROCMAP_ABI::detail {
@@ -21,14 +20,14 @@ public:
     [[nodiscard]] file_finder& finder() noexcept { return table_.finder(); }
     [[nodiscard]] const file_finder& finder() const noexcept { return table_.finder(); }
 
-    result<normalized> run(const maps& from, std::span<const std::uint64_t> addresses) {
+    result<normalized> run(const handle& from, std::span<const std::uint64_t> addresses) {
         order_.assign(addresses);
         locations_.assign(addresses.size(), location{});
         table_.clear();
         finder().cache().release_unused();
-        task_files task{handle_of(from)};
+        task_files task{from};
         task_ = &task;
-        const error broke = from.backend() == backend::ioctl ? by_queries(from) : by_walk(from);
+        const error broke = from.backend == backend::ioctl ? by_queries(from) : by_walk(from);
         task_ = nullptr;
         return finish(broke);
     }
@@ -41,7 +40,7 @@ private:
         std::size_t first;  // index of the first address in it; the number of addresses if there is none
     };
 
-    error by_queries(const maps& from) {
+    error by_queries(const handle& from) {
         std::size_t hint = 0;
         next_hints_.clear();
         for (std::size_t i = 0; i < order_.size();) {
@@ -59,25 +58,25 @@ private:
 
     /// Returns the mapping that contains `address`, or the next above it. Queries its name if it is needed: to find its file, or, without a
     /// file, to recognize the kernel's own mappings, none of which is writable. `hint`: the position in hints_.
-    result<mapping> ask(const maps& from, std::uint64_t address, std::size_t& hint) {
+    result<mapping> ask(const handle& from, std::uint64_t address, std::size_t& hint) {
         seen_at_ = finder().cache().time();
         while (hint < hints_.size() && hints_[hint].end <= address) ++hint;
         const bool expected = hint < hints_.size() && hints_[hint].start <= address;
-        auto m = expected && table_.find_by_number(hints_[hint], seen_at_) == nullptr ? lookup(handle_of(from), address, {.name = name_}, true)
-                                                                                      : lookup(handle_of(from), address, {}, true);
+        auto m = expected && table_.find_by_inode(hints_[hint], seen_at_) == nullptr ? lookup(from, address, {.name = name_}, true)
+                                                                                      : lookup(from, address, {}, true);
         if (m && m->start <= address && m->name_status == name_state::not_asked &&
-            (m->file_backed() ? table_.find_by_number(*m, seen_at_) == nullptr : !m->permissions.has(perm::write)))
-            m = lookup(handle_of(from), address, {.name = name_}, true);
+            (m->file_backed() ? table_.find_by_inode(*m, seen_at_) == nullptr : !m->permissions.has(perm::write)))
+            m = lookup(from, address, {.name = name_}, true);
         return m;
     }
 
     /// Resolves the addresses by one walk. Locates them after it, when the neighbours of each mapping are known.
-    error by_walk(const maps& from) {
+    error by_walk(const handle& from) {
         seen_.clear();
         name_count_ = 0;
         seen_at_ = finder().cache().time();
         std::size_t i = 0;
-        auto walk = from.walk({.names = true});
+        auto walk = walk_over(from, {.names = true}, from.backend);
         for (const mapping& m : walk) {
             i = mark_unmapped(i, &m);
             const std::size_t first = i;
@@ -120,14 +119,14 @@ private:
     }
 
     /// Sets the locations of the addresses from the i-th on that lie in `m`. Returns the index of the first address after them.
-    std::size_t locate(const maps& from, const mapping& m, std::size_t i) {
+    std::size_t locate(const handle& from, const mapping& m, std::size_t i) {
         const mapping_kind kind = kind_of(m);
         location base;
         file_entry* file = nullptr;
         elf::placement at;
         bool confirmed = false;
         if (m.file_backed() || kind == mapping_kind::vdso) {
-            file = table_.find_by_number(m, seen_at_);
+            file = table_.find_by_inode(m, seen_at_);
             if (file == nullptr) file = &table_.entry_of(from, *task_, m, question());
             base.file = table_.index_of(*file);
             if (!file->path_known) base.reason = reason::name_unknown;
@@ -162,12 +161,12 @@ private:
     }
 
     /// Returns where `m` is placed in the image of its file.
-    [[nodiscard]] elf::placement place(const maps& from, const mapping& m, file_entry& file, bool confirm = false) {
+    [[nodiscard]] elf::placement place(const handle& from, const mapping& m, file_entry& file, bool confirm = false) {
         if (file.known.loads.empty()) return {};
         const auto next = [&](std::uint64_t address, elf::neighbour& n) {
             mapping found;
             if (!next_mapping(from, m, file, address, found)) return false;
-            const bool same = found.inode == file.inode && found.device == file.device && (file.known.by_number || found.name == file.path);
+            const bool same = found.inode == file.inode && found.device == file.device && (file.known.by_inode || found.name == file.path);
             n = {.start = found.start, .end = found.end, .offset = found.offset, .same_file = !m.file_backed() || same};
             return true;
         };
@@ -183,14 +182,14 @@ private:
     }
 
     /// Gets the file mapping that contains `address`, or the next above it; `m` itself for the vDSO. Returns false if there is none.
-    bool next_mapping(const maps& from, const mapping& m, const file_entry& file, std::uint64_t address, mapping& found) {
+    bool next_mapping(const handle& from, const mapping& m, const file_entry& file, std::uint64_t address, mapping& found) {
         if (!m.file_backed()) {
             found = m;
             return address < m.end;
         }
-        if (from.backend() == backend::ioctl) {
-            const std::span<char> name = file.known.by_number ? std::span<char>{} : std::span<char>{neighbour_name_};
-            const auto other = lookup(handle_of(from), address, {.only = file_backed, .name = name}, true);
+        if (from.backend == backend::ioctl) {
+            const std::span<char> name = file.known.by_inode ? std::span<char>{} : std::span<char>{neighbour_name_};
+            const auto other = lookup(from, address, {.only = file_backed, .name = name}, true);
             if (other) found = *other;
             return other.has_value();
         }

@@ -49,8 +49,9 @@ public:
         return root_.borrow();
     }
 
-    /// Returns true if the open root directory belongs to a task in the handle's address space; see address_space(). Caches a success.
-    [[nodiscard]] bool root_is_the_handles(const mapping& m) noexcept {
+    /// Returns true if the open root directory belongs to a task in the handle's address space; see has_same_address_space(). Caches a
+    /// success.
+    [[nodiscard]] bool root_has_same_address_space(const mapping& m) noexcept {
         if (!root_ || root_proven_) return root_proven_;
         path_buffer maps;
         if (root_thread_ != 0) maps.put("task/").put(static_cast<std::uint64_t>(root_thread_)).put("/");
@@ -60,7 +61,7 @@ public:
 
     /// Returns true if the task's address space is that of the handle: both show the same mapping, and the lowest mappings agree, which
     /// differ between programs by address randomization. Files that were opened before this call then belong to it.
-    [[nodiscard]] bool address_space(const mapping& m) noexcept {
+    [[nodiscard]] bool has_same_address_space(const mapping& m) noexcept {
         return find() && shows("maps", m);
     }
 
@@ -68,7 +69,7 @@ public:
     [[nodiscard]] borrowed_fd memory(const mapping& m) noexcept {
         if (!mem_ && find()) mem_.reset(::openat(directory_.get(), "mem", O_RDONLY | O_CLOEXEC | O_LARGEFILE));
         // `mem` is bound to the address space that the task had when it was opened, so verify after opening, on each call.
-        if (!mem_ || !address_space(m)) return borrowed_fd{-1};
+        if (!mem_ || !has_same_address_space(m)) return borrowed_fd{-1};
         return mem_.borrow();
     }
 

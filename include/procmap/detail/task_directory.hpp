@@ -10,6 +10,7 @@
 
 #include <sys/stat.h>
 
+#include <procmap/detail/handle.hpp>
 #include <procmap/detail/procfs.hpp>
 #include <procmap/probe.hpp>
 
@@ -40,8 +41,8 @@ inline constexpr std::uint64_t resolve_cached = 0x20;  // Linux 5.12: fails inst
             static_cast<std::uint32_t>((device >> 12 & 0xffffff00) | (device & 0xff))};
 }
 
-/// What changes when a file does. The inode number is not reused while a descriptor or a mapping holds the file. A procfs file is different:
-/// its inode number comes from a 32-bit counter and can be reused, but its change time is when it was created.
+/// What changes when a file does. The inode number is not reused while a descriptor or a mapping holds the file. A procfs file is
+/// different: its inode number comes from a 32-bit counter and can be reused, but its change time is when it was created.
 struct file_version {
     std::uint64_t inode = 0;
     device_number device{};
@@ -54,8 +55,8 @@ struct file_version {
     [[nodiscard]] friend bool operator==(const file_version&, const file_version&) noexcept = default;
 };
 
-/// Reads the version of a file below a descriptor, or of the descriptor's file if `name` is empty. Sets `mount` to the ID of its mount, or to
-/// 0 before Linux 5.8. One system call, two if statx fails. On failure returns false and sets errno.
+/// Reads the version of a file below a descriptor, or of the descriptor's file if `name` is empty. Sets `mount` to the ID of its mount, or
+/// to 0 before Linux 5.8. One system call, two if statx fails. On failure returns false and sets errno.
 [[nodiscard]] inline bool look_at(int at, const char* name, file_version& v, std::uint64_t& mount) noexcept {
     mount = 0;
 #ifdef STATX_TYPE  // glibc, musl since 1.2.5. stat has 64-bit fields on every architecture only with musl
@@ -108,7 +109,7 @@ struct file_version {
 }
 
 /// Returns true if `maps` below a directory is the open file `maps`, the directory is on procfs, and its `maps` is not a mount point.
-[[nodiscard]] inline bool holds_maps(borrowed_fd directory, borrowed_fd maps) noexcept {
+[[nodiscard]] inline bool is_directory_of(borrowed_fd directory, borrowed_fd maps) noexcept {
     int unclear = 0;
     file_version itself, below, opened;
     std::uint64_t mount = 0, mount_below = 0;
@@ -136,7 +137,7 @@ struct file_version {
     const bool own = h.pid != error::unknown || path.starts_with("/proc/");
     unique_fd found = own ? unique_fd{::openat(AT_FDCWD, directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)}
                           : open_path(borrowed_fd{AT_FDCWD}, directory.c_str(), resolve_cached, O_DIRECTORY);
-    if (!found || !holds_maps(found.borrow(), h.fd.borrow())) return {};
+    if (!found || !is_directory_of(found.borrow(), h.fd.borrow())) return {};
     return found;
 }
 

@@ -3,6 +3,8 @@
 
 #include <procmap/version.hpp>
 
+#include <procmap/detail/handle.hpp>
+#include <procmap/detail/process_page.hpp>
 #include <procmap/detail/procfs.hpp>
 #include <procmap/query.hpp>
 #include <procmap/text.hpp>

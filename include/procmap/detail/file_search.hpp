@@ -25,14 +25,14 @@ namespace procmap::inline PROCMAP_ABI::detail {
 /// What proves that a file is the mapped one.
 enum class proof : unsigned char {
     none,        ///< nothing; only its build ID can prove it
-    number,      ///< device and inode, on a file system where they are unique
+    inode,       ///< device and inode, on a file system where they are unique
     descriptor,  ///< it comes from map_files
 };
 
 /// A file that may be the mapped one. The caller must query the mapping again after this was found.
 struct found_file {
     unique_fd path_fd{};  // O_PATH; empty if there is no file that may be read
-    build_id_source way = build_id_source::none;
+    build_id_source source = build_id_source::none;
     proof by = proof::none;
     bool remembered = false;   // it may be cached: its change time is reliable
     bool never_read = false;   // it may be on FUSE or not regular: neither the library nor the kernel may read it
@@ -67,7 +67,7 @@ inline constexpr std::string_view deleted_mark = " (deleted)";  // what the kern
         const trust level = type == 0 ? trust::untouchable : trust_of(type);
         file_version v;
         if (level == trust::untouchable || !look_at(fd.borrow(), v)) return file_state::unreadable;
-        if (level == trust::number) return v.inode == m.inode && v.device == m.device ? file_state::linked : file_state::replaced;
+        if (level == trust::inode) return v.inode == m.inode && v.device == m.device ? file_state::linked : file_state::replaced;
         return v.regular || v.device_node ? file_state::unknown : file_state::replaced;
     };
     const auto look = [&] {
@@ -77,7 +77,7 @@ inline constexpr std::string_view deleted_mark = " (deleted)";  // what the kern
         if (!m.name.starts_with('/') || kind_of(m) == mapping_kind::shared_memory || !task.proven()) return file_state::unknown;
         const bool below = path_below_root(task, m, root, path);
         if (root.get() < 0) return file_state::unreadable;
-        if (!task.root_is_the_handles(m)) return file_state::unknown;
+        if (!task.root_has_same_address_space(m)) return file_state::unknown;
         if (!below) return file_state::unreadable;
         const file_state whole = leads_to(root, path);
         if (!path.ends_with(deleted_mark)) return whole == file_state::deleted ? file_state::unreadable : whole;
@@ -119,18 +119,18 @@ private:
             found_.never_read = true;
             return verdict::nothing;
         }
-        const bool same_number = v.inode == m_->inode && v.device == m_->device;
-        if (level == trust::number && !same_number) return verdict::another;
+        const bool same_inode = v.inode == m_->inode && v.device == m_->device;
+        if (level == trust::inode && !same_inode) return verdict::another;
         const bool from_map_files = way == build_id_source::map_files;
         if (!v.regular && !v.device_node) return verdict::another;  // a directory, FIFO, socket or link is never mapped by path
         if (level == trust::untouchable || !v.regular) {  // may be the mapped file, but must not be read
             found_.never_read = true;
-            return from_map_files || same_number ? verdict::found : verdict::nothing;
+            return from_map_files || same_inode ? verdict::found : verdict::nothing;
         }
-        const proof by = level == trust::number ? proof::number : level == trust::descriptor && from_map_files ? proof::descriptor : proof::none;
+        const proof by = level == trust::inode ? proof::inode : level == trust::descriptor && from_map_files ? proof::descriptor : proof::none;
         if (found_.path_fd && by == proof::none) return verdict::candidate;
         const bool never_read = found_.never_read;
-        found_ = {.path_fd = std::move(fd), .way = way, .by = by, .remembered = keeps_times(type), .never_read = never_read, .version = v};
+        found_ = {.path_fd = std::move(fd), .source = way, .by = by, .remembered = keeps_times(type), .never_read = never_read, .version = v};
         return by == proof::none ? verdict::candidate : verdict::found;
     }
 
