@@ -177,7 +177,7 @@ inline int compare(const arguments& a) {
         }
         return done;
     }
-    const std::string what = a.all ? "all" : !wanted.addresses.empty() ? "those that hold the addresses" : "executable, of files";
+    const std::string what = a.all ? "all" : !wanted.addresses.empty() ? "those that contain the addresses" : "executable, of files";
     put("found by both: " + std::to_string(by_text.size()) + " of " + std::to_string(present) + " mappings (" + what +
         "); microseconds, " + std::to_string(runs) + " runs\n\n");
     put("                open      lookup        best  system calls\n");

@@ -62,8 +62,8 @@ private:
 inline constexpr std::string_view reasons[] = {
     "", "not_mapped", "not_file_backed", "special", "gone", "denied", "failed", "name_unknown"};
 inline constexpr std::string_view reasons_in_words[] = {
-    "", "not mapped", "no file: anonymous memory", "no file: the kernel's own", "not looked up: the process is gone",
-    "not looked up: permission denied", "not looked up: it broke off", "(path not known)"};
+    "", "not mapped", "no file: anonymous memory", "no file: the kernel's own memory", "not looked up: the process is gone",
+    "not looked up: permission denied", "not looked up: an earlier error", "(path not known)"};
 inline constexpr std::string_view file_states[] = {"", "linked", "deleted", "replaced", "unreadable"};
 inline constexpr std::string_view build_id_sources[] = {"", "kernel", "map_files", "root_path", "memory", "given"};
 

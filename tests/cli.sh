@@ -355,7 +355,7 @@ printf '%s\n' '1000-3000 r-xp 00002000 fe:00 7 /lib/one two' 'BuildID:          
 check "normalize --from a snapshot" exits 1 normalize --from "$work/recorded" 1fff 5000 7001 9002 b000 d000 f000
 check "normalize --from a snapshot: it is all from there" out_is '0x1fff  /lib/one two+0x2fff   elf -  0123456789abcdef' \
     '0x5000  /lib/new\012line+0x0  elf -  -' '0x7001  (path not known)+0x1  elf -  -' '0x9002  [vdso]+0x2            elf -  -' \
-    "0xb000  no file: the kernel's own" '0xd000  no file: anonymous memory' '0xf000  not mapped'
+    "0xb000  no file: the kernel's own memory" '0xd000  no file: anonymous memory' '0xf000  not mapped'
 check "normalize --from -" exits 0 normalize --from - 1fff <"$work/recorded"
 check "normalize --from --json" exits 0 normalize --json --from "$work/recorded" 1fff 5000 7001
 check "normalize --from --json: the build ID is given, the name known or not" out_is \
@@ -816,7 +816,7 @@ check "snapshot, broken off: nothing is written" out_is_empty
 check "snapshot, broken off: why" err_has 'procmap: cannot parse maps of process 43 line 2, byte '
 check "normalize, broken off" exits 3 normalize --proc "$work/proc" 43 0x10000 0x7fffffffffff
 check "normalize, broken off: what was resolved, and what was not" out_is \
-    '0x10000         no file: anonymous memory' '0x7fffffffffff  not looked up: it broke off'
+    '0x10000         no file: anonymous memory' '0x7fffffffffff  not looked up: an earlier error'
 check "normalize, broken off: why" err_has 'procmap: cannot parse maps of process 43 line 2, byte '
 
 # The column of a 32-bit kernel's names, which a 32-bit program finds out.
