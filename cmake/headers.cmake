@@ -4,6 +4,7 @@ set(procmap_headers
   include/procmap/version.hpp
   include/procmap/flags.hpp
   include/procmap/detail/digits.hpp
+  include/procmap/print.hpp
   include/procmap/result.hpp
   include/procmap/mapping.hpp
   include/procmap/build_id.hpp

@@ -38,16 +38,18 @@ using procmap::shared;
 using procmap::writable;
 using procmap::operator|;
 
+// print.hpp
+using procmap::print;
+using procmap::operator<<;  // of every type
+
 // result.hpp
 using procmap::bad_result_access;
 using procmap::describe;
 using procmap::errc;
 using procmap::errno_name;
 using procmap::error;
-using procmap::print;
 using procmap::result;
 using procmap::step;
-using procmap::operator<<;  // of all types
 
 // mapping.hpp
 using procmap::build_id_view;

@@ -128,7 +128,6 @@ inline constexpr filters file_backed = filter::file_backed;
 
 #include <cstddef>
 #include <cstdint>
-#include <iosfwd>
 #include <string_view>
 
 namespace procmap::inline PROCMAP_ABI::detail {
@@ -169,6 +168,20 @@ private:
     std::size_t size_ = 0;
 };
 
+}  // namespace procmap::inline PROCMAP_ABI::detail
+
+// ==== procmap/print.hpp ====
+// Writes values as text: print() to a callable that takes std::string_view pieces, and `<<` to a stream.
+//
+//   print([](std::string_view text) { write(STDERR_FILENO, text.data(), text.size()); }, mapping);
+
+#include <iosfwd>
+#include <string_view>
+
+namespace procmap::inline PROCMAP_ABI {
+
+namespace detail {
+
 /// A sink that writes to an output stream. A template, so that this header does not need <ostream>.
 template <class Stream>
 struct stream_sink {
@@ -182,11 +195,9 @@ struct stream_sink {
 template <class T>
 concept printable = requires(void (*sink)(std::string_view), const T& value) { print(sink, value); };
 
-}  // namespace procmap::inline PROCMAP_ABI::detail
+}  // namespace detail
 
-namespace procmap::inline PROCMAP_ABI {
-
-/// Writes to a stream what print() writes to a sink. The program must include `<ostream>`.
+/// Writes to a stream what print() writes to a callable. The program includes `<ostream>`.
 template <class Traits, class T>
     requires detail::printable<T>
 std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, const T& value) {

@@ -13,6 +13,7 @@
 
 #include <procmap/detail/digits.hpp>
 #include <procmap/flags.hpp>
+#include <procmap/print.hpp>
 
 namespace procmap::inline PROCMAP_ABI {
 

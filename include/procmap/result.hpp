@@ -12,6 +12,7 @@
 #include <utility>
 
 #include <procmap/detail/digits.hpp>
+#include <procmap/print.hpp>
 
 namespace procmap::inline PROCMAP_ABI {
 

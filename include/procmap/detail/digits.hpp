@@ -5,7 +5,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <iosfwd>
 #include <string_view>
 
 namespace procmap::inline PROCMAP_ABI::detail {
@@ -46,29 +45,4 @@ private:
     std::size_t size_ = 0;
 };
 
-/// A sink that writes to an output stream. A template, so that this header does not need <ostream>.
-template <class Stream>
-struct stream_sink {
-    Stream& out;
-    void operator()(std::string_view text) const {
-        using size = decltype(out.width());
-        out.write(text.data(), static_cast<size>(text.size()));
-    }
-};
-
-template <class T>
-concept printable = requires(void (*sink)(std::string_view), const T& value) { print(sink, value); };
-
 }  // namespace procmap::inline PROCMAP_ABI::detail
-
-namespace procmap::inline PROCMAP_ABI {
-
-/// Writes to a stream what print() writes to a sink. The program must include `<ostream>`.
-template <class Traits, class T>
-    requires detail::printable<T>
-std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& out, const T& value) {
-    print(detail::stream_sink<std::basic_ostream<char, Traits>>{out}, value);
-    return out;
-}
-
-}  // namespace procmap::inline PROCMAP_ABI
