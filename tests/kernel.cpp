@@ -3,7 +3,6 @@
 #if !defined(__cpp_exceptions)
 #define DOCTEST_CONFIG_NO_EXCEPTIONS_BUT_WITH_ALL_ASSERTS  // REQUIRE then goes on, and the test fails all the same
 #endif
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -1120,3 +1119,5 @@ TEST_CASE("what /proc/PID/stat says of a task without an address space is what t
         CHECK(errno == 4242);
     }
 }
+
+int main(int argc, char** argv) { return doctest::Context(argc, argv).run(); }
