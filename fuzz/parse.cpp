@@ -2,7 +2,7 @@
 // same; parse() numbers its lines right.
 #include "fuzz.hpp"
 
-#include "../tests/reference.hpp"
+#include "../tests/support/reference_parser.hpp"
 
 #include <string>
 

@@ -1,7 +1,7 @@
 // Whose directory of procfs it is: pids that are used again, other namespaces and mounts, children that share memory until they call
 // exec. What is found below another process's directory is never given as the handle's.
-#include "elf_files.hpp"
 #include "support.hpp"
+#include "support/elf_files.hpp"
 
 #include <arpa/inet.h>
 #include <linux/filter.h>

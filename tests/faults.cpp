@@ -1,6 +1,6 @@
 // What the library makes of failures: each allocation and each system call is made to fail, at every point, in every way.
-#include "elf_files.hpp"
 #include "support.hpp"
+#include "support/elf_files.hpp"
 
 #include <dlfcn.h>
 #include <linux/filter.h>

@@ -1,7 +1,7 @@
 // Which file is mapped, and which build ID it has: real files, processes, mount namespaces and attempts to mislead, compared
 // with readelf, eu-addr2line, and what a fresh query of the kernel says.
-#include "elf_files.hpp"
 #include "support.hpp"
+#include "support/elf_files.hpp"
 
 #include <dlfcn.h>
 #include <linux/bpf.h>

@@ -1,5 +1,6 @@
 // Real address spaces, made to be looked at, and compared with the raw text of /proc and with plain system calls.
-#include "churn.hpp"
+#include "support.hpp"
+#include "support/churn.hpp"
 
 #include <dlfcn.h>
 #include <linux/bpf.h>

@@ -32,7 +32,7 @@
 #include <linux/fs.h>
 #endif
 
-#include "reference.hpp"
+#include "support/reference_parser.hpp"
 
 #include <procmap/flags.hpp>
 #include <procmap/mapping.hpp>

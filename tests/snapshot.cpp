@@ -1,5 +1,6 @@
 // Snapshots, what changed between two, processes named in every way, and handles that go to another process.
-#include "churn.hpp"
+#include "support.hpp"
+#include "support/churn.hpp"
 
 #include <linux/sched.h>
 #include <sched.h>

@@ -1,7 +1,8 @@
 // soak [SECONDS]: walks, captures and lookups of memory that changes as fast as it can, on both back-ends, for as long as asked
 // (10 s). Every ten seconds and at the end it prints how many there were and how many were wrong, by kind. Exit status: 1 if any
 // was, or if one of the things that it is about did not happen at all.
-#include "churn.hpp"
+#include "support.hpp"
+#include "support/churn.hpp"
 
 #include <pthread.h>
 

@@ -1,13 +1,15 @@
 // Small ELF files for tests of which file is mapped, and mappings of them.
 #pragma once
 
+#include "memory.hpp"
+#include "processes.hpp"
+
 #include <elf.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <unistd.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <span>
@@ -15,8 +17,6 @@
 #include <string_view>
 
 #include <procmap/build_id.hpp>
-
-#include "support.hpp"
 
 namespace support {
 

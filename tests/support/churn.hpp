@@ -1,14 +1,32 @@
 // Churn: memory that changes as fast as it can around mappings that stay, and what walks, captures and lookups of it must hold to.
 #pragma once
 
-#include "support.hpp"
+#include "files.hpp"
+#include "memory.hpp"
+#include "processes.hpp"
+#include "raw_maps.hpp"
+#include "records.hpp"
 
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
+#include <string>
+#include <string_view>
 #include <thread>
+#include <utility>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <procmap/maps.hpp>
+#include <procmap/result.hpp>
+#include <procmap/snapshot.hpp>
 
 namespace support {
 
