@@ -347,7 +347,7 @@ TEST_CASE("a normalizer that opens no file asks for the name of each mapping bef
 TEST_CASE("a warm normalizer that holds the files asks once for each mapping, and for the name of each file once") {
     with_kernel kernel;
     const auto maps = procmap::maps::open_self();
-    if (!maps || maps->backend() != procmap::backend::ioctl) return;  // an older kernel: tests/identity.cpp counts file reads there
+    if (!maps || maps->backend() != procmap::backend::ioctl) return;  // an older kernel: tests/identity/cost.cpp counts file reads there
     std::vector<std::uint64_t> addresses;
     int mappings = 0, files = 0;
     auto walk = maps->walk({.only = procmap::file_backed, .names = true});

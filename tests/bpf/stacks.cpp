@@ -23,7 +23,7 @@ using namespace support;
 using procmap::bpf::stack_build_id;
 using procmap::bpf::stack_status;
 
-static_assert(sizeof(stack_build_id) == sizeof(bpf_stack_build_id));  // field for field: identity.cpp
+static_assert(sizeof(stack_build_id) == sizeof(bpf_stack_build_id));  // field for field: ../identity/bpf_stacks.cpp
 
 int main(int argc, char** argv) { return support::run(argc, argv); }
 
