@@ -921,7 +921,7 @@ constexpr std::uint64_t address_in(std::span<const elf::segment> segments, std::
     return elf::address_in_file(segments, offset, address) ? address : no_address;
 }
 
-// What load_bias() makes of segments that share a page: tests/segments.cpp.
+// What load_bias() makes of segments that share a page: tests/segments/load_bias.cpp.
 TEST_CASE("a byte of a file has the address of the segment that holds it, and none beside or between segments") {
     CHECK_TWICE([] {
         constexpr elf::segment segments[] = {load_at(0x10, 0x10, 0x10f0), load_at(0x1100, 0x2100, 0x1200), load_at(0x2400, 0x4400, 0x100)};
