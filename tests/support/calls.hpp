@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cerrno>
+#include <ostream>  // doctest prints errors
 #include <utility>
 
 #include <doctest/doctest.h>
