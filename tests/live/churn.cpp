@@ -82,7 +82,7 @@ TEST_CASE("threads that share one text handle notice each other: no torn record,
     all.check();
     MESSAGE(all.right, " right, ", all.contended, " contended");
     CHECK(walk_all(self).complete);  // nobody else reads now: none has left it locked
-    CHECK(all.right > 0);  // how many are contended depends on how busy the machine is; tests/kernel.cpp has each case of it
+    CHECK(all.right > 0);  // how many are contended depends on how busy the machine is; tests/kernel/readers.cpp has each case of it
 }
 
 TEST_CASE("threads that share one ioctl handle each get the right answers") {
