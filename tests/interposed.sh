@@ -1,5 +1,5 @@
 #!/bin/sh
-# interposed.sh LIBRARY.o FAULTS.o...: every function of the C library that the headers call is one that tests/faults.cpp makes fail,
+# interposed.sh LIBRARY.o FAULTS.o...: every function of the C library that the headers call is one that tests/faults/main.cpp makes fail,
 # or one that cannot fail; names with a dot are the compiler's own. LIBRARY.o has every inline function of the headers in it, each in a
 # section of its own.
 set -eu
@@ -17,7 +17,7 @@ for needed in ioctl openat pread close statx sendmsg; do  # or this would look a
 done
 status=0
 for name in $called; do
-    echo "$fails" | grep -qx "$name" || { echo "the headers call $name, which tests/faults.cpp does not make fail" >&2; status=1; }
+    echo "$fails" | grep -qx "$name" || { echo "the headers call $name, which tests/faults/main.cpp does not make fail" >&2; status=1; }
 done
 echo "called: $called"
 exit "$status"
