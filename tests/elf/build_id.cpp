@@ -1,6 +1,6 @@
 // Build IDs as values: printed, parsed, compared, hashed.
-#include "printed.hpp"
 #include "../support/check_twice.hpp"
+#include "../support/printed.hpp"
 
 #include <algorithm>
 #include <cstddef>

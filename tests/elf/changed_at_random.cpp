@@ -1,6 +1,6 @@
 // Files with bytes changed at random, read by a second, straightforward reader too.
 #include "made_files.hpp"
-#include "guarded.hpp"
+#include "../support/guarded.hpp"
 
 #include <algorithm>
 #include <cstddef>

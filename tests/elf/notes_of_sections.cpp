@@ -1,7 +1,7 @@
 // Build IDs in the notes of a file's sections.
 #include "made_files.hpp"
-#include "guarded.hpp"
 #include "../support/check_twice.hpp"
+#include "../support/guarded.hpp"
 
 #include <cstddef>
 #include <cstdint>

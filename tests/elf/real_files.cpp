@@ -1,7 +1,8 @@
 // Real files and objects, compared with readelf.
 #include "made_files.hpp"
 #include "whole_file.hpp"
-#include "printed.hpp"
+#include "../support/printed.hpp"
+#include "../support/tools.hpp"
 
 #include <unistd.h>
 
@@ -34,15 +35,6 @@ using procmap::build_id_source;
 namespace elf = procmap::elf;
 
 namespace {
-
-std::string output_of(const std::string& command) {
-    FILE* const pipe = ::popen((command + " 2>/dev/null").c_str(), "r");
-    std::string text;
-    char piece[65536];
-    for (std::size_t n; pipe != nullptr && (n = std::fread(piece, 1, sizeof piece, pipe)) > 0;) text.append(piece, n);
-    if (pipe != nullptr) ::pclose(pipe);
-    return text;
-}
 
 std::vector<std::byte> contents(const std::string& path) {
     std::ifstream in{path, std::ios::binary};
@@ -81,7 +73,7 @@ std::string arguments(const std::vector<std::string>& files) {
 TEST_CASE("the build IDs of real files are those that readelf prints") {
     const auto files = real_files(600);
     std::map<std::string, std::string> expected;
-    std::istringstream lines{output_of("readelf -nW" + arguments(files))};
+    std::istringstream lines{output_of("readelf -nW" + arguments(files) + " 2>/dev/null")};
     std::string line, current;
     while (std::getline(lines, line)) {
         if (line.starts_with("File: ")) current = line.substr(6);
@@ -129,7 +121,7 @@ TEST_CASE("the build IDs of objects, which only sections have, are those that re
         int compared = 0;
         for (const char* name : {"one.o", "id.o", "long.o", "linked.o", "joined.o", "longer.o", "both.o", "lib.so", "lib.debug", "patched.so"}) {
             const std::string file_name = d + '/' + name;
-            std::istringstream lines{output_of("readelf -nW " + file_name)};
+            std::istringstream lines{output_of("readelf -nW " + file_name + " 2>/dev/null")};
             std::string line, expected;
             while (std::getline(lines, line))
                 if (const auto key = line.find("Build ID: "); key != std::string::npos)
@@ -155,7 +147,7 @@ TEST_CASE("the ELF address of a byte of a file is as readelf's program headers s
         unsigned long long offset, address, size;
     };
     std::map<std::string, std::vector<load>> expected;
-    std::istringstream lines{output_of("readelf -lW" + arguments(files))};
+    std::istringstream lines{output_of("readelf -lW" + arguments(files) + " 2>/dev/null")};
     std::string line, current;
     while (std::getline(lines, line)) {
         if (line.starts_with("File: ")) current = line.substr(6);

@@ -1,12 +1,12 @@
 // Children that share memory until they call exec.
 #include "locating.hpp"
-#include "processes.hpp"
 #include "../support/calls.hpp"
 #include "../support/elf_files.hpp"
 #include "../support/files.hpp"
 #include "../support/machine.hpp"
 #include "../support/memory.hpp"
 #include "../support/mounts.hpp"
+#include "../support/printed.hpp"
 #include "../support/processes.hpp"
 #include "../support/raw_maps.hpp"
 
@@ -38,7 +38,7 @@ namespace {
 
 TEST_CASE("of a child that shares memory and calls exec, files and the vDSO are the handle's, or not known") {
     NEEDS_LIVE_MAPS();
-    const std::uint64_t here = address_of(reinterpret_cast<const void*>(&wait_for_ever));
+    const std::uint64_t here = address_of(reinterpret_cast<const void*>(&pause_forever));
     const maps self = need(maps::open_self());
     const located own = locate(self, here), own_vdso = locate(self, vdso_address() + 0x100);
     for (const bool randomized : {true, false})

@@ -1,7 +1,8 @@
 // What is said of one address: its file, its build ID, and whether the directory of the task was found.
 #pragma once
 
-#include "../support/elf_files.hpp"
+#include "../support/machine.hpp"
+#include "../support/printed.hpp"
 
 #include <sys/auxv.h>
 
@@ -13,7 +14,6 @@
 #include <procmap/mapped_file.hpp>
 #include <procmap/maps.hpp>
 #include <procmap/normalizer.hpp>
-#include <procmap/probe.hpp>
 
 namespace support {
 
@@ -23,7 +23,7 @@ using procmap::file_state;
 using procmap::maps;
 using procmap::normalizer;
 
-inline bool kernel_ids(const maps& of) { return of.backend() == backend::ioctl && procmap::safe_to_ask(procmap::known_hazards(procmap::running_kernel())); }
+inline bool kernel_ids(const maps& of) { return of.backend() == backend::ioctl && kernel_ids(); }
 
 /// Whether the directory of a handle's task is found.
 inline bool has_directory(const maps& of) { return static_cast<bool>(procmap::detail::find_task(procmap::detail::handle_of::get(of))); }

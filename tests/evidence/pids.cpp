@@ -1,19 +1,18 @@
 // Pids that are used again, and those of another namespace.
 #include "at_open.hpp"
 #include "locating.hpp"
-#include "processes.hpp"
 #include "../support/calls.hpp"
 #include "../support/elf_files.hpp"
 #include "../support/files.hpp"
 #include "../support/machine.hpp"
 #include "../support/memory.hpp"
 #include "../support/mounts.hpp"
+#include "../support/printed.hpp"
 #include "../support/processes.hpp"
+#include "../support/sandbox.hpp"
 #include "../support/skipping.hpp"
 
-#include <linux/filter.h>
 #include <linux/sched.h>
-#include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -28,7 +27,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
-#include <iterator>
 #include <string>
 
 #include <doctest/doctest.h>
@@ -50,6 +48,15 @@ using procmap::maps;
 
 namespace {
 
+/// In a child: puts an image of its own where the vDSO was.
+void forge_vdso() {
+    const auto at = reinterpret_cast<void*>(vdso_address());
+    ::munmap(at, 2 * page);
+    void* const memory = ::mmap(at, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    const std::string forged = small_elf(twenty('\xee'));
+    std::memcpy(memory, forged.data(), forged.size());
+}
+
 TEST_CASE("the vDSO of a handle is not read from a process that has its pid by now") {
     NEEDS_LIVE_MAPS();
     if (vdso_address() == 0) SKIP("no vDSO");
@@ -57,7 +64,7 @@ TEST_CASE("the vDSO of a handle is not read from a process that has its pid by n
         // The victim's memory lives on in a child that shares it.
         alignas(16) static char stack[65536];
         child victim{[&](channel& parent) {
-            const auto other = ::clone([](void*) -> int { ::prctl(PR_SET_PDEATHSIG, 0), ::alarm(20), wait_for_ever(); }, stack + sizeof stack,
+            const auto other = ::clone([](void*) -> int { ::prctl(PR_SET_PDEATHSIG, 0), ::alarm(20), pause_forever(); }, stack + sizeof stack,
                                        CLONE_VM | SIGCHLD, nullptr);
             parent.send(other);
             parent.await();
@@ -73,7 +80,7 @@ TEST_CASE("the vDSO of a handle is not read from a process that has its pid by n
         victim->signal();
         victim.reap();
         const pid_t number = victim.pid();
-        const pid_t made = start_as(number, [] { forge_vdso(), wait_for_ever(); });
+        const pid_t made = start_as(number, [] { forge_vdso(), pause_forever(); });
         if (made != number) SKIP("no process of a chosen pid");
         const process impostor{made};
         ::usleep(50000);
@@ -119,10 +126,10 @@ TEST_CASE("a handle from another pid namespace is not looked up by its number he
             ensure(at != nullptr && self.has_value(), "the application");
             parent.send(address_of(at));
             (void)procmap::send_maps(there.get(), *self);
-            wait_for_ever();
+            pause_forever();
         });
         ensure(app == number, "a process of a chosen pid");
-        wait_for_ever();
+        pause_forever();
     }};
     std::uint64_t mapped = 0;
     {
@@ -197,15 +204,6 @@ TEST_CASE("a capture reads text only in the process that opened the handle, whic
     }
 }
 
-/// In a child: makes a system call fail with EPERM from now on.
-void refuse(long number) {
-    const sock_filter filter[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-                                  BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(number), 0, 1),
-                                  BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
-    const sock_fprog program{std::size(filter), const_cast<sock_filter*>(filter)};
-    ensure(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0, "seccomp");
-}
-
 TEST_CASE("a pidfd whose process is replaced while it is opened opens nothing, also in a sandbox that refuses signals or polling") {
     NEEDS_LIVE_MAPS();
     constexpr long no_call = -1;
@@ -220,9 +218,9 @@ TEST_CASE("a pidfd whose process is replaced while it is opened opens nothing, a
             CAPTURE(replaced);
             child agent{[&](channel& parent) {
                 const pid_t own = ::getpid(), victim = ::fork();
-                if (victim == 0) end_with(own), wait_for_ever();
+                if (victim == 0) end_with(own), pause_forever();
                 const int pidfd = static_cast<int>(::syscall(SYS_pidfd_open, victim, 0));
-                if (refused != no_call) refuse(refused);
+                if (refused != no_call) refuse(refused, 0, error_action(EPERM));
                 pid_t impostor = -1;
                 bool armed = replaced;
                 const std::string wanted = "/proc/" + std::to_string(victim) + "/maps";
@@ -231,7 +229,7 @@ TEST_CASE("a pidfd whose process is replaced while it is opened opens nothing, a
                     armed = false;
                     ::kill(victim, SIGKILL);
                     ::waitpid(victim, nullptr, 0);
-                    impostor = start_as(victim, [] { wait_for_ever(); });
+                    impostor = start_as(victim, [] { pause_forever(); });
                     ::usleep(50000);
                 }};
                 const auto opened = maps::open(procmap::borrowed_fd{pidfd});

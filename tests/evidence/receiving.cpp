@@ -1,6 +1,5 @@
 // Descriptors that are sent here: nothing that a sender passes can make a receiver wait.
 #include "locating.hpp"
-#include "processes.hpp"
 #include "../support/descriptors.hpp"
 #include "../support/files.hpp"
 #include "../support/machine.hpp"
@@ -26,8 +25,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <filesystem>
-#include <iterator>
 #include <string>
 #include <vector>
 
@@ -61,7 +58,7 @@ TEST_CASE("the path of a descriptor that was sent here is not waited for") {
             const auto self = maps::open(::getpid(), {.proc = proc.c_str()});
             ensure(self.has_value(), "its own maps");
             (void)procmap::send_maps(ends[1], *self);
-            wait_for_ever();
+            pause_forever();
         }
         auto of = procmap::receive_maps(ends[0]);
         if (!of) parent.send(1);
@@ -69,7 +66,7 @@ TEST_CASE("the path of a descriptor that was sent here is not waited for") {
         const std::string options = "fd=" + std::to_string(fuse) + ",rootmode=40000,user_id=0,group_id=0";
         if (::mount("fuse", (dir / "stuck").c_str(), "fuse", MS_NOSUID, options.c_str()) != 0) parent.send(-1);
         ::alarm(10);  // ends this process, and the test fails
-        const located l = locate(*of, address_of(reinterpret_cast<const void*>(&wait_for_ever)));
+        const located l = locate(*of, address_of(reinterpret_cast<const void*>(&pause_forever)));
         parent.send(!l.resolved || has_directory(*of) ? 2 : 0);
         ::close(fuse);
         ::kill(sender, SIGKILL);
@@ -144,7 +141,7 @@ int open_unanswered(const std::string& directory, pid_t& server) {
     if (server == 0) {
         ::alarm(30);
         serve_one_open(fuse);
-        wait_for_ever();
+        pause_forever();
     }
     ::close(fuse);
     const int fd = ::open((directory + "/maps").c_str(), O_RDONLY | O_CLOEXEC);
@@ -212,10 +209,10 @@ TEST_CASE("what a sender passes cannot make a receiver wait: a file whose server
             ::prctl(PR_SET_CHILD_SUBREAPER, 1);
             static int ended = 0;
             ::signal(SIGCHLD, [](int) { ++ended; });
-            const auto open_before = std::distance(std::filesystem::directory_iterator{"/proc/self/fd"}, {});
+            const auto open_before = open_descriptors();
             const auto refused = procmap::receive_maps(here.get());
             parent.send(refused.error().code);
-            parent.send(std::distance(std::filesystem::directory_iterator{"/proc/self/fd"}, {}) == open_before);
+            parent.send(open_descriptors() == open_before);
             ::usleep(50000);  // what lingers is killed
             const bool of_fuse = passed == what::fuse || passed == what::both;  // that one still waits
             parent.send(of_fuse ? ::waitpid(-1, nullptr, WNOHANG) == 0 : ::waitpid(-1, nullptr, WNOHANG) < 0 && errno == ECHILD && ended == 0);

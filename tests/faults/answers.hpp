@@ -2,12 +2,12 @@
 #pragma once
 
 #include "interposed.hpp"
+#include "../support/printed.hpp"
 
 #include <cerrno>
 #include <cstddef>
 #include <cstdio>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -34,12 +34,6 @@ struct answer {
     void add(std::string piece) { pieces.push_back(std::move(piece)); }
     void add_unless(bool unknown, std::string piece) { pieces.push_back(unknown ? "?" : std::move(piece)); }
 };
-
-inline std::string hex_of(procmap::build_id_view id) {
-    std::string digits;
-    procmap::print([&](std::string_view piece) { digits += piece; }, id);
-    return digits;
-}
 
 inline void add(answer& to, const mapping& m) {
     char text[200];

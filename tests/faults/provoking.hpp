@@ -3,7 +3,7 @@
 
 #include "interposed.hpp"
 #include "answers.hpp"
-#include "../support/processes.hpp"
+#include "../support/descriptors.hpp"
 
 #include <unistd.h>
 
@@ -12,7 +12,6 @@
 #include <cstddef>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
 #include <initializer_list>
 #include <iterator>
 #include <span>
@@ -162,10 +161,6 @@ inline int lowest_descriptor() {
     return fd;
 }
 
-inline std::size_t open_descriptors() {
-    return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator{"/proc/self/fd"}, {}));
-}
-
 inline void arm(long at, int way, bool for_good) {
     faults.count = 0;
     faults.at = at;
@@ -191,7 +186,7 @@ void provoke(const char* name, Prepare prepare, Ask ask, bool twice, Except an_a
     const answer clean = clean_run();
     static_cast<void>(clean_run());  // some remember, the first time
     const long points = faults.count;
-    const std::size_t open_before = open_descriptors();
+    const auto open_before = open_descriptors();
     REQUIRE(points > 0);
     REQUIRE(points < static_cast<long>(std::size(faults.log)));
     const std::vector<call> log(faults.log, faults.log + points);
@@ -234,11 +229,6 @@ void provoke(const char* name, Prepare prepare, Ask ask, bool twice, Except an_a
 template <class Prepare, class Ask>
 void provoke(const char* name, Prepare prepare, Ask ask, bool twice = true) {
     provoke(name, prepare, ask, twice, [](call, int) { return false; });
-}
-
-inline void wait_forever(channel& parent) {
-    parent.signal();
-    parent.pause();
 }
 
 inline constexpr auto nothing = [] { return 0; };

@@ -2,6 +2,7 @@
 #include "interposed.hpp"
 #include "provoking.hpp"
 #include "../support/calls.hpp"
+#include "../support/descriptors.hpp"
 #include "../support/elf_files.hpp"
 #include "../support/files.hpp"
 #include "../support/machine.hpp"
@@ -12,7 +13,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <span>
@@ -96,7 +96,7 @@ TEST_CASE("a file that no call used for a minute is dropped, and so are all that
         const maps self = need(maps::open_self({.use = use}));
         for (const bool by_cache : {false, true}) {
             CAPTURE(by_cache);
-            const std::size_t none_held = open_descriptors();
+            const auto none_held = open_descriptors();
             procmap::normalizer n{{.build_ids = true, .build_ids_from = build_id_choice::file}};
             procmap::cached_maps c{self, {.build_ids = true, .build_ids_from = build_id_choice::file}};
             const auto look = [&](std::span<const std::uint64_t> where) {

@@ -3,6 +3,7 @@
 #include "observers.hpp"
 #include "truths.hpp"
 #include "theatre.hpp"
+#include "../support/machine.hpp"
 #include "../support/memory.hpp"
 #include "../support/skipping.hpp"
 

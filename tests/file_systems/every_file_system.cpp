@@ -4,6 +4,7 @@
 #include "theatre.hpp"
 #include "../support/files.hpp"
 #include "../support/memory.hpp"
+#include "../support/printed.hpp"
 #include "../support/skipping.hpp"
 
 #include <cstddef>
@@ -30,7 +31,7 @@ TEST_CASE("a file that is written here has the build ID that readelf prints") {
         text.resize(std::fread(text.data(), 1, text.size(), pipe));
         ::pclose(pipe);
         const auto at = text.find("Build ID: ");
-        CHECK((at == std::string::npos ? "" : text.substr(at + 10, 2 * p.id_size)) == hex(p.id()));
+        CHECK((at == std::string::npos ? "" : text.substr(at + 10, 2 * p.id_size)) == hex_of(p.id()));
     }
 }
 

@@ -6,6 +6,7 @@
 #include "theatre.hpp"
 #include "../support/machine.hpp"
 #include "../support/memory.hpp"
+#include "../support/printed.hpp"
 #include "../support/skipping.hpp"
 
 #include <unistd.h>
@@ -86,11 +87,11 @@ TEST_CASE("what is mapped anew while the file is looked for is not mixed with it
         const std::array addresses{place + page + 64};
         const auto reports = g.look(who, user->pid(), addresses, w, [&] { user->map(other, b, place); });
         for (const report& r : reports) {
-            INFO(name_of(w) << ' ' << r.said.path << ' ' << hex(r.said.id));
+            INFO(name_of(w) << ' ' << r.said.path << ' ' << hex_of(r.said.id));
             if (!r.said.resolved) continue;
             const program& p = r.said.path == path ? a : b;
             CHECK((r.said.path == path || r.said.path == other));
-            if (r.said.id_known) CHECK(hex(r.said.id) == hex(p.id()));
+            if (r.said.id_known) CHECK(hex_of(r.said.id) == hex_of(p.id()));
             if (r.said.elf_known) CHECK(r.said.elf_address == p.base() + page + 64);
             known += r.said.id_known;
         }
@@ -123,7 +124,7 @@ TEST_CASE("a file that gets the number of the mapped one while that is looked fo
                 INFO(name_of(w) << " mapped again " << mapped_again);
                 if (!r.said.resolved) continue;
                 const program& p = r.said.path == path ? a : b;
-                if (r.said.id_known) CHECK(hex(r.said.id) == hex(p.id()));
+                if (r.said.id_known) CHECK(hex_of(r.said.id) == hex_of(p.id()));
                 if (r.said.elf_known) CHECK(r.said.elf_address == p.base() + page + 64);
             }
             if (mapped_again) user->unmap(place);
@@ -195,7 +196,7 @@ TEST_CASE("a mapping that a walk saw before its number was given to the next fil
         for (const report& r : reports) {
             if (r.address != 2 || !r.said.resolved) continue;
             INFO(name_of(w));
-            if (r.said.id_known) CHECK(hex(r.said.id) == hex(a.id()));
+            if (r.said.id_known) CHECK(hex_of(r.said.id) == hex_of(a.id()));
             if (r.said.elf_known) CHECK(r.said.elf_address == a.base() + page + 64);
         }
     }

@@ -11,10 +11,8 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <cstring>
 #include <string>
-#include <string_view>
 
 #include <procmap/build_id.hpp>
 
@@ -98,22 +96,6 @@ inline std::int64_t load(const char* path, bool apart, std::uint64_t at, std::ui
         }
     ::close(fd);
     return static_cast<std::int64_t>(support::address_of(memory));
-}
-
-inline std::string hex(std::string_view bytes) {
-    std::string text;
-    for (const char c : bytes) {
-        char digits[3];
-        std::snprintf(digits, sizeof digits, "%02x", static_cast<unsigned>(static_cast<unsigned char>(c)));
-        text += digits;
-    }
-    return text;
-}
-
-inline std::string hex(const build_id& id) {
-    std::string text;
-    print([&text](std::string_view digits) { text += digits; }, id);
-    return text;
 }
 
 }  // namespace support

@@ -5,6 +5,7 @@
 #include "theatre.hpp"
 #include "../support/calls.hpp"
 #include "../support/machine.hpp"
+#include "../support/printed.hpp"
 #include "../support/skipping.hpp"
 
 #include <time.h>
@@ -154,8 +155,8 @@ TEST_CASE("cached files keep a file system busy until they are released") {
         normalizer n{{.build_ids = true, .elf_addresses = true, .build_ids_from = build_id_choice::file, .file_states = true}};
         cached_maps c{of, {.build_ids = true, .build_ids_from = build_id_choice::file}};
         const std::array address{place + 64};
-        CHECK(hex(need(n.normalize(of, address)).files[0].build_id) == hex(p.id()));
-        CHECK(hex(build_id{need(c.find(address[0])).build_id.bytes()}) == hex(p.id()));
+        CHECK(hex_of(need(n.normalize(of, address)).files[0].build_id) == hex_of(p.id()));
+        CHECK(hex_of(build_id{need(c.find(address[0])).build_id.bytes()}) == hex_of(p.id()));
         user->unmap(place);
         const std::string unmount = "umount " + at + " 2>/dev/null";
         CHECK(t.stage.run(unmount) != 0);

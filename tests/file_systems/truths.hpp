@@ -6,6 +6,8 @@
 #include "../support/files.hpp"
 #include "../support/machine.hpp"
 #include "../support/memory.hpp"
+#include "../support/names.hpp"
+#include "../support/printed.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -75,27 +77,10 @@ inline constexpr evidence by_memory_only{.way = build_id_source::memory, .at_pat
 inline constexpr evidence by_kernel_only{.at_path = false};
 inline constexpr evidence nothing{.state = file_state::unreadable, .at_path = false, .kernel = false};
 
-inline bool kernel_ids() {
-    return kernel_has_ioctl() && procmap::safe_to_ask(procmap::known_hazards(procmap::running_kernel()));
-}
-
 /// Whether a user may read the memory of another process of his that permits it.
 inline bool users_trace() {
     const auto scope = slurp("/proc/sys/kernel/yama/ptrace_scope");
     return !scope || *scope < "2";
-}
-
-inline const char* name_of(file_state s) {
-    constexpr const char* names[] = {"unknown", "linked", "deleted", "replaced", "unreadable"};
-    return names[static_cast<int>(s)];
-}
-
-inline const char* name_of(build_id_source s) {
-    return s == build_id_source::kernel      ? "kernel"
-           : s == build_id_source::map_files ? "map_files"
-           : s == build_id_source::root_path ? "root_path"
-           : s == build_id_source::memory    ? "memory"
-                                             : "none";
 }
 
 /// What is wrong with an answer; empty where nothing is.
@@ -109,7 +94,7 @@ inline std::string fault(const report& r, std::span<const truth> truths, const e
     if (std::none_of(truths.begin(), truths.end(), is_path)) return std::string{"path "} + a.path;
     if (a.offset != t.offset) return "offset " + std::to_string(a.offset);
     if (!a.id.empty() && !a.id_known) return "a build ID that is not known";
-    if (a.id_known && hex(a.id) != hex(t.id)) return "build ID \"" + hex(a.id) + '"';
+    if (a.id_known && hex_of(a.id) != hex_of(t.id)) return "build ID \"" + hex_of(a.id) + '"';
     if (a.elf_known && a.elf_address != t.elf_address)
         return "ELF address " + std::to_string(a.elf_address - t.elf_address) + " off";
 
@@ -148,7 +133,7 @@ inline void judge(const char* who, const std::vector<report>& reports, std::span
         if (what.empty()) return;
         const truth& t = truths[r.address];
         ++wrong[std::string{who} + ": " + name_of(r.how) + ": " + t.path + " at " + std::to_string(t.offset) + " (\"" +
-                hex(t.id) + "\"): " + what];
+                hex_of(t.id) + "\"): " + what];
     };
     for (const report& r : reports) {
         complain(r, fault(r, truths, e));

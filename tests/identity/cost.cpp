@@ -2,11 +2,13 @@
 #include "../support/allocations.hpp"
 #include "files.hpp"
 #include "../support/calls.hpp"
+#include "../support/descriptors.hpp"
 #include "../support/elf_files.hpp"
 #include "../support/files.hpp"
 #include "../support/machine.hpp"
 #include "../support/memory.hpp"
 #include "../support/mounts.hpp"
+#include "../support/printed.hpp"
 #include "../support/skipping.hpp"
 
 #include <sys/mman.h>
@@ -15,10 +17,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
-#include <iterator>
 #include <string>
-#include <system_error>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -37,11 +36,6 @@ using procmap::maps;
 using procmap::normalizer;
 
 namespace {
-
-long open_descriptors() {
-    std::error_code ignored;
-    return std::distance(std::filesystem::directory_iterator{"/proc/self/fd", ignored}, {});
-}
 
 TEST_CASE("a warm normalizer allocates nothing and reads no file again") {
     NEEDS_PROVABLE_FILES();
@@ -101,20 +95,20 @@ TEST_CASE("descriptors are bounded by most_files, and none is left") {
         addresses.push_back(support::address_of(all.back()));
     }
     const maps self = need(maps::open_self());
-    const long before = open_descriptors();
+    const auto before = open_descriptors();
     for (const std::size_t most : {std::size_t{0}, std::size_t{1}, std::size_t{3}, std::size_t{100}}) {
         normalizer n{{.build_ids = true, .build_ids_from = build_id_choice::file, .most_files = most}};
         cached_maps cache{self, {.build_ids = true, .build_ids_from = build_id_choice::file, .most_files = most}};
         for (int i = 0; i < 3; ++i) {
             const auto got = need(n.normalize(self, addresses));
             REQUIRE(got.files.size() == 10);
-            CHECK(open_descriptors() <= before + static_cast<long>(2 * std::max<std::size_t>(most, 1)));
+            CHECK(open_descriptors() <= before + static_cast<std::ptrdiff_t>(2 * std::max<std::size_t>(most, 1)));
             for (std::size_t j = 0; j < addresses.size(); ++j) {
                 CHECK(got.files[got.locations[j].file].build_id == id_of(twenty(static_cast<char>('a' + j))));
                 CHECK(hex_of(build_id{need(cache.find(addresses[j])).build_id.bytes()}) ==
                       hex_of(id_of(twenty(static_cast<char>('a' + j)))));
             }
-            CHECK(open_descriptors() <= before + static_cast<long>(2 * std::max<std::size_t>(most, 1)));
+            CHECK(open_descriptors() <= before + static_cast<std::ptrdiff_t>(2 * std::max<std::size_t>(most, 1)));
         }
     }
     CHECK(open_descriptors() == before);

@@ -1,15 +1,16 @@
 // Every file that is mapped on the machine, compared with readelf and eu-addr2line.
 #include "files.hpp"
 #include "looking.hpp"
-#include "tools.hpp"
 #include "../support/elf_files.hpp"
 #include "../support/files.hpp"
 #include "../support/machine.hpp"
 #include "../support/mounts.hpp"
+#include "../support/printed.hpp"
 #include "../support/processes.hpp"
 #include "../support/raw_maps.hpp"
 #include "../support/records.hpp"
 #include "../support/skipping.hpp"
+#include "../support/tools.hpp"
 
 #include <dlfcn.h>
 #include <sys/stat.h>
@@ -19,7 +20,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -45,14 +45,6 @@ using procmap::maps;
 using procmap::normalizer;
 
 namespace {
-
-std::vector<pid_t> processes() {
-    std::vector<pid_t> pids;
-    std::error_code ignored;
-    for (const auto& entry : std::filesystem::directory_iterator{"/proc", ignored})
-        if (const int pid = std::atoi(entry.path().filename().c_str()); pid > 0) pids.push_back(pid);
-    return pids;
-}
 
 std::string map_files_path(pid_t pid, const record& r) {
     char name[64];
@@ -149,7 +141,7 @@ TEST_CASE("the build ID of every file that is mapped on the machine is the one t
     for (const build_id_choice from : {build_id_choice::automatic, build_id_choice::file, build_id_choice::kernel}) {
         if (from == build_id_choice::kernel && !kernel_ids()) continue;
         normalizer n{{.build_ids = true, .build_ids_from = from}};
-        for (const pid_t pid : processes()) {
+        for (const pid_t pid : all_pids()) {
             std::optional<std::string> different;
             int tries = 0;  // in a process that changes there and back, a difference may be none: it has to come back
             while ((!different || !different->empty()) && ++tries <= 5) different = different_ids(pid, n, from, compared);
@@ -218,7 +210,7 @@ TEST_CASE("a code address's file and ELF address name the function that eu-addr2
     }};
     loads->await();
     std::vector<pid_t> pids{loads.pid(), ::getpid()};
-    for (const pid_t pid : processes()) {
+    for (const pid_t pid : all_pids()) {
         std::error_code none;  // eu-addr2line looks for files below its own root
         if (pids.size() == 10 || !std::filesystem::equivalent("/proc/" + std::to_string(pid) + "/root", "/", none)) continue;
         if (const auto of = maps::open(pid); of && of->find_from(0)) pids.push_back(pid);

@@ -1,10 +1,10 @@
 // Files that are mapped, replaced and linked, and what readelf says of them.
 #pragma once
 
-#include "tools.hpp"
 #include "../support/elf_files.hpp"
 #include "../support/files.hpp"
 #include "../support/memory.hpp"
+#include "../support/tools.hpp"
 
 #include <sys/mman.h>
 #include <unistd.h>

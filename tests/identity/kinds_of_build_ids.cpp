@@ -7,6 +7,7 @@
 #include "../support/machine.hpp"
 #include "../support/memory.hpp"
 #include "../support/mounts.hpp"
+#include "../support/printed.hpp"
 #include "../support/skipping.hpp"
 
 #include <elf.h>

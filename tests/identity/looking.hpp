@@ -4,6 +4,8 @@
 #include "../support/elf_files.hpp"
 #include "../support/machine.hpp"
 #include "../support/memory.hpp"
+#include "../support/names.hpp"
+#include "../support/printed.hpp"
 #include "../support/processes.hpp"
 #include "../support/records.hpp"
 
@@ -38,8 +40,6 @@ using procmap::file_state;
 using procmap::maps;
 using procmap::normalizer;
 using procmap::reason;
-
-inline bool kernel_ids() { return kernel_has_ioctl() && procmap::safe_to_ask(procmap::known_hazards(procmap::running_kernel())); }
 
 /// One address's location with its file, as a value that a child can send.
 struct seen {
@@ -76,11 +76,6 @@ inline views look_all_ways(pid_t pid, std::uint64_t address) {
     const auto text = maps::open(pid, {.use = backend::text});
     if (!any || !text) return {};
     return {look(*any, address, build_id_choice::file), look(*any, address), look(*text, address)};
-}
-
-[[maybe_unused]] inline const char* name_of(file_state s) {
-    constexpr const char* names[] = {"unknown", "linked", "deleted", "replaced", "unreadable"};
-    return names[static_cast<int>(s)];
 }
 
 /// The build ID is this one, and the file and (where it may be asked) the kernel say so.

@@ -1,15 +1,15 @@
 // The vDSO and other memory without a file, and processes of 32 bits.
 #include "files.hpp"
 #include "looking.hpp"
-#include "tools.hpp"
 #include "../support/calls.hpp"
-#include "../support/elf_files.hpp"
 #include "../support/files.hpp"
 #include "../support/machine.hpp"
 #include "../support/memory.hpp"
+#include "../support/printed.hpp"
 #include "../support/processes.hpp"
 #include "../support/records.hpp"
 #include "../support/skipping.hpp"
+#include "../support/tools.hpp"
 
 #include <sys/auxv.h>
 #include <sys/mman.h>

@@ -6,6 +6,7 @@
 #include "../support/machine.hpp"
 #include "../support/memory.hpp"
 #include "../support/mounts.hpp"
+#include "../support/printed.hpp"
 #include "../support/processes.hpp"
 #include "../support/records.hpp"
 #include "../support/skipping.hpp"

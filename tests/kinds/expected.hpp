@@ -5,12 +5,12 @@
 #include "ways.hpp"
 #include "kind.hpp"
 #include "../support/files.hpp"
+#include "../support/printed.hpp"
 #include "../support/raw_maps.hpp"
 
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <cstdio>
 #include <string>
 #include <string_view>
 
@@ -25,21 +25,14 @@ using procmap::backend;
 using procmap::build_id_choice;
 using procmap::unique_fd;
 
-inline std::string hex(std::string_view bytes) {
-    std::string text;
-    char digits[3];
-    for (const char c : bytes) std::snprintf(digits, sizeof digits, "%02x", static_cast<unsigned char>(c)), text += digits;
-    return text;
-}
-
 inline std::string answer_of(const kind& k, const report& r) {
     if (r.failed) return "no answer";
     if (!r.has_file) return "no file";
     if (!r.known)
-        return r.id_size == 0 ? "not known" : "not known, but " + hex({reinterpret_cast<const char*>(r.id), r.id_size});
+        return r.id_size == 0 ? "not known" : "not known, but " + hex_of(std::string_view{reinterpret_cast<const char*>(r.id), r.id_size});
     if (r.id_size == 0) return "none";
     const std::string_view id{reinterpret_cast<const char*>(r.id), r.id_size};
-    return k.vdso || id == k.id ? "ID" : "ID " + hex(id);
+    return k.vdso || id == k.id ? "ID" : "ID " + hex_of(id);
 }
 
 /// What the kernel may be asked for by the mapping's name.

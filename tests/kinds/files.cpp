@@ -3,6 +3,7 @@
 #include "asking.hpp"
 #include "machine.hpp"
 #include "elf_file.hpp"
+#include "../support/elf_files.hpp"
 #include "../support/files.hpp"
 #include "../support/machine.hpp"
 #include "../support/memory.hpp"
@@ -41,7 +42,7 @@ TEST_CASE("a regular file is asked about and read, and its build ID known; one w
     k.id = an_id;
     const std::string contents = small_elf(an_id);
     REQUIRE(::write(memory.get(), contents.data(), contents.size()) == static_cast<ssize_t>(contents.size()));
-    REQUIRE(k.map(memory.get(), elf_pages * page));
+    REQUIRE(k.map(memory.get(), file_pages * page));
     k.watch_fd(memory.get());
     ask_everyhow(k);
 }

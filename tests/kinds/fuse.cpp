@@ -4,6 +4,7 @@
 #include "machine.hpp"
 #include "elf_file.hpp"
 #include "sockets.hpp"
+#include "../support/elf_files.hpp"
 #include "../support/files.hpp"
 #include "../support/machine.hpp"
 #include "../support/memory.hpp"
@@ -153,7 +154,7 @@ TEST_CASE("a file of FUSE is not read by what opens files, and by the kernel onl
             const std::string path = directory / "file";
             unique_fd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
             REQUIRE(file);
-            REQUIRE(k.map(file.get(), elf_pages * page, MAP_PRIVATE));
+            REQUIRE(k.map(file.get(), file_pages * page, MAP_PRIVATE));
             CHECK(slurp(path) == contents);
             CHECK(state.reads != 0);
             state.stuck = first == pages::stuck;
@@ -162,9 +163,9 @@ TEST_CASE("a file of FUSE is not read by what opens files, and by the kernel onl
             if (first == pages::uncached) k.allowed = "READ requests";
             k.before = [&] {
                 if (first != pages::cached) {
-                    unsigned char resident[elf_pages] = {1, 1};
+                    unsigned char resident[file_pages] = {1, 1};
                     ::posix_fadvise(file.get(), 0, 0, POSIX_FADV_DONTNEED);
-                    ::mincore(reinterpret_cast<void*>(static_cast<std::uintptr_t>(k.at)), elf_pages * page, resident);
+                    ::mincore(reinterpret_cast<void*>(static_cast<std::uintptr_t>(k.at)), file_pages * page, resident);
                     CHECK((resident[0] & 1) == 0);
                 }
                 state.reads = 0;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../support/files.hpp"
+#include "../support/mounts.hpp"
 
 #include <net/if.h>
 #include <sched.h>
@@ -34,7 +35,7 @@ inline void set_up_lo() {
 }
 
 inline void isolate() {
-    own_mounts = ::unshare(CLONE_NEWNS) == 0 && ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
+    own_mounts = own_namespace();
     ::unshare(CLONE_NEWNET);
     set_up_lo();
 }

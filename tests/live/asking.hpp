@@ -1,7 +1,6 @@
 // Questions that many test cases ask of a handle.
 #pragma once
 
-#include "../support/processes.hpp"
 #include "../support/records.hpp"
 
 #include <fcntl.h>
@@ -44,12 +43,6 @@ inline void check_answers(const maps& of) {
 }
 
 inline constexpr pid_t no_process = INT_MAX;  // above any pid_max
-
-/// A child that waits.
-inline void wait_forever(channel& parent) {
-    parent.signal();
-    parent.pause();
-}
 
 inline bool is_open(int fd) { return ::fcntl(fd, F_GETFD) >= 0; }
 

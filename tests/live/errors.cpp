@@ -3,25 +3,21 @@
 #include "../support/calls.hpp"
 #include "../support/files.hpp"
 #include "../support/machine.hpp"
+#include "../support/mounts.hpp"
 #include "../support/processes.hpp"
 #include "../support/raw_maps.hpp"
 #include "../support/skipping.hpp"
 
 #include <fcntl.h>
-#include <sched.h>
 #include <sys/mount.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <climits>
 #include <cstdio>
-#include <cstdlib>
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 
 #include <doctest/doctest.h>
 
@@ -61,8 +57,6 @@ TEST_CASE("pids that no process has are invalid") {
         }
     }
 }
-
-int open_pidfd(pid_t pid) { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }
 
 TEST_CASE("a pidfd opens the process that it names, and says when that is gone") {
     child running{wait_forever};
@@ -113,7 +107,7 @@ TEST_CASE("a process that procfs hides is denied, not gone, and one that does no
     if (!kernel_at_least(5, 8)) SKIP("hidepid is not a mount's own before Linux 5.8");
     child stranger{[](channel& parent) {
         const pid_t hidden = ::getppid();
-        const bool mounted = ::unshare(CLONE_NEWNS) == 0 && ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+        const bool mounted = own_namespace() &&
                              ::mount("proc", "/proc", "proc", 0, "hidepid=2") == 0;
         parent.send(mounted);
         if (!mounted) return;
@@ -141,10 +135,8 @@ TEST_CASE("a zombie is called one: it has no address space any more") {
 
 /// A kernel thread that can be seen from here, by its flags in /proc/PID/stat.
 std::optional<pid_t> kernel_thread() {
-    std::error_code ignored;
-    for (const auto& entry : std::filesystem::directory_iterator{"/proc", ignored}) {
-        const int pid = std::atoi(entry.path().filename().c_str());
-        const std::string stat = pid > 0 ? slurp(entry.path() / "stat").value_or("") : "";
+    for (const pid_t pid : all_pids()) {
+        const std::string stat = slurp("/proc/" + std::to_string(pid) + "/stat").value_or("");
         unsigned flags = 0;
         constexpr unsigned is_kernel_thread = 0x00200000;  // PF_KTHREAD, include/linux/sched.h
         if (stat.empty() || std::sscanf(stat.c_str() + stat.rfind(')'), ") %*c %*d %*d %*d %*d %*d %u", &flags) != 1) continue;

@@ -127,8 +127,6 @@ TEST_CASE("an address space that outlives the task it was opened through: the io
     for (const maps& one : opened) check_all_answer(one, errc::gone);
 }
 
-pid_t thread_id() { return static_cast<pid_t>(::syscall(SYS_gettid)); }
-
 bool exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
 
 TEST_CASE("a thread's handle, once the thread has exited: the ioctl goes on, text says task_gone") {

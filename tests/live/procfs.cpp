@@ -5,10 +5,10 @@
 #include "../support/files.hpp"
 #include "../support/machine.hpp"
 #include "../support/memory.hpp"
+#include "../support/mounts.hpp"
 #include "../support/processes.hpp"
 #include "../support/skipping.hpp"
 
-#include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -38,7 +38,7 @@ TEST_CASE("a procfs that is mounted elsewhere answers for its own pids") {
     const auto usable = backends();
     child elsewhere{[&](channel& parent) {
         const char* const proc = directory.path().c_str();
-        const bool mounted = ::unshare(CLONE_NEWNS) == 0 && ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+        const bool mounted = own_namespace() &&
                              ::mount("proc", proc, "proc", 0, nullptr) == 0 && ::umount2("/proc", MNT_DETACH) == 0;
         parent.send(mounted);
         if (!mounted) return;

@@ -1,7 +1,7 @@
 // The lines of a text.
 #include "test_data.hpp"
-#include "guarded.hpp"
 #include "../support/check_twice.hpp"
+#include "../support/guarded.hpp"
 
 #include <algorithm>
 #include <concepts>
@@ -140,9 +140,9 @@ TEST_SUITE("parse") {
     }
 
     TEST_CASE("reads nothing behind its text") {
-        guarded memory;
+        guarded memory{32 << 10};
         for (std::size_t size = 0; size <= three_lines.size(); ++size) {
-            const auto text = memory.ending_with(three_lines.substr(0, size));
+            const auto text = memory.at_the_end(three_lines.substr(0, size));
             CHECK(count(text) == static_cast<int>(split(text, '\n').size()));
         }
     }

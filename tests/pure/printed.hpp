@@ -1,6 +1,8 @@
 // What is printed, at compile time and at run time.
 #pragma once
 
+#include "../support/printed.hpp"
+
 #include <cstddef>
 #include <sstream>
 #include <string>
@@ -25,13 +27,6 @@ template <class... Printable>
 constexpr text_buffer print_short(const Printable&... what) {
     text_buffer out;
     print(out, what...);
-    return out;
-}
-
-template <class... Printable>
-std::string printed(const Printable&... what) {
-    std::string out;
-    print([&out](std::string_view piece) { out += piece; }, what...);
     return out;
 }
 

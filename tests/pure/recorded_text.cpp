@@ -1,7 +1,7 @@
 // Recorded text, line by line, compared with a second parser.
 #include "printed.hpp"
 #include "test_data.hpp"
-#include "guarded.hpp"
+#include "../support/guarded.hpp"
 #include "../support/reference_parser.hpp"
 
 #include <algorithm>
@@ -124,12 +124,12 @@ TEST_SUITE("recorded text") {
             if (each.verdict == "ok") lines.push_back(each.line);
         REQUIRE(lines.size() >= 500 + 77 + 46);
 
-        guarded memory;
+        guarded memory{32 << 10};
         std::size_t good = 0, bad = 0;
         for (const std::string_view line : lines) {
             REQUIRE(read_slowly(line).good);
             for (std::size_t size = 0; size <= line.size(); ++size) {
-                const auto text = memory.ending_with(line.substr(0, size));
+                const auto text = memory.at_the_end(line.substr(0, size));
                 require_agreement(text);
                 ++(parse_line(text) ? good : bad);
             }
@@ -150,14 +150,14 @@ TEST_SUITE("recorded text") {
             if (cases[i].verdict == "ok" && cases[i].line.size() < 160 && i % 2 == 0) lines.push_back(cases[i].line);
         REQUIRE(lines.size() >= 20);
 
-        guarded memory;
+        guarded memory{32 << 10};
         std::size_t good = 0, bad = 0;
         for (const std::string& line : lines) {
             for (std::size_t i = 0; i < line.size(); ++i) {
                 for (const char c : " 09afgAF-:prwxs/\\\t\n\0\x80\xff"sv) {
                     std::string changed = line;
                     changed[i] = c;
-                    const auto text = memory.ending_with(changed);
+                    const auto text = memory.at_the_end(changed);
                     require_agreement(text);
                     ++(parse_line(text) ? good : bad);
                 }

@@ -1,13 +1,13 @@
 // Programs that map and load what they are told.
 #pragma once
 
-#include "tools.hpp"
 #include "workshop.hpp"
 #include "../support/files.hpp"
 #include "../support/machine.hpp"
 #include "../support/processes.hpp"
 #include "../support/raw_maps.hpp"
 #include "../support/skipping.hpp"
+#include "../support/tools.hpp"
 
 #include <sys/mman.h>
 #include <sys/socket.h>

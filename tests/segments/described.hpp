@@ -1,8 +1,8 @@
 // What readelf and nm say of a file.
 #pragma once
 
-#include "tools.hpp"
 #include "../support/memory.hpp"
+#include "../support/tools.hpp"
 
 #include <sys/mman.h>
 

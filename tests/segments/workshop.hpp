@@ -1,10 +1,10 @@
 // Programs and libraries by each linker with each layout of segments, made here.
 #pragma once
 
-#include "tools.hpp"
 #include "described.hpp"
 #include "../support/files.hpp"
 #include "../support/skipping.hpp"
+#include "../support/tools.hpp"
 
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -76,7 +76,6 @@ inline constexpr const char* agent_text = R"(
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 extern int anchor;
 #ifndef ALONE
 #include <dlfcn.h>

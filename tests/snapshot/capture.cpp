@@ -14,11 +14,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
-#include <cstdlib>
-#include <filesystem>
 #include <set>
 #include <string>
-#include <system_error>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -52,10 +49,8 @@ TEST_CASE("snapshots of every process are what a walk gives, and print and read 
     const strange_child strange;
     int compared = 0, captured = 0, vanished = 0, restless = 0;
     std::size_t worst = 0;
-    std::error_code ignored;
-    for (const auto& entry : std::filesystem::directory_iterator{"/proc", ignored}) {
-        const int pid = std::atoi(entry.path().filename().c_str());
-        if (pid <= 0 || pid == ::getpid()) continue;
+    for (const pid_t pid : all_pids()) {
+        if (pid == ::getpid()) continue;
         CAPTURE(pid);
         for (const backend use : backends()) {
             const auto opened = maps::open(pid, {.use = use});

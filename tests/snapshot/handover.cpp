@@ -1,6 +1,7 @@
 // Handles that are handed over a Unix socket.
 #include "snapshots.hpp"
 #include "../support/calls.hpp"
+#include "../support/descriptors.hpp"
 #include "../support/machine.hpp"
 #include "../support/memory.hpp"
 #include "../support/processes.hpp"
@@ -17,8 +18,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <filesystem>
-#include <iterator>
 #include <set>
 #include <utility>
 #include <vector>
@@ -52,8 +51,6 @@ struct socket_pair {
 };
 
 constexpr int socket_types[] = {SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET};
-
-std::ptrdiff_t descriptors() { return std::distance(std::filesystem::directory_iterator{"/proc/self/fd"}, {}); }
 
 /// Sends descriptors, each list in a control message of its own.
 void send_descriptors(int socket, const std::vector<std::vector<int>>& lists) {
@@ -96,7 +93,7 @@ TEST_CASE("a handle is handed over, on each kind of socket, and answers the same
                 CHECK(received.backend() == use);
                 CHECK(received.fd().get() != self.fd().get());
                 CHECK(::fcntl(received.fd().get(), F_GETFD) == FD_CLOEXEC);
-                const auto here = address_of(reinterpret_cast<const void*>(&descriptors));
+                const auto here = address_of(reinterpret_cast<const void*>(&open_descriptors));
                 CHECK(record{need(received.find(here))} == record{need(self.find(here))});
             }
         }
@@ -145,10 +142,10 @@ TEST_CASE("what is received and no maps file is refused and closed") {
     for (const int type : socket_types) {
         const socket_pair sockets{type};
         for (const unique_fd& file : files) {
-            const auto before = descriptors();
+            const auto before = open_descriptors();
             send_descriptors(sockets.a.get(), {{file.get()}});
             CHECK(keeping_errno([&] { return procmap::receive_maps(sockets.b.get()); }).error() == errc::not_maps);
-            CHECK(descriptors() == before);
+            CHECK(open_descriptors() == before);
         }
     }
 }
@@ -163,11 +160,11 @@ TEST_CASE("no descriptor, or more than one, in one control message or several, i
                  {}, {{fd, fd}}, {{fd}, {fd}}, {{fd, fd, fd}}, {{fd}, {fd}, {fd}}, {{fd, fd}, {fd}}, {std::vector(9, fd)},
                  {std::vector(100, fd), std::vector(100, fd)}, {std::vector(253, fd)}}) {
             CAPTURE(lists.size());
-            const auto before = descriptors();
+            const auto before = open_descriptors();
             send_descriptors(sockets.a.get(), lists);
             const auto received = keeping_errno([&] { return procmap::receive_maps(sockets.b.get()); });
             CHECK(received.error() == procmap::error{.code = errc::malformed, .at = procmap::step::receive});
-            CHECK(descriptors() == before);
+            CHECK(open_descriptors() == before);
         }
     }
 }
@@ -184,7 +181,7 @@ TEST_CASE("a socket that also passes credentials or pidfds receives a handle, an
             const int on = 1;
             for (const auto& [bit, option] : options)
                 if ((bits & bit) != 0) ::setsockopt(sockets.b.get(), SOL_SOCKET, option, &on, sizeof on);
-            const auto before = descriptors();
+            const auto before = open_descriptors();
             {
                 REQUIRE(procmap::send_maps(sockets.a.get(), self).has_value());
                 const auto received = procmap::receive_maps(sockets.b.get());
@@ -192,7 +189,7 @@ TEST_CASE("a socket that also passes credentials or pidfds receives a handle, an
                 send_descriptors(sockets.a.get(), {{self.fd().get(), self.fd().get()}});
                 CHECK(procmap::receive_maps(sockets.b.get()).error() == errc::malformed);
             }
-            CHECK(descriptors() == before);
+            CHECK(open_descriptors() == before);
         }
     }
 }

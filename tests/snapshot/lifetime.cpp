@@ -36,8 +36,6 @@ using procmap::unique_fd;
 
 namespace {
 
-pid_t thread_id() { return static_cast<pid_t>(::syscall(SYS_gettid)); }
-
 TEST_CASE("once the leader has exited its process opens through a living thread; then text depends on that one") {
     NEEDS_LIVE_MAPS();
     child threaded{[](channel& parent) {

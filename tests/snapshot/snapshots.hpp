@@ -2,7 +2,6 @@
 #pragma once
 
 #include "../support/files.hpp"
-#include "../support/processes.hpp"
 #include "../support/records.hpp"
 
 #include <algorithm>
@@ -121,11 +120,6 @@ inline void check_lookups(const snapshot& s) {
     const std::uint64_t top = records.empty() ? 0 : records.back().end;
     CHECK(s.find(top).error() == errc::not_mapped);
     CHECK(s.find_from(top).error() == errc::not_mapped);
-}
-
-inline void wait_forever(channel& parent) {
-    parent.signal();
-    parent.pause();
 }
 
 inline const std::string strange_text = slurp(PROCMAP_TEST_DATA "/strange_process.maps").value();

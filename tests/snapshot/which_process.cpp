@@ -5,14 +5,13 @@
 #include "../support/files.hpp"
 #include "../support/machine.hpp"
 #include "../support/memory.hpp"
+#include "../support/mounts.hpp"
 #include "../support/processes.hpp"
 #include "../support/skipping.hpp"
 
 #include <fcntl.h>
-#include <linux/sched.h>
 #include <sched.h>
 #include <sys/mount.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -76,32 +75,18 @@ TEST_CASE("what is no pidfd is invalid") {
         CHECK(keeping_errno([&] { return maps::open(borrowed_fd{fd}); }).error() == errc::invalid);
 }
 
-/// Forks with a process ID of the caller's choice, in a pid namespace of its own; the child waits for a signal.
-pid_t fork_as(pid_t wanted) {
-    const pid_t set[1] = {wanted};
-    clone_args how{};
-    how.exit_signal = SIGCHLD;
-    how.set_tid = address_of(set);
-    how.set_tid_size = 1;
-    const auto pid = static_cast<pid_t>(::syscall(SYS_clone3, &how, sizeof how));
-    if (pid == 0)
-        for (;;) ::pause();
-    return pid;
-}
-
 TEST_CASE("a pid that is another process's by now is never opened through the old one's pidfd or handle") {
     if (!is_root()) SKIP("needs root, for a pid namespace");
     const auto usable = backends();
     child reuse{[&](channel& parent) {
-        const bool own = ::unshare(CLONE_NEWPID | CLONE_NEWNS) == 0 &&
-                         ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
+        const bool own = ::unshare(CLONE_NEWPID) == 0 && own_namespace();
         const pid_t init = own ? ::fork() : -1;
         if (init < 0) return parent.send(false);
         if (init != 0) return static_cast<void>(::waitpid(init, nullptr, 0));
         end_with(0);
         constexpr pid_t number = 300;
         const bool mounted = ::mount("proc", "/proc", "proc", 0, nullptr) == 0;
-        const pid_t first = mounted ? fork_as(number) : -1;
+        const pid_t first = mounted ? start_as(number, pause_forever) : -1;
         const int pidfd = first == number ? open_pidfd(number) : -1;
         parent.send(pidfd >= 0);
         if (pidfd < 0) return;
@@ -113,7 +98,7 @@ TEST_CASE("a pid that is another process's by now is never opened through the ol
         for (const auto& one : opened) parent.send(one ? one->find_from(0).error().code : one.error().code);
         ::kill(number, SIGKILL);
         ::waitpid(number, nullptr, 0);
-        const pid_t second = fork_as(number);
+        const pid_t second = start_as(number, pause_forever);
         parent.send(second == number);
         handles([&](backend use) { parent.send(maps::open(borrowed_fd{pidfd}, {.use = use}).error().code); });
         handles([&](backend use) { parent.send(maps::open(number, {.use = use}).error().code); });
@@ -157,7 +142,7 @@ TEST_CASE("a procfs mounted elsewhere is where pids and pidfds are looked up") {
     const auto usable = backends();
     child elsewhere{[&](channel& parent) {
         const char* const proc = directory.path().c_str();
-        const bool mounted = ::unshare(CLONE_NEWNS) == 0 && ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+        const bool mounted = own_namespace() &&
                              ::mount("proc", proc, "proc", 0, nullptr) == 0 && ::umount2("/proc", MNT_DETACH) == 0;
         const unique_fd pidfd{mounted ? open_pidfd(::getpid()) : -1};
         parent.send(static_cast<bool>(pidfd));
@@ -182,8 +167,7 @@ TEST_CASE("a pidfd of a process that the procfs does not show is unsupported") {
     const unique_fd outside{open_pidfd(::getpid())};
     if (!outside) SKIP("no pidfds here");
     child inside{[&](channel& parent) {
-        const bool own = ::unshare(CLONE_NEWPID | CLONE_NEWNS) == 0 &&
-                         ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
+        const bool own = ::unshare(CLONE_NEWPID) == 0 && own_namespace();
         const pid_t init = own ? ::fork() : -1;
         if (init < 0) return parent.send(false);
         if (init != 0) return static_cast<void>(::waitpid(init, nullptr, 0));

@@ -1,12 +1,22 @@
-// Descriptors that are passed over a Unix socket.
+// Open descriptors, counted and passed over a Unix socket.
 #pragma once
 
 #include <sys/socket.h>
 
+#include <cstddef>
 #include <cstring>
+#include <filesystem>
+#include <iterator>
+#include <system_error>
 #include <vector>
 
 namespace support {
+
+/// How many descriptors are open, and one for looking.
+inline std::ptrdiff_t open_descriptors() {
+    std::error_code ignored;
+    return std::distance(std::filesystem::directory_iterator{"/proc/self/fd", ignored}, {});
+}
 
 /// Passes up to 8 descriptors over a Unix socket, in one message with one byte.
 inline bool pass_descriptors(int socket, const std::vector<int>& fds) {

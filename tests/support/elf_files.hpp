@@ -24,16 +24,10 @@ using procmap::build_id;
 
 inline build_id id_of(std::string_view bytes) { return build_id{std::as_bytes(std::span{bytes.data(), bytes.size()})}; }
 
-inline std::string hex_of(const build_id& id) {
-    std::string text;
-    print([&text](std::string_view digits) { text += digits; }, id);
-    return text;
-}
-
 inline constexpr std::uint64_t elf_base = 0x400000;
 inline constexpr off_t id_offset = sizeof(Elf64_Ehdr) + 2 * sizeof(Elf64_Phdr) + sizeof(Elf64_Nhdr) + 4;
 
-/// A small ELF file in this machine's byte order: one segment to load, and a build-ID note.
+/// A small ELF file in this machine's byte order: one segment to load, and a build-ID note, or where `id` is empty another note.
 inline std::string small_elf(std::string_view id) {
     Elf64_Ehdr head{};
     std::memcpy(head.e_ident, ELFMAG, SELFMAG);
@@ -60,7 +54,7 @@ inline std::string small_elf(std::string_view id) {
     Elf64_Nhdr words{};
     words.n_namesz = 4;
     words.n_descsz = static_cast<Elf64_Word>(id.size());
-    words.n_type = NT_GNU_BUILD_ID;
+    words.n_type = id.empty() ? NT_GNU_ABI_TAG : NT_GNU_BUILD_ID;
     std::string file;
     const auto put = [&file](const auto& part) { file.append(reinterpret_cast<const char*>(&part), sizeof part); };
     put(head), put(load), put(note), put(words);

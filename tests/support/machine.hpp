@@ -21,6 +21,7 @@
 #include <vector>
 
 #include <procmap/maps.hpp>
+#include <procmap/probe.hpp>
 
 /// For a test case about mappings, descriptors or files that an emulator's copy of /proc does not show as they are.
 #define NEEDS_LIVE_MAPS()                                                                                       \
@@ -108,5 +109,8 @@ inline std::vector<procmap::backend> backends() {
     if (kernel_has_ioctl()) return {procmap::backend::ioctl, procmap::backend::text};
     return {procmap::backend::text};
 }
+
+/// Whether this kernel is asked for build IDs by default: it has the ioctl, and no hazard of asking is known of its release.
+inline bool kernel_ids() { return kernel_has_ioctl() && procmap::safe_to_ask(procmap::known_hazards(procmap::running_kernel())); }
 
 }  // namespace support

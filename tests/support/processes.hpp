@@ -2,16 +2,23 @@
 #pragma once
 
 #include <grp.h>
+#include <linux/sched.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <system_error>
 #include <type_traits>
+#include <vector>
 
 #include <doctest/doctest.h>
 
@@ -130,6 +137,52 @@ private:
     }
     channel parent_end_;
 };
+
+[[noreturn]] inline void pause_forever() {
+    for (;;) ::pause();
+}
+
+/// What a child does that only waits.
+inline void wait_forever(channel& parent) {
+    parent.signal();
+    parent.pause();
+}
+
+/// Starts a process of that pid, as clone3 does, and runs `body` in it; -1 where that is not permitted.
+template <class Body>
+pid_t start_as(pid_t pid, Body body) {
+    pid_t wanted[1] = {pid};
+    clone_args how{};
+    how.exit_signal = SIGCHLD;
+    how.set_tid = reinterpret_cast<std::uintptr_t>(wanted);
+    how.set_tid_size = 1;
+    const pid_t parent = ::getpid();
+    const auto made = static_cast<pid_t>(::syscall(SYS_clone3, &how, sizeof how));
+    if (made == 0) {
+        end_with(parent);
+        body();
+        ::_exit(0);
+    }
+    return made;
+}
+
+inline int open_pidfd(pid_t pid) {
+#if !defined(SYS_pidfd_open)
+    constexpr long SYS_pidfd_open = 434;
+#endif
+    return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
+}
+
+inline pid_t thread_id() { return static_cast<pid_t>(::syscall(SYS_gettid)); }
+
+/// The processes that can be seen from here.
+inline std::vector<pid_t> all_pids() {
+    std::vector<pid_t> pids;
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator{"/proc", ignored})
+        if (const int pid = std::atoi(entry.path().filename().c_str()); pid > 0) pids.push_back(pid);
+    return pids;
+}
 
 /// In a child: what must hold for the test to make sense.
 inline void ensure(bool holds, const char* what) {

@@ -1,7 +1,6 @@
 // The text of /proc/PID/maps, read without the library, and compared with what the library reports.
 #pragma once
 
-#include "files.hpp"
 #include "machine.hpp"
 #include "records.hpp"
 

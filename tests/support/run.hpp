@@ -1,6 +1,7 @@
 // The main function of the tests of real processes.
 #pragma once
 
+#include "descriptors.hpp"
 #include "machine.hpp"
 #include "mounts.hpp"
 #include "skipping.hpp"
@@ -14,7 +15,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <iterator>
 #include <string>
 #include <system_error>
 
@@ -95,15 +95,11 @@ inline int run(int argc, char** argv) {
     }
     leave_chroot(argv);
     const off_overlayfs elsewhere;
-    const auto descriptors = [] {
-        std::error_code ignored;
-        return std::distance(std::filesystem::directory_iterator{"/proc/self/fd", ignored}, {});
-    };
     doctest::Context context(argc, argv);
-    const auto before = descriptors();
+    const auto before = open_descriptors();
     const int failed = context.run();
     if (context.shouldExit() || failed != 0) return failed;
-    if (const auto after = descriptors(); after != before) {
+    if (const auto after = open_descriptors(); after != before) {
         std::printf("FAILED: %d descriptors were open before the tests, %d after them\n", static_cast<int>(before),
                     static_cast<int>(after));
         return 1;

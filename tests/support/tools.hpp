@@ -11,6 +11,7 @@
 
 namespace support {
 
+/// What a shell command prints to its standard output.
 inline std::string output_of(const std::string& command) {
     FILE* const pipe = ::popen(command.c_str(), "r");
     REQUIRE(pipe != nullptr);
@@ -21,8 +22,10 @@ inline std::string output_of(const std::string& command) {
     return text;
 }
 
-inline bool succeeds(const std::string& command) { return ::system((command + " >/dev/null 2>&1").c_str()) == 0; }
+/// Runs a shell command without its output; true if it exits with status 0.
+inline bool succeeds(const std::string& command) { return ::system(("{ " + command + "; } >/dev/null 2>&1").c_str()) == 0; }
 
+/// The word, quoted for the shell.
 inline std::string quoted(const std::string& word) {
     std::string text = "'";
     for (const char c : word) c == '\'' ? text += "'\\''" : text += c;
