@@ -2,7 +2,7 @@
 // the same, and checks the line numbers of parse().
 #include "fuzz.hpp"
 
-#include "../tests/reference.hpp"
+#include "../tests/support/reference_parser.hpp"
 
 #include <string>
 

@@ -13,7 +13,7 @@
 
 #include <procmap/maps.hpp>
 
-#include "../tests/reference.hpp"
+#include "../tests/support/reference_parser.hpp"
 
 namespace {
 

@@ -1,12 +1,35 @@
 // soak [SECONDS]: walks, captures and lookups of memory that changes as fast as it can, on both back-ends, for as long as asked
 // (10 s). Every ten seconds and at the end it prints how many there were and how many were wrong, by kind. Exit status: 1 if any
 // was, or if one of the things that it is about did not happen at all.
-#include "churn.hpp"
+#include "support/churn.hpp"
+#include "support/machine.hpp"
+#include "support/memory.hpp"
+#include "support/processes.hpp"
 
 #include <pthread.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <csignal>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <iterator>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <procmap/maps.hpp>
+#include <procmap/result.hpp>
+#include <procmap/text.hpp>
 
 using namespace support;
 using procmap::backend;
@@ -231,7 +254,7 @@ int main(int argc, char** argv) {
     const double seconds = argc > 1 ? std::strtod(argv[1], &rest) : 10;
     if (argc > 2 || (rest != nullptr && *rest != '\0') || !(seconds > 0)) return std::fprintf(stderr, "usage: soak [SECONDS]\n"), 2;
     if (!live_procfs()) return std::printf("SKIPPED: /proc is no live procfs\n"), 77;
-    doctest::Context context;  // what support.hpp needs is asserted with it
+    doctest::Context context;  // what the headers of support/ need is asserted with it
     context.setAsDefaultForAssertsOutOfTestCases();
     context.setAssertHandler([](const doctest::AssertData& data) {
         if (!data.m_failed) return;

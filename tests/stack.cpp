@@ -3,15 +3,36 @@
 //
 // The figures are of optimized code, so this is compiled with -O2 whatever the preset. Each function is called twice, and counted the
 // second time: the first call binds functions of the C library, which takes stack of the dynamic linker.
-#include "support.hpp"
+#include "support/calls.hpp"
+#include "support/descriptors.hpp"
+#include "support/files.hpp"
+#include "support/machine.hpp"
+#include "support/processes.hpp"
+#include "support/raw_maps.hpp"
+#include "support/run.hpp"
+#include "support/skipping.hpp"
 
+#include <fcntl.h>
 #include <pthread.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cstddef>
+#include <cstdint>
+#include <cstdio>
 #include <optional>
+#include <string>
 #include <thread>
 #include <vector>
+
+#include <doctest/doctest.h>
+
+#include <procmap/fd.hpp>
+#include <procmap/handover.hpp>
+#include <procmap/maps.hpp>
+#include <procmap/probe.hpp>
 
 using namespace support;
 using procmap::backend;

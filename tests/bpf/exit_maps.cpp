@@ -1,18 +1,48 @@
 // Processes that are gone when they are looked at: what the BPF program of examples/bpf_exit saw at their end, line by line
 // against what each of them read in its own /proc/self/maps.
 #define DOCTEST_CONFIG_IMPLEMENT
-#include "../support.hpp"
+#include "../support/calls.hpp"
+#include "../support/files.hpp"
+#include "../support/memory.hpp"
+#include "../support/processes.hpp"
+#include "../support/raw_maps.hpp"
+#include "../support/records.hpp"
+#include "../support/run.hpp"
+#include "../support/skipping.hpp"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
+#include <csignal>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <iterator>
 #include <map>
+#include <string>
+#include <string_view>
+#include <system_error>
 #include <thread>
+#include <vector>
 
+#include <doctest/doctest.h>
+
+#include <procmap/maps.hpp>
 #include <procmap/normalizer.hpp>
+#include <procmap/snapshot.hpp>
 
 #include "exit_maps.hpp"
 #include "initial_pids.hpp"

@@ -1,19 +1,43 @@
 // Stacks that the kernel wrote with BPF_F_USER_BUILD_ID, entry by entry against what the normalizer finds by the address.
 #define DOCTEST_CONFIG_IMPLEMENT
-#include "../support.hpp"
+#include "../support/calls.hpp"
+#include "../support/files.hpp"
+#include "../support/machine.hpp"
+#include "../support/memory.hpp"
+#include "../support/processes.hpp"
+#include "../support/records.hpp"
+#include "../support/run.hpp"
+#include "../support/skipping.hpp"
 
 #include <bpf/libbpf.h>
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <linux/bpf.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
 #include <memory>
 #include <span>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
 
 #include <procmap/bpf.hpp>
+#include <procmap/build_id.hpp>
+#include <procmap/maps.hpp>
+#include <procmap/normalizer.hpp>
+#include <procmap/probe.hpp>
 
 #include "initial_pids.hpp"
 #include "stacks.h"
@@ -23,7 +47,7 @@ using namespace support;
 using procmap::bpf::stack_build_id;
 using procmap::bpf::stack_status;
 
-static_assert(sizeof(stack_build_id) == sizeof(bpf_stack_build_id));  // field for field: identity.cpp
+static_assert(sizeof(stack_build_id) == sizeof(bpf_stack_build_id));  // field for field: ../identity/bpf_stacks.cpp
 
 int main(int argc, char** argv) { return support::run(argc, argv); }
 

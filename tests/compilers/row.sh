@@ -70,10 +70,10 @@ case $FLAGS in *-fno-exceptions*) exceptions=no ;; esac
 for test in $TESTS; do
     fortified=
     [ "$test" != kernel ] || fortified=-U_FORTIFY_SOURCE # it defines the system calls, which fortification would bypass
+    # The files of a folder are compiled as one: each by itself, most of the time goes into the headers.
+    tests/sources "$test" | sed "s,.*,#include \"$SOURCE/&\"," >"$WORK/test.$test.cpp"
     # shellcheck disable=SC2086
-    doctest=tests/doctest.cpp
-    [ "$test" != kernel ] || doctest= # it has its own
-    build "$test" "tests/$test.cpp" $doctest $fortified && run "$test"
+    build "$test" "$WORK/test.$test.cpp" tests/doctest.cpp $fortified && run "$test"
 done
 [ -n "${ONLY-}" ] || for example in examples/*.cpp; do
     name=$(basename "$example" .cpp)

@@ -1,0 +1,15 @@
+// How often memory was allocated, in an executable whose main.cpp counts it.
+#pragma once
+
+#include "skipping.hpp"
+
+#include <atomic>
+
+namespace support {
+
+#if !defined(PROCMAP_TEST_SANITIZED)
+/// Allocations so far, by any code of the executable. A sanitizer has an allocator of its own.
+inline std::atomic<long> allocations = 0;
+#endif
+
+}  // namespace support
