@@ -11,8 +11,8 @@
 #include <doctest/doctest.h>
 
 #include <procmap/build_id.hpp>
-#include <procmap/load_bias.hpp>
 #include <procmap/detail/image_facts.hpp>
+#include <procmap/load_bias.hpp>
 
 using namespace support;
 using procmap::build_id_source;

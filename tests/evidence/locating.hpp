@@ -11,7 +11,7 @@
 #include <string>
 
 #include <procmap/build_id.hpp>
-#include <procmap/detail/image_facts.hpp>
+#include <procmap/location.hpp>
 #include <procmap/maps.hpp>
 #include <procmap/normalizer.hpp>
 

@@ -34,7 +34,7 @@
 #include <procmap/build_id.hpp>
 #include <procmap/fd.hpp>
 #include <procmap/handover.hpp>
-#include <procmap/detail/image_facts.hpp>
+#include <procmap/location.hpp>
 #include <procmap/maps.hpp>
 #include <procmap/result.hpp>
 #include <procmap/snapshot.hpp>

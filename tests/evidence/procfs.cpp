@@ -22,7 +22,7 @@
 #include <doctest/doctest.h>
 
 #include <procmap/fd.hpp>
-#include <procmap/detail/image_facts.hpp>
+#include <procmap/location.hpp>
 #include <procmap/maps.hpp>
 
 using namespace support;

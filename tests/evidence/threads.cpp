@@ -24,7 +24,7 @@
 
 #include <procmap/build_id.hpp>
 #include <procmap/fd.hpp>
-#include <procmap/detail/image_facts.hpp>
+#include <procmap/location.hpp>
 #include <procmap/maps.hpp>
 
 using namespace support;

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include <procmap/build_id.hpp>
-#include <procmap/detail/image_facts.hpp>
+#include <procmap/location.hpp>
 #include <procmap/maps.hpp>
 #include <procmap/normalizer.hpp>
 #include <procmap/result.hpp>

@@ -21,7 +21,7 @@
 #include <doctest/doctest.h>
 
 #include <procmap/cached_maps.hpp>
-#include <procmap/detail/image_facts.hpp>
+#include <procmap/location.hpp>
 #include <procmap/maps.hpp>
 #include <procmap/normalizer.hpp>
 

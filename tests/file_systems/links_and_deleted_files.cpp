@@ -12,7 +12,7 @@
 #include <doctest/doctest.h>
 
 #include <procmap/build_id.hpp>
-#include <procmap/detail/image_facts.hpp>
+#include <procmap/location.hpp>
 
 using namespace support;
 using procmap::build_id_source;

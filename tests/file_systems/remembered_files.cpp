@@ -23,7 +23,7 @@
 
 #include <procmap/build_id.hpp>
 #include <procmap/cached_maps.hpp>
-#include <procmap/detail/image_facts.hpp>
+#include <procmap/location.hpp>
 #include <procmap/maps.hpp>
 #include <procmap/normalizer.hpp>
 

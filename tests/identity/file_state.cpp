@@ -27,7 +27,7 @@
 
 #include <doctest/doctest.h>
 
-#include <procmap/detail/image_facts.hpp>
+#include <procmap/location.hpp>
 #include <procmap/maps.hpp>
 #include <procmap/normalizer.hpp>
 

@@ -23,7 +23,7 @@
 #include <doctest/doctest.h>
 
 #include <procmap/build_id.hpp>
-#include <procmap/detail/image_facts.hpp>
+#include <procmap/location.hpp>
 #include <procmap/maps.hpp>
 #include <procmap/normalizer.hpp>
 

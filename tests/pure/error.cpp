@@ -55,6 +55,13 @@ TEST_SUITE("an error") {
                           "report it with the input");
         });
         CHECK_TWICE([] {
+            return prints({.code = errc::gone, .at = step::receive}, "cannot receive maps: the peer closed the connection");
+        });
+        CHECK_TWICE([] {
+            return prints({.code = errc::malformed, .at = step::receive},
+                          "cannot receive maps: the message has no descriptor or several, or was truncated");
+        });
+        CHECK_TWICE([] {
             return prints({.code = errc::failed, .at = step::parse, .errno_value = -1, .pid = INT32_MAX, .tid = INT32_MAX,
                            .line = UINT64_MAX, .offset = UINT64_MAX},
                           "cannot parse maps of process 2147483647 by thread 2147483647 line 18446744073709551615, byte "

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <procmap/build_id.hpp>
-#include <procmap/detail/image_facts.hpp>
+#include <procmap/location.hpp>
 
 namespace support {
 
