@@ -1,7 +1,7 @@
 // One file on each file system: all ways to ask give the file, its build ID and its ELF addresses.
 #include "programs.hpp"
 #include "truths.hpp"
-#include "theatre.hpp"
+#include "fixture.hpp"
 #include "../support/files.hpp"
 #include "../support/memory.hpp"
 #include "../support/printed.hpp"

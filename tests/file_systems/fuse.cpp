@@ -3,7 +3,7 @@
 #include "fuse_server.hpp"
 #include "observers.hpp"
 #include "truths.hpp"
-#include "theatre.hpp"
+#include "fixture.hpp"
 #include "../support/machine.hpp"
 #include "../support/skipping.hpp"
 

@@ -2,7 +2,7 @@
 #include "programs.hpp"
 #include "observers.hpp"
 #include "truths.hpp"
-#include "theatre.hpp"
+#include "fixture.hpp"
 #include "../support/skipping.hpp"
 
 #include <string>

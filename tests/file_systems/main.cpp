@@ -1,5 +1,5 @@
 // The main function, also of the program that a child of shared memory executes (shared_memory.cpp): it maps a file and waits.
-#include "actors.hpp"
+#include "workers.hpp"
 #include "fuse_server.hpp"
 #include "programs.hpp"
 #include "../support/mounts.hpp"

@@ -3,7 +3,7 @@
 #include "fuse_server.hpp"
 #include "observers.hpp"
 #include "truths.hpp"
-#include "theatre.hpp"
+#include "fixture.hpp"
 #include "../support/machine.hpp"
 #include "../support/memory.hpp"
 #include "../support/printed.hpp"
@@ -29,11 +29,11 @@ namespace {
 
 /// A file system that is mounted below a directory of FUSE, so that a lookup of its files can be held; and once more beside it.
 struct gate {
-    theatre& t;
+    fixture& t;
     std::string beside, behind;
     bool ready = false;
 
-    explicit gate(theatre& of) : t(of) {
+    explicit gate(fixture& of) : t(of) {
         set(server().armed, 0), set(server().go, 0);
         beside = t.image("beside", make_ext4, "ext4");
         const std::string at = t.make("fuse");

@@ -1,6 +1,6 @@
 // Libraries that the compiler makes, loaded by the kernel's and the C library's loader.
 #include "truths.hpp"
-#include "theatre.hpp"
+#include "fixture.hpp"
 #include "../support/files.hpp"
 #include "../support/skipping.hpp"
 
@@ -20,7 +20,7 @@ using namespace support;
 namespace {
 
 /// Builds two libraries of one layout, and a program that loads what it is told and prints where their function is.
-bool build_libraries(theatre& t) {
+bool build_libraries(fixture& t) {
     t.dir.write("lib.c", "int fn(int x) { return x * 2; }\nint data = 5;\nconst char ro[100] = \"x\";\nint bss[3000];\n");
     t.dir.write("load.c",
                 "#include <dlfcn.h>\n#include <stdio.h>\n#include <stdlib.h>\n#include <unistd.h>\n"
@@ -40,7 +40,7 @@ bool build_libraries(theatre& t) {
 }
 
 /// Runs it with some files as a user does; its pid, and the addresses that it prints.
-pid_t run_load(theatre& t, const std::string& arguments, std::vector<std::uint64_t>& addresses) {
+pid_t run_load(fixture& t, const std::string& arguments, std::vector<std::uint64_t>& addresses) {
     if (t.stage.run("cd " + t.dir.path() + " && rm -f out pid; { ./load " + arguments + " > out & echo $! > pid; }") != 0)
         return 0;
     std::string out;
@@ -58,7 +58,7 @@ pid_t run_load(theatre& t, const std::string& arguments, std::vector<std::uint64
 }
 
 /// Where nm finds the function, and the truth about an address that is it.
-truth function_at(theatre& t, std::uint64_t address, const std::string& path, char digit, int file) {
+truth function_at(fixture& t, std::uint64_t address, const std::string& path, char digit, int file) {
     const std::uint64_t elf = std::strtoull(slurp(t.dir / "address").value_or("").c_str(), nullptr, 16);
     std::string id(20, static_cast<char>((digit - '0') * 17));
     return {.address = address, .path = path, .file = file, .id = std::move(id), .offset = elf, .elf_address = elf};

@@ -2,7 +2,7 @@
 #include "programs.hpp"
 #include "observers.hpp"
 #include "truths.hpp"
-#include "theatre.hpp"
+#include "fixture.hpp"
 #include "../support/calls.hpp"
 #include "../support/machine.hpp"
 #include "../support/printed.hpp"

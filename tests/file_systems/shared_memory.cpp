@@ -1,9 +1,9 @@
 // A process of shared memory that became another program.
 #include "programs.hpp"
-#include "actors.hpp"
+#include "workers.hpp"
 #include "observers.hpp"
 #include "truths.hpp"
-#include "theatre.hpp"
+#include "fixture.hpp"
 #include "../support/files.hpp"
 #include "../support/memory.hpp"
 #include "../support/mounts.hpp"

@@ -1,9 +1,9 @@
 // Two files that show one device and inode, or one path, stay two.
 #include "programs.hpp"
-#include "actors.hpp"
+#include "workers.hpp"
 #include "observers.hpp"
 #include "truths.hpp"
-#include "theatre.hpp"
+#include "fixture.hpp"
 #include "../support/files.hpp"
 #include "../support/memory.hpp"
 #include "../support/mounts.hpp"
@@ -81,7 +81,7 @@ TEST_CASE("files of two subvolumes of btrfs with one inode number stay two, in o
     const program a{.letter = 'a'}, b{.letter = 'b'}, m{.letter = 'm', .id_size = 0}, n{.letter = 'n', .id_size = 0};
     if (!make_subvolumes(t, a, b)) SKIP("no btrfs");
     const std::string at = t.dir / "btrfs";
-    const auto map = [&](actor& by, const std::string& name, const program& p, int file) {
+    const auto map = [&](worker& by, const std::string& name, const program& p, int file) {
         return truths_of(by.map(at + name, p), at + name, p, file);
     };
     const auto one = t.user(), two = t.user();
@@ -129,7 +129,7 @@ TEST_CASE("one path in two mount namespaces, with one pair in maps, is two files
     for (const auto& pair : pairs) {
         INFO(std::get<0>(pair));
         const auto& [one, two, for_root, for_nobody] = pair;
-        std::unique_ptr<actor> containers[2];
+        std::unique_ptr<worker> containers[2];
         std::vector<truth> truths[2];
         for (int i = 0; i < 2; ++i) {
             containers[i] = t.user(true);

@@ -1,7 +1,7 @@
 // Programs that map and load what they are told.
 #pragma once
 
-#include "workshop.hpp"
+#include "program_builder.hpp"
 #include "../support/files.hpp"
 #include "../support/machine.hpp"
 #include "../support/processes.hpp"

@@ -1,6 +1,6 @@
 // Images with more of the file in their holes, and images of which a part is missing.
 #include "described.hpp"
-#include "workshop.hpp"
+#include "program_builder.hpp"
 #include "agent.hpp"
 #include "comparison.hpp"
 #include "images.hpp"

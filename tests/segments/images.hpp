@@ -2,7 +2,7 @@
 #pragma once
 
 #include "described.hpp"
-#include "workshop.hpp"
+#include "program_builder.hpp"
 #include "agent.hpp"
 #include "comparison.hpp"
 

@@ -1,6 +1,6 @@
 // Libraries by each linker with each layout, those of this system, and what is done to them once they are loaded.
 #include "described.hpp"
-#include "workshop.hpp"
+#include "program_builder.hpp"
 #include "agent.hpp"
 #include "comparison.hpp"
 #include "images.hpp"

@@ -1,6 +1,6 @@
 // Files that are mapped as data, also where another image would begin.
 #include "described.hpp"
-#include "workshop.hpp"
+#include "program_builder.hpp"
 #include "agent.hpp"
 #include "comparison.hpp"
 #include "images.hpp"

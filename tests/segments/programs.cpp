@@ -1,6 +1,6 @@
 // Programs, position independent or not, dynamic or static, by each linker.
 #include "described.hpp"
-#include "workshop.hpp"
+#include "program_builder.hpp"
 #include "agent.hpp"
 #include "comparison.hpp"
 #include "../support/skipping.hpp"

@@ -1,7 +1,7 @@
 // The main function, and what must hold of the whole run: doctest runs the files in the order of their names, so this one last.
 #include "agent.hpp"
 #include "comparison.hpp"
-#include "workshop.hpp"
+#include "program_builder.hpp"
 #include "../support/run.hpp"
 #include "../support/skipping.hpp"
 

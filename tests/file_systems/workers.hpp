@@ -199,9 +199,9 @@ inline std::int64_t obey(const order& o) {
 }
 
 /// A process that does as it is told. What it says is a number, below zero an errno.
-class actor {
+class worker {
 public:
-    actor()
+    worker()
         : child_([](channel& to) {
               for (;;) to.send(obey(to.receive<order>()));
           }) {}
@@ -223,7 +223,7 @@ public:
         return tell({.what = deed::fuse}, {directory, options});
     }
     bool own_namespace() { return tell({.what = deed::unshare}) == 0; }
-    std::int64_t join(const actor& other) {
+    std::int64_t join(const worker& other) {
         return tell({.what = deed::join, .number = {static_cast<std::uint64_t>(other.pid())}});
     }
     void become_nobody() { REQUIRE(tell({.what = deed::nobody}) == 0); }

@@ -126,7 +126,7 @@ int main(void) {
 )";
 
 /// A directory of object files, programs and libraries. Each is made once.
-class workshop {
+class program_builder {
 public:
     /// The object file of a source; empty where the compiler refuses.
     std::string object(const source& s, const std::string& options) { return compile(s.name, text_of(s), options); }
@@ -164,9 +164,9 @@ private:
     std::map<std::string, std::string> made_;
 };
 
-inline std::unique_ptr<workshop> the_shop;
-inline workshop& shop() {
-    if (!the_shop) the_shop = std::make_unique<workshop>();
+inline std::unique_ptr<program_builder> the_shop;
+inline program_builder& shop() {
+    if (!the_shop) the_shop = std::make_unique<program_builder>();
     return *the_shop;
 }
 

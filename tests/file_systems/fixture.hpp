@@ -2,7 +2,7 @@
 #pragma once
 
 #include "programs.hpp"
-#include "actors.hpp"
+#include "workers.hpp"
 #include "observers.hpp"
 #include "truths.hpp"
 #include "../support/files.hpp"
@@ -21,19 +21,19 @@
 #define NEEDS_STAGE(theatre_name)             \
     NEEDS_LIVE_MAPS();                        \
     if (!is_root()) SKIP("mounts need root"); \
-    theatre theatre_name;                     \
+    fixture theatre_name;                     \
     if (!theatre_name.ready) SKIP("no mount namespace of one's own")
 
 namespace support {
 
-/// Root and nobody, who look at what a stage's actors map.
-struct theatre {
+/// Root and nobody, who look at what a stage's workers map.
+struct fixture {
     temporary_directory dir;
-    actor stage;
+    worker stage;
     observer root{false}, nobody{true};
     bool ready = stage.own_namespace();
 
-    /// A directory below, as the actors name it.
+    /// A directory below, as the workers name it.
     std::string make(const std::string& name) {
         std::filesystem::create_directories(dir / name);
         return dir / name;
@@ -56,9 +56,9 @@ struct theatre {
         if (!upper.empty()) options += ",upperdir=" + upper + ",workdir=" + work;
         return stage.mount("overlay", make(at), "overlay", options + more) == 0;
     }
-    /// Lets a new actor join the stage, as a user without rights.
-    std::unique_ptr<actor> user(bool with_rights = false) {
-        auto a = std::make_unique<actor>();
+    /// Lets a new worker join the stage, as a user without rights.
+    std::unique_ptr<worker> user(bool with_rights = false) {
+        auto a = std::make_unique<worker>();
         REQUIRE(a->join(stage) == 0);
         if (!with_rights) a->become_nobody();
         return a;
@@ -80,7 +80,7 @@ inline constexpr const char* make_erofs = "mkfs.erofs --quiet $i $d || mkfs.erof
 inline const program with_id{.letter = 'a'}, without_id{.letter = 'n', .id_size = 0}, with_long_id{.letter = 'l', .id_size = 32};
 
 /// A file system with two subvolumes, of which one is a snapshot of the other; then lib.so of the one is rewritten.
-inline bool make_subvolumes(theatre& t, const program& a, const program& b) {
+inline bool make_subvolumes(fixture& t, const program& a, const program& b) {
     const std::string at = t.image("btrfs", make_btrfs, "btrfs");
     if (at.empty()) return false;
     return t.stage.run("btrfs subvolume create " + at + "/a") == 0 && t.stage.write(at + "/a/lib.so", a) > 0 &&
