@@ -31,7 +31,10 @@
     do {                                                                                                                   \
         NEEDS_LIVE_MAPS();                                                                                                 \
         if (!succeeds("command -v cc && command -v nm && command -v readelf")) SKIP("needs a C compiler, nm and readelf"); \
-        if (agent_program().empty()) SKIP("the C compiler does not work");                                                 \
+        if (!agent_program().empty()) break;                                                                               \
+        if (succeeds("echo 'int main(void) { return 0; }' | cc -fPIE -pie -x c - -o /dev/null -ldl"))                      \
+            FAIL("the program of this test does not compile: " << shop() / "agent.c");                                     \
+        SKIP("the C compiler does not work");                                                                              \
     } while (false)
 
 namespace support {

@@ -76,6 +76,7 @@ inline constexpr const char* agent_text = R"(
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 extern int anchor;
 #ifndef ALONE
 #include <dlfcn.h>
