@@ -1,4 +1,4 @@
-// Files with bytes changed at random, read by a second, straightforward reader too.
+// Files with random byte changes: the reader agrees with a second, simple one.
 #include "made_files.hpp"
 #include "../support/guarded.hpp"
 

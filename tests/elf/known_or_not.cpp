@@ -1,6 +1,5 @@
-// When a build ID is known, known to be none, or not known.
+// Whether a build ID is known, known to be absent, or unknown.
 #include "made_files.hpp"
-#include "whole_file.hpp"
 
 #include <algorithm>
 #include <cstddef>

@@ -1,4 +1,4 @@
-// ELF files, made in memory, of both word sizes and byte orders.
+// ELF files made in memory, of both word sizes and byte orders.
 #pragma once
 
 #include <array>
@@ -120,5 +120,12 @@ constexpr file object(form f, std::size_t id_size = 20, std::uint64_t align = 4)
     made.put(f.wide ? 54 : 42, 0, 2);  // e_phentsize
     return made.section(0, 0, 0).section(1, file::notes, made.notes_size()).section(7, file::notes, made.notes_size(), align);
 }
+
+/// Bytes of which no read fails.
+struct whole_file {
+    std::span<const std::byte> bytes;
+    bool operator()(std::uint64_t offset, std::span<std::byte> to) const noexcept { return elf::bytes_source{bytes}(offset, to); }
+    static bool failed() noexcept { return false; }
+};
 
 }  // namespace support

@@ -1,6 +1,5 @@
 // Real files and objects, compared with readelf.
 #include "made_files.hpp"
-#include "whole_file.hpp"
 #include "../support/printed.hpp"
 #include "../support/tools.hpp"
 

@@ -1,4 +1,4 @@
-// What is done when the library opens a file: main.cpp defines openat.
+// A hook that runs before the library opens a file; main.cpp defines openat().
 #pragma once
 
 #include <functional>

@@ -1,4 +1,4 @@
-// Children that share memory until they call exec.
+// Children that share the address space until they call exec.
 #include "locating.hpp"
 #include "../support/calls.hpp"
 #include "../support/elf_files.hpp"

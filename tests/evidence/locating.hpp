@@ -1,4 +1,4 @@
-// What is said of one address: its file, its build ID, and whether the directory of the task was found.
+// What the library reports for one address: its file, its build ID, and whether the task's directory is found.
 #pragma once
 
 #include "../support/machine.hpp"

@@ -1,4 +1,4 @@
-// The main function, also of the program that a child executes; and openat, so that a test can do something before it.
+// The main function, which is also that of the program that a child executes; and an openat() with a hook.
 #include "at_open.hpp"
 #include "../support/elf_files.hpp"
 #include "../support/run.hpp"

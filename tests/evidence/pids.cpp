@@ -1,4 +1,4 @@
-// Pids that are used again, and those of another namespace.
+// Reused pids, and pids of another namespace.
 #include "at_open.hpp"
 #include "locating.hpp"
 #include "../support/calls.hpp"

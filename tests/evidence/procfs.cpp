@@ -1,4 +1,4 @@
-// Directories of recorded files, and procfs that is mounted elsewhere or over.
+// Recorded directories, procfs mounted elsewhere, and maps files mounted over others.
 #include "locating.hpp"
 #include "../support/calls.hpp"
 #include "../support/elf_files.hpp"

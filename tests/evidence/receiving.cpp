@@ -1,4 +1,4 @@
-// Descriptors that are sent here: nothing that a sender passes can make a receiver wait.
+// Descriptors received from another process: no sender can make a receiver wait.
 #include "locating.hpp"
 #include "../support/descriptors.hpp"
 #include "../support/files.hpp"

@@ -1,4 +1,4 @@
-// Main threads that have exited, threads' handles, and threads with descriptors of their own.
+// Processes whose main thread has exited, handles of threads, and threads with a descriptor table of their own.
 #include "locating.hpp"
 #include "../support/calls.hpp"
 #include "../support/elf_files.hpp"

@@ -1,4 +1,4 @@
-// What a question answers, in pieces that can be compared.
+// Answers of the library, in pieces that can be compared.
 #pragma once
 
 #include "interposed.hpp"

@@ -1,4 +1,4 @@
-// Lookups, walks, captures, normalizing, caching and handing over, whatever system call fails.
+// Lookups, walks, captures, normalizing, caching and handover, while each system call fails.
 #include "interposed.hpp"
 #include "answers.hpp"
 #include "provoking.hpp"

@@ -1,4 +1,4 @@
-// What main.cpp counts and can make fail: allocations and system calls.
+// What the interposed functions of main.cpp count, and which of them fails.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// The main function; operator new and the system calls, each of which is counted and can be made to fail.
+// The main function, operator new and the system calls, which are counted and can be made to fail.
 #include "interposed.hpp"
 #include "../support/run.hpp"
 

@@ -1,4 +1,4 @@
-// Opening, adopting and probing, whatever system call fails.
+// Opening, adopting and probing, while each system call fails.
 #include "interposed.hpp"
 #include "answers.hpp"
 #include "provoking.hpp"

@@ -1,4 +1,4 @@
-// Asking again and again, each time with another call that fails in another way, and judging the answers.
+// Repeats a question, each time with another call that fails, and judges the answers.
 #pragma once
 
 #include "interposed.hpp"

@@ -1,4 +1,4 @@
-// What is remembered of files: until when, of which file systems, and which calls that saves.
+// Cached file data: when it is read again or dropped, on which file systems, and which calls it saves.
 #include "interposed.hpp"
 #include "provoking.hpp"
 #include "../support/calls.hpp"

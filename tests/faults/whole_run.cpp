@@ -1,4 +1,4 @@
-// What must hold of the whole run: doctest runs the files in the order of their names, so this one last.
+// Checks of the whole run. doctest runs files in the order of their names, so this one comes last.
 #include "interposed.hpp"
 #include "provoking.hpp"
 

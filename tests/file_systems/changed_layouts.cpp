@@ -1,4 +1,4 @@
-// A file whose layout or contents are others by now gives no wrong ELF address.
+// Files whose layout or contents have changed since they were mapped: no wrong ELF address.
 #include "programs.hpp"
 #include "observers.hpp"
 #include "truths.hpp"
@@ -24,7 +24,7 @@ using procmap::build_id_source;
 namespace {
 
 TEST_CASE("a build ID that is still that of the file, whose layout is another by now, gives no wrong ELF address") {
-    NEEDS_STAGE(t);
+    NEEDS_FIXTURE(t);
     REQUIRE(t.tmpfs("layers"));
     const std::string lower = t.dir / "layers/l", upper = t.dir / "layers/u", work = t.dir / "layers/w",
                       path = t.dir / "merged/lib.so";
@@ -53,7 +53,7 @@ TEST_CASE("a build ID that is still that of the file, whose layout is another by
 }
 
 TEST_CASE("a mapping is not taken for a part of the image below it") {
-    NEEDS_STAGE(t);
+    NEEDS_FIXTURE(t);
     const program a{.letter = 'a'}, b{.letter = 'b'};
     constexpr std::uint64_t header = 1, code = 2, rest = 6;
     const auto user = t.user();

@@ -1,4 +1,4 @@
-// One file on each file system: all ways to ask give the file, its build ID and its ELF addresses.
+// Each file system: every way to ask reports the file, its build ID and its ELF addresses.
 #include "programs.hpp"
 #include "truths.hpp"
 #include "fixture.hpp"
@@ -36,7 +36,7 @@ TEST_CASE("a file that is written here has the build ID that readelf prints") {
 }
 
 TEST_CASE("on every file system, all ways to ask give the file, its build ID and its ELF addresses") {
-    NEEDS_STAGE(t);
+    NEEDS_FIXTURE(t);
     struct kind {
         const char* name;
         const char* make;  // nullptr: it needs no image
@@ -79,7 +79,7 @@ TEST_CASE("on every file system, all ways to ask give the file, its build ID and
 }
 
 TEST_CASE("a file on overlayfs is known by the kernel and by the process's memory, in whatever layer it lies") {
-    NEEDS_STAGE(t);
+    NEEDS_FIXTURE(t);
     struct kind {
         const char* name;
         const char* upper_type;  // nullptr: both layers are on one file system
@@ -118,7 +118,7 @@ TEST_CASE("a file on overlayfs is known by the kernel and by the process's memor
 }
 
 TEST_CASE("more files than are remembered, each several times in one call, are not mixed up") {
-    NEEDS_STAGE(t);
+    NEEDS_FIXTURE(t);
     struct kind {
         const char* type;
         const char* make;

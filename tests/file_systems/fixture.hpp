@@ -1,4 +1,4 @@
-// A mount namespace in which file systems are made, and those who look at what is mapped there.
+// A mount namespace with file systems, and observers of what is mapped there.
 #pragma once
 
 #include "programs.hpp"
@@ -18,11 +18,11 @@
 
 #include <doctest/doctest.h>
 
-#define NEEDS_STAGE(theatre_name)             \
+#define NEEDS_FIXTURE(fixture_name)             \
     NEEDS_LIVE_MAPS();                        \
     if (!is_root()) SKIP("mounts need root"); \
-    fixture theatre_name;                     \
-    if (!theatre_name.ready) SKIP("no mount namespace of one's own")
+    fixture fixture_name;                     \
+    if (!fixture_name.ready) SKIP("no mount namespace of one's own")
 
 namespace support {
 

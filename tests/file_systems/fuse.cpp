@@ -1,4 +1,4 @@
-// The server of a FUSE file is asked to read nothing.
+// Files on FUSE: their server is never asked to read.
 #include "programs.hpp"
 #include "fuse_server.hpp"
 #include "observers.hpp"
@@ -30,7 +30,7 @@ std::vector<way> ways_that_ask_no_server() {
 }
 
 TEST_CASE("the server of a FUSE file is asked to read nothing, and its files stay as many as they are") {
-    NEEDS_STAGE(t);
+    NEEDS_FIXTURE(t);
     set(server().armed, 0);
     // Where its owner alone is let in, nobody else can even look at its files, not even root.
     int number = 0;

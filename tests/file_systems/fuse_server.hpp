@@ -1,4 +1,4 @@
-// A file system whose server counts what it is asked to read, and can hold a lookup.
+// A FUSE server that counts read requests and can delay a lookup.
 #pragma once
 
 #include "programs.hpp"

@@ -1,4 +1,4 @@
-// Hard links and bind mounts, and files that are renamed over or deleted.
+// Hard links, bind mounts, and files that were replaced or deleted.
 #include "programs.hpp"
 #include "observers.hpp"
 #include "truths.hpp"
@@ -21,7 +21,7 @@ using procmap::file_state;
 namespace {
 
 TEST_CASE("hard links and bind mounts of one file are one file") {
-    NEEDS_STAGE(t);
+    NEEDS_FIXTURE(t);
     const program a{.letter = 'a'}, n{.letter = 'n', .id_size = 0};
     struct kind {
         const char* type;
@@ -63,7 +63,7 @@ TEST_CASE("hard links and bind mounts of one file are one file") {
 }
 
 TEST_CASE("a library that was renamed over or deleted is never taken for the one at its path") {
-    NEEDS_STAGE(t);
+    NEEDS_FIXTURE(t);
     const program a{.letter = 'a'}, b{.letter = 'b'}, d{.letter = 'd', .id_size = 0};
     struct kind {
         const char* type;

@@ -1,4 +1,4 @@
-// The main function, also of the program that a child of shared memory executes (shared_memory.cpp): it maps a file and waits.
+// The main function, which is also that of the program executed in shared_memory.cpp: it maps a file and waits.
 #include "workers.hpp"
 #include "fuse_server.hpp"
 #include "programs.hpp"

@@ -1,4 +1,4 @@
-// Processes that ask about an address in every way, as root or as a user without rights.
+// Processes that ask about addresses in every way, as root or as an unprivileged user.
 #pragma once
 
 #include "../support/machine.hpp"

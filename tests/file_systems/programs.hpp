@@ -1,4 +1,4 @@
-// Small ELF files, and mapping them as a loader does.
+// Small ELF files, mapped as a loader does.
 #pragma once
 
 #include "../support/memory.hpp"

@@ -1,4 +1,4 @@
-// Libraries that the compiler makes, loaded by the kernel's and the C library's loader.
+// Compiled libraries, loaded by the dynamic linker.
 #include "truths.hpp"
 #include "fixture.hpp"
 #include "../support/files.hpp"
@@ -65,7 +65,7 @@ truth function_at(fixture& t, std::uint64_t address, const std::string& path, ch
 }
 
 TEST_CASE("libraries of two subvolumes of btrfs, loaded into one process, keep their build IDs") {
-    NEEDS_STAGE(t);
+    NEEDS_FIXTURE(t);
     if (!build_libraries(t)) SKIP("no compiler");
     const std::string at = t.image("btrfs", make_btrfs, "btrfs");
     if (at.empty()) SKIP("no btrfs");
@@ -82,7 +82,7 @@ TEST_CASE("libraries of two subvolumes of btrfs, loaded into one process, keep t
 }
 
 TEST_CASE("a library that is rewritten on overlayfs while it is loaded keeps its build ID, and the new one has its own") {
-    NEEDS_STAGE(t);
+    NEEDS_FIXTURE(t);
     if (!build_libraries(t)) SKIP("no compiler");
     REQUIRE(t.tmpfs("t"));
     const std::string layers = t.dir / "t", path = t.dir / "merged/lib.so";

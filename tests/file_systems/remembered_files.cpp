@@ -1,4 +1,4 @@
-// What is remembered of files: numbers that are used again, contents that are written over, file systems that stay busy.
+// Cached file data: reused inode numbers, overwritten contents, and file systems that stay busy.
 #include "programs.hpp"
 #include "observers.hpp"
 #include "truths.hpp"
@@ -39,7 +39,7 @@ using procmap::normalizer;
 namespace {
 
 TEST_CASE("a number that is given to the next file does not give it what was remembered of the last") {
-    NEEDS_STAGE(t);
+    NEEDS_FIXTURE(t);
     const std::string at = t.image("ext4", make_ext4, "ext4");
     if (at.empty()) SKIP("no ext4");
     const auto user = t.user();
@@ -76,7 +76,7 @@ TEST_CASE("a number that is given to the next file does not give it what was rem
 }
 
 TEST_CASE("contents that are written over are seen, on a file system that keeps times in whole seconds") {
-    NEEDS_STAGE(t);
+    NEEDS_FIXTURE(t);
     const std::string seconds = t.image("seconds", make_ext4_of_seconds, "ext4"), fine = t.image("fine", make_ext4, "ext4");
     if (seconds.empty() || fine.empty()) SKIP("no ext4");
     const auto user = t.user();
@@ -110,7 +110,7 @@ void await_second() {
 }
 
 TEST_CASE("contents that are written over within the second of their change time are never given as before") {
-    NEEDS_STAGE(t);
+    NEEDS_FIXTURE(t);
     const std::string at = t.image("seconds", make_ext4_of_seconds, "ext4");
     if (at.empty()) SKIP("no ext4");
     const auto user = t.user();
@@ -139,7 +139,7 @@ TEST_CASE("contents that are written over within the second of their change time
 }
 
 TEST_CASE("cached files keep a file system busy until they are released") {
-    NEEDS_STAGE(t);
+    NEEDS_FIXTURE(t);
     for (const char* type : {"ext4", "btrfs"}) {
         const std::string at = t.image(type, std::string_view{type} == "ext4" ? make_ext4 : make_btrfs, type);
         if (at.empty()) {

@@ -1,4 +1,4 @@
-// A process of shared memory that became another program.
+// A child that shared the address space and then executed another program.
 #include "programs.hpp"
 #include "workers.hpp"
 #include "observers.hpp"
@@ -26,7 +26,7 @@ TEST_CASE("a file of the program that a child of shared memory became is never t
 #if defined(PROCMAP_TEST_SANITIZED)
     SKIP("a sanitizer's memory cannot be shared with a child");
 #endif
-    NEEDS_STAGE(t);
+    NEEDS_FIXTURE(t);
     const program a{.letter = 'a'}, b{.letter = 'b'};
     const bool subvolumes = make_subvolumes(t, a, b);
     REQUIRE(t.tmpfs("layers"));

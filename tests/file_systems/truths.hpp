@@ -1,4 +1,4 @@
-// What is true of an address, what there is evidence of, and judging answers by both.
+// The expected answer for an address, the evidence that there is, and the verdict.
 #pragma once
 
 #include "programs.hpp"

@@ -1,4 +1,4 @@
-// Two files that show one device and inode, or one path, stay two.
+// Two files with the same device and inode, or with the same path, are reported as two.
 #include "programs.hpp"
 #include "workers.hpp"
 #include "observers.hpp"
@@ -37,7 +37,7 @@ std::string pair_at(pid_t pid, std::uint64_t address) {
 }
 
 TEST_CASE("the contents before and after a copy-up, one pair and one name in maps, stay two files") {
-    NEEDS_STAGE(t);
+    NEEDS_FIXTURE(t);
     struct kind {
         bool one_file_system;
         std::string options;
@@ -77,7 +77,7 @@ TEST_CASE("the contents before and after a copy-up, one pair and one name in map
 }
 
 TEST_CASE("files of two subvolumes of btrfs with one inode number stay two, in one process and in two") {
-    NEEDS_STAGE(t);
+    NEEDS_FIXTURE(t);
     const program a{.letter = 'a'}, b{.letter = 'b'}, m{.letter = 'm', .id_size = 0}, n{.letter = 'n', .id_size = 0};
     if (!make_subvolumes(t, a, b)) SKIP("no btrfs");
     const std::string at = t.dir / "btrfs";
@@ -95,7 +95,7 @@ TEST_CASE("files of two subvolumes of btrfs with one inode number stay two, in o
 }
 
 TEST_CASE("one path in two mount namespaces, with one pair in maps, is two files") {
-    NEEDS_STAGE(t);
+    NEEDS_FIXTURE(t);
     const program a{.letter = 'a'}, b{.letter = 'b'}, m{.letter = 'm', .id_size = 0}, n{.letter = 'n', .id_size = 0};
     std::vector<std::tuple<std::string, std::string, evidence, evidence>> pairs;
     if (make_subvolumes(t, a, b))
@@ -145,7 +145,7 @@ TEST_CASE("one path in two mount namespaces, with one pair in maps, is two files
 }
 
 TEST_CASE("two file systems of one kind give the same inode number to two files, which stay two") {
-    NEEDS_STAGE(t);
+    NEEDS_FIXTURE(t);
     struct kind {
         const char* type;
         const char* make;
@@ -179,7 +179,7 @@ TEST_CASE("two file systems of one kind give the same inode number to two files,
 }
 
 TEST_CASE("rings of anonymous inodes have no build ID, and none is taken for another") {
-    NEEDS_STAGE(t);
+    NEEDS_FIXTURE(t);
     const auto user = t.user(true);
     std::vector<truth> all;
     int file = 0;

@@ -1,4 +1,4 @@
-// Processes that mount and map as they are told.
+// Processes that mount and map on command.
 #pragma once
 
 #include "programs.hpp"

@@ -1,4 +1,4 @@
-// Many addresses in one call: both back-ends agree, and each has the answer that it has alone.
+// Many addresses in one call: both back-ends agree, and each address has the answer that it has alone.
 #include "looking.hpp"
 #include "../support/calls.hpp"
 #include "../support/machine.hpp"

@@ -1,4 +1,4 @@
-// The cache of mappings: hits, misses, evictions, and a second thread.
+// The mapping cache: hits, misses, evictions, and a second thread.
 #include "../support/calls.hpp"
 #include "../support/elf_files.hpp"
 #include "../support/files.hpp"

@@ -1,4 +1,4 @@
-// What a normalizer costs: allocations, reads of files, descriptors.
+// The cost of a normalizer: allocations, file reads, descriptors.
 #include "../support/allocations.hpp"
 #include "files.hpp"
 #include "../support/calls.hpp"

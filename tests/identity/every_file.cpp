@@ -1,4 +1,4 @@
-// Every file that is mapped on the machine, compared with readelf and eu-addr2line.
+// Every file mapped on the machine, compared with readelf and eu-addr2line.
 #include "files.hpp"
 #include "looking.hpp"
 #include "../support/elf_files.hpp"

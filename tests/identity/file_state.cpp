@@ -1,4 +1,4 @@
-// Where the path of a mapping leads.
+// The state of a mapped file: linked, deleted, replaced or unreadable.
 #include "files.hpp"
 #include "looking.hpp"
 #include "../support/calls.hpp"

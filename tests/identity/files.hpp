@@ -1,4 +1,4 @@
-// Files that are mapped, replaced and linked, and what readelf says of them.
+// Files to map, replace and link, and their build IDs by readelf.
 #pragma once
 
 #include "../support/elf_files.hpp"

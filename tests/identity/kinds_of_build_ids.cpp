@@ -1,4 +1,4 @@
-// Files without a build ID, with one of any size, and with one that only a section names; names that are too long.
+// Build IDs of every size, in sections only, or absent; and a path that is too long.
 #include "files.hpp"
 #include "looking.hpp"
 #include "../support/calls.hpp"

@@ -1,4 +1,4 @@
-// What the library says of one address, asked in every way, as root and as a user without rights.
+// What the library reports for one address, asked in every way, as root and as an unprivileged user.
 #pragma once
 
 #include "../support/elf_files.hpp"

@@ -1,4 +1,4 @@
-// The main function, and the count of what is allocated with new.
+// The main function, and operator new, which counts allocations.
 #include "../support/allocations.hpp"
 #include "../support/run.hpp"
 

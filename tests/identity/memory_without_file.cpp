@@ -1,4 +1,4 @@
-// The vDSO and other memory without a file, and processes of 32 bits.
+// The vDSO, other memory without a file, and 32-bit processes.
 #include "files.hpp"
 #include "looking.hpp"
 #include "../support/calls.hpp"

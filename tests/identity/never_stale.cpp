@@ -1,4 +1,4 @@
-// Whatever changes between two lookups is seen by those who remember.
+// Caches see every change between two lookups.
 #include "looking.hpp"
 #include "../support/calls.hpp"
 #include "../support/elf_files.hpp"

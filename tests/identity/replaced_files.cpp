@@ -1,4 +1,4 @@
-// Files that are replaced, renamed, deleted or linked, and files that are not.
+// Files that were replaced, renamed, deleted or linked, and paths that lead to something else.
 #include "files.hpp"
 #include "looking.hpp"
 #include "../support/calls.hpp"

@@ -1,4 +1,4 @@
-// Which back-end is chosen, by what the ioctl answers when a handle is opened.
+// Which back-end is chosen, depending on the ioctl's answer.
 #include "fake_kernel.hpp"
 
 #include <cerrno>

@@ -1,4 +1,4 @@
-// A kernel of our own: main.cpp defines the system calls that the library makes, and asks this one for the answers.
+// A fake kernel: it answers the system calls that main.cpp defines.
 #pragma once
 
 #if !defined(__cpp_exceptions)

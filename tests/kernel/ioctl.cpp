@@ -1,4 +1,4 @@
-// Lookups and walks by the ioctl: their cost, each errno, and answers that cannot be true.
+// Walks and lookups by the ioctl: cost, errno values, interrupted calls and contradictory answers.
 #include "fake_kernel.hpp"
 
 #include <cerrno>

@@ -1,5 +1,4 @@
-// The main function, and the system calls that the library makes: this executable defines them itself, so that every answer of every
-// kernel can be given, also those that no kernel here gives.
+// The main function and the library's system calls, defined here so that tests can give every answer of every kernel.
 #include "fake_kernel.hpp"
 
 #include <fcntl.h>

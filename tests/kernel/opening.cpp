@@ -1,4 +1,4 @@
-// Opening and closing: descriptors, pidfds, and tasks without an address space.
+// Opening and closing: errors, descriptors, pidfds, and tasks without an address space.
 #include "fake_kernel.hpp"
 
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-// Several readers of one text: signal handlers, threads, forked children, and threads that are cancelled.
+// Concurrent readers of one text handle: signal handlers, threads, forked children and cancelled threads.
 #include "fake_kernel.hpp"
 
 #include <pthread.h>

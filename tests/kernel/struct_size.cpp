@@ -1,4 +1,4 @@
-// Kernels whose struct is smaller or larger.
+// Kernels that know a smaller or larger struct.
 #include "fake_kernel.hpp"
 
 #include <sys/socket.h>

@@ -1,4 +1,4 @@
-// Walks and lookups by text: however it is cut into reads, malformed, or ended.
+// Walks and lookups by text: short reads, long lines, malformed and truncated text.
 #include "fake_kernel.hpp"
 
 #include <unistd.h>

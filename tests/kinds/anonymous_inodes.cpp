@@ -1,7 +1,7 @@
 // Anonymous inodes: io_uring, perf, BPF, KVM.
 #include "kind.hpp"
 #include "asking.hpp"
-#include "machine.hpp"
+#include "own_mounts.hpp"
 #include "../support/machine.hpp"
 #include "../support/memory.hpp"
 

@@ -1,4 +1,4 @@
-// Asking in every way, each in a child with a deadline, and looking at what came of it.
+// Asks about a mapping in every way, each in a child with a deadline, and checks the effects.
 #pragma once
 
 #include "reports.hpp"

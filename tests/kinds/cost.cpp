@@ -1,9 +1,9 @@
-// How many queries a lookup and a walk with build IDs cost.
+// How many queries lookups and walks with build IDs take.
 #include "reports.hpp"
 #include "ways.hpp"
 #include "kind.hpp"
 #include "asking.hpp"
-#include "machine.hpp"
+#include "own_mounts.hpp"
 #include "elf_file.hpp"
 #include "sockets.hpp"
 #include "../support/calls.hpp"

@@ -1,7 +1,7 @@
 // Mapped devices.
 #include "kind.hpp"
 #include "asking.hpp"
-#include "machine.hpp"
+#include "own_mounts.hpp"
 #include "../support/machine.hpp"
 #include "../support/memory.hpp"
 

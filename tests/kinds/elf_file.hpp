@@ -2,7 +2,7 @@
 #pragma once
 
 #include "kind.hpp"
-#include "machine.hpp"
+#include "own_mounts.hpp"
 #include "../support/elf_files.hpp"
 #include "../support/memory.hpp"
 

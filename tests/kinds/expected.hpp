@@ -1,4 +1,4 @@
-// What the answers are to be.
+// Expected answers.
 #pragma once
 
 #include "reports.hpp"

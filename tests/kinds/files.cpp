@@ -1,7 +1,7 @@
-// Regular files: read, and their build IDs known.
+// Regular files: they may be read, and their build IDs are known.
 #include "kind.hpp"
 #include "asking.hpp"
-#include "machine.hpp"
+#include "own_mounts.hpp"
 #include "elf_file.hpp"
 #include "../support/elf_files.hpp"
 #include "../support/files.hpp"

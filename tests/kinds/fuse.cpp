@@ -1,7 +1,7 @@
-// Files of FUSE, whose server counts what it is asked to read.
+// Files on FUSE, whose server counts read requests.
 #include "kind.hpp"
 #include "asking.hpp"
-#include "machine.hpp"
+#include "own_mounts.hpp"
 #include "elf_file.hpp"
 #include "sockets.hpp"
 #include "../support/elf_files.hpp"

@@ -1,4 +1,4 @@
-// A mapping, what its name says of it, and what was done to it.
+// A mapping to ask about, its expected answers, and what happened to it.
 #pragma once
 
 #include "../support/files.hpp"

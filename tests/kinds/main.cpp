@@ -5,7 +5,7 @@
 // shows in three places: the build-ID queries that this executable's own ioctl counts, an inotify watch on the mapped file, and
 // what the kind itself can tell (bytes waiting in a socket, READ requests to a FUSE server, ...).
 #include "asking.hpp"
-#include "machine.hpp"
+#include "own_mounts.hpp"
 #include "reports.hpp"
 #include "../support/run.hpp"
 

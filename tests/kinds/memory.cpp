@@ -1,7 +1,7 @@
-// Memory without a file, and the kernel's own.
+// Memory without a file, and files of the kernel's own.
 #include "kind.hpp"
 #include "asking.hpp"
-#include "machine.hpp"
+#include "own_mounts.hpp"
 #include "../support/files.hpp"
 #include "../support/machine.hpp"
 #include "../support/memory.hpp"

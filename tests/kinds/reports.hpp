@@ -1,4 +1,4 @@
-// What a child reports, in memory that it shares with the test.
+// What a child reports, in memory shared with the test.
 #pragma once
 
 #include <cstddef>

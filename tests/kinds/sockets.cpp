@@ -1,7 +1,7 @@
 // Mapped sockets and rings of packets.
 #include "kind.hpp"
 #include "asking.hpp"
-#include "machine.hpp"
+#include "own_mounts.hpp"
 #include "sockets.hpp"
 #include "../support/machine.hpp"
 #include "../support/memory.hpp"

@@ -1,4 +1,4 @@
-// Taking a descriptor over.
+// Adopting a descriptor.
 #include "asking.hpp"
 #include "../support/calls.hpp"
 #include "../support/files.hpp"

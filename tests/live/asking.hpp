@@ -1,4 +1,4 @@
-// Questions that many test cases ask of a handle.
+// Questions that many test cases ask.
 #pragma once
 
 #include "../support/records.hpp"

@@ -1,4 +1,4 @@
-// Which back-end there is, and that both say the same as the raw text: of every process, and of a strange one.
+// Both back-ends and the raw text agree, for every process and for a strange address space.
 #include "asking.hpp"
 #include "strange_child.hpp"
 #include "../support/calls.hpp"

@@ -1,4 +1,4 @@
-// Walks and lookups while the address space changes, by one thread or several.
+// Walks and lookups while the address space changes, from one or several threads.
 #include "../support/calls.hpp"
 #include "../support/churn.hpp"
 #include "../support/machine.hpp"

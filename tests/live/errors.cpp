@@ -1,4 +1,4 @@
-// Errors of opening: what does not exist, is denied or hidden, or has no address space.
+// Errors of opening: nonexistent, denied and hidden processes, zombies and kernel threads.
 #include "asking.hpp"
 #include "../support/calls.hpp"
 #include "../support/files.hpp"

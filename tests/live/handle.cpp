@@ -1,4 +1,4 @@
-// What a handle is, and what it leaves alone: errno, memory, descriptors.
+// Properties of a handle: it keeps errno, allocates nothing, is close-on-exec, and can be moved.
 #include "../support/allocations.hpp"
 #include "asking.hpp"
 #include "../support/calls.hpp"

@@ -1,4 +1,4 @@
-// Signal handlers that use the handle, and cancellation.
+// Use in signal handlers, and thread cancellation.
 #include "asking.hpp"
 #include "../support/calls.hpp"
 #include "../support/churn.hpp"

@@ -1,4 +1,4 @@
-// What a handle answers after exec, exit or fork.
+// Handles after exec, exit and fork.
 #include "asking.hpp"
 #include "../support/calls.hpp"
 #include "../support/files.hpp"

@@ -1,4 +1,4 @@
-// The main function, and the count of what is allocated, by any code of this executable.
+// The main function, and malloc functions that count allocations.
 #include "../support/allocations.hpp"
 #include "../support/run.hpp"
 

@@ -1,4 +1,4 @@
-// Names and build IDs, and the buffers that they go into.
+// Names and build IDs, and the buffers for them.
 #include "asking.hpp"
 #include "strange_child.hpp"
 #include "../support/calls.hpp"

@@ -1,4 +1,4 @@
-// A procfs that is mounted elsewhere, and directories that are none.
+// procfs mounted elsewhere, and directories that are not a procfs.
 #include "asking.hpp"
 #include "recorded_proc.hpp"
 #include "../support/calls.hpp"

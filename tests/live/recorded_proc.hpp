@@ -1,4 +1,4 @@
-// A directory that looks like a procfs with one process, whose maps a test writes.
+// A directory that looks like a procfs with one process, whose maps text a test gives.
 #pragma once
 
 #include "../support/calls.hpp"

@@ -1,4 +1,4 @@
-// Text that no kernel here writes: malformed, cut off, too long, overlapping.
+// Text that no kernel here writes: malformed, truncated, overlong and overlapping lines.
 #include "asking.hpp"
 #include "recorded_proc.hpp"
 #include "../support/calls.hpp"

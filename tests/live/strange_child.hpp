@@ -1,4 +1,4 @@
-// A child process with every kind of mapping and name that can be made.
+// A child process with as many kinds of mappings and names as possible.
 #pragma once
 
 #include "asking.hpp"

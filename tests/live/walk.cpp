@@ -1,4 +1,4 @@
-// The walk as a range: where it begins and ends, and what its buffer must be.
+// Walks as ranges: begin, end, completeness and buffer size.
 #include "asking.hpp"
 #include "../support/calls.hpp"
 #include "../support/files.hpp"

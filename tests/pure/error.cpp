@@ -1,4 +1,4 @@
-// Errors: their text, their codes, and as std::error_code.
+// Errors: their text, their codes, and conversion to std::error_code.
 #include "printed.hpp"
 #include "../support/check_twice.hpp"
 

@@ -1,4 +1,4 @@
-// What uname says of a release, and the hazards that are known of it.
+// Kernel releases parsed from uname, and known hazards of build-ID requests.
 #include "../support/check_twice.hpp"
 
 #include <concepts>

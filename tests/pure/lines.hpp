@@ -1,4 +1,4 @@
-// A line that is accepted or refused, and its name.
+// Whether a line is accepted, and its name.
 #pragma once
 
 #include "printed.hpp"

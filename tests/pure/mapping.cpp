@@ -1,4 +1,4 @@
-// A mapping, printed and asked; a device; a build ID in place.
+// Mappings, device numbers and build-ID views.
 #include "printed.hpp"
 #include "../support/check_twice.hpp"
 

@@ -1,4 +1,4 @@
-// Names in a line: where they start, which bytes they keep, and how they are printed.
+// Names in a line: where they begin, which bytes they keep, and how they are printed.
 #include "printed.hpp"
 #include "lines.hpp"
 #include "../support/check_twice.hpp"

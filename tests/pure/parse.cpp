@@ -1,4 +1,4 @@
-// The lines of a text.
+// Parsing a text of several lines.
 #include "test_data.hpp"
 #include "../support/check_twice.hpp"
 #include "../support/guarded.hpp"

@@ -1,4 +1,4 @@
-// One line of maps: its fields, and where it is refused.
+// Parsing one line: its fields, and where it is refused.
 #include "lines.hpp"
 #include "../support/check_twice.hpp"
 

@@ -1,4 +1,4 @@
-// What is printed, at compile time and at run time.
+// Printing at compile time and at run time.
 #pragma once
 
 #include "../support/printed.hpp"

@@ -1,4 +1,4 @@
-// Recorded text, line by line, compared with a second parser.
+// Recorded text, compared line by line with a second parser.
 #include "printed.hpp"
 #include "test_data.hpp"
 #include "../support/guarded.hpp"

@@ -1,4 +1,4 @@
-// A value or an error.
+// result<T>: a value or an error.
 #include "../support/check_twice.hpp"
 
 #include <cerrno>

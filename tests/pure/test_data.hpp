@@ -1,4 +1,4 @@
-// The files of tests/data.
+// Reads the files of tests/data.
 #pragma once
 
 #include "../support/reference_parser.hpp"

@@ -1,4 +1,4 @@
-// The kernel's struct, field by field; what a query sends; what a reply lost.
+// The ioctl's struct, queries and replies.
 #include "../support/check_twice.hpp"
 
 #include <sys/ioctl.h>

@@ -1,4 +1,4 @@
-// The version, for the preprocessor and the compiler.
+// Version macros.
 
 #include <procmap/version.hpp>
 

@@ -1,4 +1,4 @@
-// ELF addresses from a load bias, or from a file that is mapped as data.
+// ELF addresses by a load bias, and of files mapped as data.
 #include "spaces.hpp"
 #include "../support/check_twice.hpp"
 #include "../support/memory.hpp"

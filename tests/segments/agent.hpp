@@ -1,4 +1,4 @@
-// Programs that map and load what they are told.
+// Programs that map and load files on command.
 #pragma once
 
 #include "program_builder.hpp"

@@ -1,4 +1,4 @@
-// What the library says of addresses in images, compared with where nm and readelf put them.
+// Compares the library's ELF addresses with those of nm and readelf.
 #pragma once
 
 #include "described.hpp"

@@ -1,4 +1,4 @@
-// What readelf and nm say of a file.
+// What readelf and nm report of a file.
 #pragma once
 
 #include "../support/memory.hpp"

@@ -1,4 +1,4 @@
-// Images with more of the file in their holes, and images of which a part is missing.
+// Images with file data in their holes, and images with missing parts.
 #include "described.hpp"
 #include "program_builder.hpp"
 #include "agent.hpp"

@@ -1,4 +1,4 @@
-// Images that a test loads itself, and files that it maps as data.
+// Loads images, and maps files as data.
 #pragma once
 
 #include "described.hpp"

@@ -1,4 +1,4 @@
-// Libraries by each linker with each layout, those of this system, and what is done to them once they are loaded.
+// Libraries by each linker with each layout, and those of this system; patched and loaded twice.
 #include "described.hpp"
 #include "program_builder.hpp"
 #include "agent.hpp"

@@ -1,4 +1,4 @@
-// load_bias() alone, in invented address spaces: which load bias is possible, confirmed or unknown.
+// load_bias() in invented address spaces.
 #include "comparison.hpp"
 #include "spaces.hpp"
 #include "../support/check_twice.hpp"

@@ -1,4 +1,4 @@
-// Files that are mapped as data, also where another image would begin.
+// Files mapped as data, also where another image would begin.
 #include "described.hpp"
 #include "program_builder.hpp"
 #include "agent.hpp"

@@ -1,4 +1,4 @@
-// Programs and libraries by each linker with each layout of segments, made here.
+// Builds programs and libraries with each linker and layout of segments.
 #pragma once
 
 #include "described.hpp"

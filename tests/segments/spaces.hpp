@@ -1,4 +1,4 @@
-// Invented segments and address spaces, for load_bias() alone.
+// Invented segments and address spaces.
 #pragma once
 
 #include <array>

@@ -1,4 +1,4 @@
-// The main function, and what must hold of the whole run: doctest runs the files in the order of their names, so this one last.
+// The main function, and checks of the whole run. doctest runs files in the order of their names, so this one comes last.
 #include "agent.hpp"
 #include "comparison.hpp"
 #include "program_builder.hpp"

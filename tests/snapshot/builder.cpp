@@ -1,4 +1,4 @@
-// Snapshots as values, and those made of mappings that the caller gives.
+// Snapshots built from given mappings: order, overlaps, iteration, allocators.
 #include "snapshots.hpp"
 #include "../support/calls.hpp"
 #include "../support/records.hpp"

@@ -1,4 +1,4 @@
-// What a capture holds: what a walk gives, and what its options ask for.
+// Captures equal a walk, and have what their options ask for.
 #include "snapshots.hpp"
 #include "strange_child.hpp"
 #include "../support/calls.hpp"

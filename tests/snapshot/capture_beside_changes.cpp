@@ -1,4 +1,4 @@
-// A capture is whole, or says why not: of a process that ends or changes meanwhile, by several at once.
+// Captures of processes that exit or change meanwhile, and concurrent captures.
 #include "snapshots.hpp"
 #include "../support/calls.hpp"
 #include "../support/churn.hpp"

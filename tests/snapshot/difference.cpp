@@ -1,6 +1,6 @@
-// What changed between two snapshots, and how it is reported.
+// Differences between two snapshots.
 #include "snapshots.hpp"
-#include "differences.hpp"
+#include "../support/records.hpp"
 
 #include <array>
 #include <cstddef>
@@ -27,6 +27,22 @@ using procmap::result;
 using procmap::snapshot;
 
 namespace {
+
+/// Also of temporaries, for the length of an expression.
+std::vector<change> changes_between(const snapshot& before, const snapshot& after) {
+    return procmap::difference(before, after);
+}
+
+/// The only change from one to the other.
+void check_one(const snapshot& before, const snapshot& after, change_kind kind, const mapping& now) {
+    const auto changes = procmap::difference(before, after);
+    CAPTURE(kind);
+    REQUIRE(changes.size() == 1);
+    CHECK(changes[0].kind == kind);
+    CHECK(changes[0].start == now.start);
+    CHECK(changes[0].end == now.end);
+    CHECK(record{changes[0].now} == record{now});
+}
 
 TEST_CASE("each kind of change is reported with its range and the new record") {
     const snapshot none;

@@ -1,4 +1,4 @@
-// Applying a difference to one snapshot gives the other: random ones, histories of one process, and a recorded pair.
+// Applying a difference to one snapshot gives the other.
 #include "snapshots.hpp"
 #include "../support/calls.hpp"
 #include "../support/churn.hpp"

@@ -1,4 +1,4 @@
-// Handles that are handed over a Unix socket.
+// Handles passed over a Unix socket.
 #include "snapshots.hpp"
 #include "../support/calls.hpp"
 #include "../support/descriptors.hpp"

@@ -1,6 +1,5 @@
 // Handles and snapshots after exec, exit and fork.
 #include "snapshots.hpp"
-#include "openings.hpp"
 #include "../support/calls.hpp"
 #include "../support/files.hpp"
 #include "../support/machine.hpp"

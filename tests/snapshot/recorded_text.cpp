@@ -1,4 +1,4 @@
-// Reading recorded text: maps, smaps, and what is malformed.
+// Parsing recorded maps and smaps text.
 #include "snapshots.hpp"
 #include "strange_child.hpp"
 #include "../support/calls.hpp"

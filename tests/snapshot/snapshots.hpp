@@ -1,7 +1,8 @@
-// Snapshots made of a few mappings, written, read and compared.
+// Builds, compares and checks snapshots.
 #pragma once
 
 #include "../support/files.hpp"
+#include "../support/raw_maps.hpp"
 #include "../support/records.hpp"
 
 #include <algorithm>
@@ -128,6 +129,12 @@ inline const std::string strange_text = slurp(PROCMAP_TEST_DATA "/strange_proces
 inline int rounds(int usual) {
     const char* const percent = std::getenv("PROCMAP_ROUNDS_PERCENT");
     return percent != nullptr ? usual * std::atoi(percent) / 100 : usual;
+}
+
+/// Whether a walk of the handle is complete and equals the raw text of the process.
+inline bool answers_as(const maps& of, pid_t pid) {
+    const walked all = walk_all(of, {.names = true});
+    return all.complete && difference(all.records, raw_lines(slurp(maps_path(pid)).value())).empty();
 }
 
 }  // namespace support

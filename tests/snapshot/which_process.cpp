@@ -1,6 +1,5 @@
-// Processes named by pid, thread and pidfd, and pids that are used again.
+// Processes named by pid, thread or pidfd, and reused pids.
 #include "snapshots.hpp"
-#include "openings.hpp"
 #include "../support/calls.hpp"
 #include "../support/files.hpp"
 #include "../support/machine.hpp"

@@ -1,4 +1,4 @@
-// What is written to a file comes back from it.
+// Snapshots written to a file and read back.
 #include "snapshots.hpp"
 #include "strange_child.hpp"
 #include "../support/calls.hpp"

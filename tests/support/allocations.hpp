@@ -1,4 +1,4 @@
-// How often memory was allocated, in an executable whose main.cpp counts it.
+// A count of allocations, for an executable whose main.cpp counts them.
 #pragma once
 
 #include "skipping.hpp"

@@ -1,4 +1,4 @@
-// Calls whose outcome the test depends on.
+// Checks around a single call.
 #pragma once
 
 #include <cerrno>

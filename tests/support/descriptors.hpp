@@ -1,4 +1,4 @@
-// Open descriptors, counted and passed over a Unix socket.
+// Open descriptors: counted, and passed over a Unix socket.
 #pragma once
 
 #include <sys/socket.h>

@@ -1,4 +1,4 @@
-// Files that a test makes and removes, and files read by plain system calls.
+// Temporary directories, and files read by plain system calls.
 #pragma once
 
 #include "mounts.hpp"

@@ -1,4 +1,4 @@
-// Memory that ends where reading faults.
+// Memory before a page that cannot be read.
 #pragma once
 
 #include <sys/mman.h>

@@ -1,4 +1,4 @@
-// Memory to look at.
+// Memory to map and look at.
 #pragma once
 
 #include <sys/mman.h>

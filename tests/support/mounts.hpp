@@ -1,4 +1,4 @@
-// A mount namespace of its own, and where temporary files lie.
+// Mount namespaces, and where temporary files lie.
 #pragma once
 
 #include "skipping.hpp"

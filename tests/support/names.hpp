@@ -1,4 +1,4 @@
-// Names of what the library says of a file.
+// Names of file states and build-ID sources.
 #pragma once
 
 #include <procmap/build_id.hpp>

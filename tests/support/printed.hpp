@@ -1,4 +1,4 @@
-// What the library prints, as a string.
+// Printed text, as a string.
 #pragma once
 
 #include <cstdio>

@@ -1,4 +1,4 @@
-// Child processes that never outlive their test.
+// Child processes, which never outlive their test.
 #pragma once
 
 #include <grp.h>

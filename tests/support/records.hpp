@@ -1,4 +1,4 @@
-// What the library reports of a process, copied out.
+// Copies of what the library reports.
 #pragma once
 
 #include "machine.hpp"

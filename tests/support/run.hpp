@@ -1,4 +1,4 @@
-// The main function of the tests of real processes.
+// The main function of tests of real processes.
 #pragma once
 
 #include "descriptors.hpp"

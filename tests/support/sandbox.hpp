@@ -1,4 +1,4 @@
-// Refusing system calls, as a sandbox does.
+// Refuses system calls, as a sandbox does.
 #pragma once
 
 #include "processes.hpp"

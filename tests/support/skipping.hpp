@@ -1,4 +1,4 @@
-// Leaving out a test case, or a part of one, in a way that shows in the output.
+// Skips a test case or a part of one, and says so.
 #pragma once
 
 #include <cstdio>

@@ -1,4 +1,4 @@
-// Other programs that are run, and what they print.
+// Runs other programs.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// Mounts and sockets of its own.
+// A mount and network namespace of its own.
 #pragma once
 
 #include "../support/files.hpp"

@@ -1,4 +1,4 @@
-// What happens to a file or a mapping while it is looked for.
+// Files and mappings that change during a lookup.
 #include "programs.hpp"
 #include "fuse_server.hpp"
 #include "observers.hpp"
@@ -71,7 +71,7 @@ std::vector<way> ways_that_look_at_files() {
 }
 
 TEST_CASE("what is mapped anew while the file is looked for is not mixed with it") {
-    NEEDS_STAGE(t);
+    NEEDS_FIXTURE(t);
     gate g{t};
     if (!g.ready) SKIP("no ext4 below FUSE");
     const program a{.letter = 'a'}, b{.letter = 'b'};
@@ -100,7 +100,7 @@ TEST_CASE("what is mapped anew while the file is looked for is not mixed with it
 }
 
 TEST_CASE("a file that gets the number of the mapped one while that is looked for is not taken for it") {
-    NEEDS_STAGE(t);
+    NEEDS_FIXTURE(t);
     gate g{t};
     if (!g.ready) SKIP("no ext4 below FUSE");
     const program a{.letter = 'a'}, b{.letter = 'b'};
@@ -134,7 +134,7 @@ TEST_CASE("a file that gets the number of the mapped one while that is looked fo
 }
 
 TEST_CASE("in one call, a number that is given to the next file does not give it the first one's entry") {
-    NEEDS_STAGE(t);
+    NEEDS_FIXTURE(t);
     gate g{t};
     if (!g.ready) SKIP("no ext4 below FUSE");
     const program a{.letter = 'a'}, b{.letter = 'b'}, c{.letter = 'c'}, z{.letter = 'z'};
@@ -169,7 +169,7 @@ TEST_CASE("in one call, a number that is given to the next file does not give it
 }
 
 TEST_CASE("a mapping that a walk saw before its number was given to the next file is not taken for one of that") {
-    NEEDS_STAGE(t);
+    NEEDS_FIXTURE(t);
     gate g{t};
     if (!g.ready) SKIP("no ext4 below FUSE");
     const program a{.letter = 'a'}, c{.letter = 'c'}, z{.letter = 'z'};
