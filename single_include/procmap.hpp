@@ -173,7 +173,7 @@ private:
 // ==== procmap/print.hpp ====
 // Writes values as text: print() to a callable that takes std::string_view pieces, and `<<` to a stream.
 //
-//   print([](std::string_view text) { write(STDERR_FILENO, text.data(), text.size()); }, mapping);
+//   print([](std::string_view text) { (void)!write(STDERR_FILENO, text.data(), text.size()); }, *mapping);
 
 #include <iosfwd>
 #include <string_view>
@@ -3948,8 +3948,8 @@ enum class trust : unsigned char {
 //
 // A pid, or the path in the descriptor's link, can belong to another process: in another pid namespace, in another procfs, or after reuse.
 // The directory is accepted only if its `maps` is the handle's own file. That proves the task, not its address space: after vfork or
-// clone(CLONE_VM) and exec the task has a new one, while the handle still answers for the old one. task_files::address_space() therefore
-// compares the task's mappings with those of the handle.
+// clone(CLONE_VM) and exec the task has a new one, while the handle still answers for the old one. task_files::has_same_address_space()
+// therefore compares the task's mappings with those of the handle.
 
 #include <sys/stat.h>
 
@@ -5836,7 +5836,6 @@ template <class Allocator>
 #include <string_view>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 namespace procmap::inline PROCMAP_ABI {
 

@@ -1,6 +1,6 @@
 // Writes values as text: print() to a callable that takes std::string_view pieces, and `<<` to a stream.
 //
-//   print([](std::string_view text) { write(STDERR_FILENO, text.data(), text.size()); }, mapping);
+//   print([](std::string_view text) { (void)!write(STDERR_FILENO, text.data(), text.size()); }, *mapping);
 #pragma once
 
 #include <procmap/version.hpp>

@@ -11,7 +11,6 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 #include <procmap/detail/capture.hpp>
 #include <procmap/detail/record_table.hpp>

@@ -1,6 +1,7 @@
 // Small ELF files, mapped as a loader does.
 #pragma once
 
+#include "../support/elf_files.hpp"
 #include "../support/memory.hpp"
 
 #include <elf.h>
@@ -35,18 +36,7 @@ inline constexpr std::size_t segments = 3;
 inline constexpr int protections[segments] = {PROT_READ, PROT_READ | PROT_EXEC, PROT_READ | PROT_WRITE};
 
 inline std::string elf_of(const program& p) {
-    Elf64_Ehdr head{};
-    std::memcpy(head.e_ident, ELFMAG, SELFMAG);
-    head.e_ident[EI_CLASS] = ELFCLASS64;
-    const std::uint16_t one = 1;
-    head.e_ident[EI_DATA] = *reinterpret_cast<const unsigned char*>(&one) == 1 ? ELFDATA2LSB : ELFDATA2MSB;
-    head.e_ident[EI_VERSION] = EV_CURRENT;
-    head.e_type = ET_DYN;
-    head.e_version = EV_CURRENT;
-    head.e_phoff = sizeof head;
-    head.e_ehsize = sizeof head;
-    head.e_phentsize = sizeof(Elf64_Phdr);
-    head.e_phnum = static_cast<Elf64_Half>(segments + (p.id_size != 0));
+    const Elf64_Ehdr head = elf_header(segments + (p.id_size != 0));
     std::string file;
     const auto put = [&file](const auto& part) { file.append(reinterpret_cast<const char*>(&part), sizeof part); };
     put(head);

@@ -27,8 +27,8 @@ inline build_id id_of(std::string_view bytes) { return build_id{std::as_bytes(st
 inline constexpr std::uint64_t elf_base = 0x400000;
 inline constexpr off_t id_offset = sizeof(Elf64_Ehdr) + 2 * sizeof(Elf64_Phdr) + sizeof(Elf64_Nhdr) + 4;
 
-/// A small ELF file in this machine's byte order: one segment to load, and a build-ID note, or where `id` is empty another note.
-inline std::string small_elf(std::string_view id) {
+/// The header of an ELF file in this machine's byte order, with that many program headers after it.
+inline Elf64_Ehdr elf_header(std::size_t program_headers) {
     Elf64_Ehdr head{};
     std::memcpy(head.e_ident, ELFMAG, SELFMAG);
     head.e_ident[EI_CLASS] = ELFCLASS64;
@@ -40,7 +40,13 @@ inline std::string small_elf(std::string_view id) {
     head.e_phoff = sizeof head;
     head.e_ehsize = sizeof head;
     head.e_phentsize = sizeof(Elf64_Phdr);
-    head.e_phnum = 2;
+    head.e_phnum = static_cast<Elf64_Half>(program_headers);
+    return head;
+}
+
+/// A small ELF file in this machine's byte order: one segment to load, and a build-ID note, or where `id` is empty another note.
+inline std::string small_elf(std::string_view id) {
+    const Elf64_Ehdr head = elf_header(2);
     Elf64_Phdr load{}, note{};
     load.p_type = PT_LOAD;
     load.p_flags = PF_R | PF_X;

@@ -2,8 +2,8 @@
 //
 // A pid, or the path in the descriptor's link, can belong to another process: in another pid namespace, in another procfs, or after reuse.
 // The directory is accepted only if its `maps` is the handle's own file. That proves the task, not its address space: after vfork or
-// clone(CLONE_VM) and exec the task has a new one, while the handle still answers for the old one. task_files::address_space() therefore
-// compares the task's mappings with those of the handle.
+// clone(CLONE_VM) and exec the task has a new one, while the handle still answers for the old one. task_files::has_same_address_space()
+// therefore compares the task's mappings with those of the handle.
 #pragma once
 
 #include <procmap/version.hpp>
@@ -12,7 +12,6 @@
 
 #include <procmap/detail/handle.hpp>
 #include <procmap/detail/procfs.hpp>
-#include <procmap/probe.hpp>
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
