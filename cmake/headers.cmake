@@ -5,19 +5,20 @@ set(procmap_headers
   include/procmap/flags.hpp
   include/procmap/detail/digits.hpp
   include/procmap/print.hpp
+  include/procmap/error.hpp
   include/procmap/result.hpp
   include/procmap/mapping.hpp
-  include/procmap/build_id.hpp
   include/procmap/kind.hpp
   include/procmap/uapi.hpp
   include/procmap/detail/line.hpp
   include/procmap/text.hpp
+  include/procmap/detail/text_lines.hpp
   include/procmap/elf.hpp
   include/procmap/load_bias.hpp
   include/procmap/detail/guards.hpp
+  include/procmap/text_walk.hpp
   include/procmap/fd.hpp
   include/procmap/options.hpp
-  include/procmap/location.hpp
   include/procmap/detail/ioctl.hpp
   include/procmap/query.hpp
   # mappings
@@ -28,12 +29,17 @@ set(procmap_headers
   include/procmap/detail/text_reader.hpp
   include/procmap/detail/id_rule.hpp
   include/procmap/detail/lookup.hpp
+  include/procmap/detail/extent.hpp
   include/procmap/probe.hpp
   include/procmap/detail/open.hpp
   include/procmap/walk.hpp
   include/procmap/maps.hpp
+  include/procmap/self_maps.hpp
   include/procmap/handover.hpp
   # files, copies
+  include/procmap/build_id.hpp
+  include/procmap/owned_mapping.hpp
+  include/procmap/location.hpp
   include/procmap/recorded.hpp
   include/procmap/detail/file_system.hpp
   include/procmap/detail/task_directory.hpp

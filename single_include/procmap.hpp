@@ -59,12 +59,38 @@
 /// The version as one number, for comparisons: 10203 is 1.2.3.
 #define PROCMAP_VERSION (PROCMAP_VERSION_MAJOR * 10000 + PROCMAP_VERSION_MINOR * 100 + PROCMAP_VERSION_PATCH)
 
-/// The inline namespace: version and exception mode. Two versions of the library, or code with and without exceptions, can be linked into
-/// one program; each keeps its own functions.
-#if defined(__cpp_exceptions)
+/// Leaves a back-end out, where the whole program defines one of these before the first header: a program whose sandbox kills it for an
+/// unknown ioctl, or one that needs no other. A handle that would need the other back-end fails to open with errc::unsupported.
+///
+///     #define PROCMAP_ONLY_TEXT   // no PROCMAP_QUERY is ever sent
+///     #define PROCMAP_ONLY_IOCTL  // the text of an open file is never read
+#if defined(PROCMAP_ONLY_TEXT) && defined(PROCMAP_ONLY_IOCTL)
+#error "PROCMAP_ONLY_TEXT and PROCMAP_ONLY_IOCTL leave no back-end: define at most one of them"
+#include "stop: see the error above"
+#endif
+
+/// The inline namespace: version, exception mode, and the back-end that was left out. Two versions of the library, or code with and without
+/// exceptions, can be linked into one program; each keeps its own functions.
+#if defined(__cpp_exceptions) && defined(PROCMAP_ONLY_TEXT)
+#define PROCMAP_ABI v0_1_text
+#elif defined(__cpp_exceptions) && defined(PROCMAP_ONLY_IOCTL)
+#define PROCMAP_ABI v0_1_ioctl
+#elif defined(__cpp_exceptions)
 #define PROCMAP_ABI v0_1
+#elif defined(PROCMAP_ONLY_TEXT)
+#define PROCMAP_ABI v0_1_noexcept_text
+#elif defined(PROCMAP_ONLY_IOCTL)
+#define PROCMAP_ABI v0_1_noexcept_ioctl
 #else
 #define PROCMAP_ABI v0_1_noexcept
+#endif
+
+/// Tells Clang that the result borrows from the object or the parameter before it, so that it warns of a temporary there. GCC warns of the
+/// attribute itself.
+#if defined(__clang__)
+#define PROCMAP_LIFETIMEBOUND [[clang::lifetimebound]]
+#else
+#define PROCMAP_LIFETIMEBOUND
 #endif
 
 // ==== procmap/flags.hpp ====
@@ -109,6 +135,11 @@ enum class perm : std::uint32_t { read = 0x01, write = 0x02, execute = 0x04, sha
 using permission_set = flags<perm>;  ///< permissions of a mapping
 [[nodiscard]] constexpr permission_set operator|(perm a, perm b) noexcept { return permission_set{a} | b; }  ///< the set of both
 
+/// Returns permissions as the PROT_* bits of mmap(2) and mprotect(2), without `shared`.
+[[nodiscard]] constexpr int prot(permission_set permissions) noexcept {
+    return static_cast<int>((permissions & (perm::read | perm::write | perm::execute)).bits());  // equal on every architecture
+}
+
 /// The kernel's filters. A mapping matches if it has all of them. For others, such as private or not writable, use std::views::filter.
 enum class filter : std::uint32_t { readable = 0x01, writable = 0x02, executable = 0x04, shared = 0x08, file_backed = 0x20 };
 using filters = flags<filter>;  ///< what a mapping must have to match; empty: every mapping matches
@@ -129,6 +160,7 @@ inline constexpr filters file_backed = filter::file_backed;
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <type_traits>
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
@@ -142,6 +174,40 @@ struct digit_table {
     unsigned char value[256] = {};
 };
 inline constexpr digit_table digit_values;
+
+/// Returns the first byte of [at, end) that equals `wanted`, or `end`. It calls no memchr, so that the parser needs no C library.
+[[nodiscard]] constexpr const char* find_byte(const char* at, const char* end, char wanted) noexcept {
+    if (!std::is_constant_evaluated()) {
+        constexpr std::uint64_t ones = 0x0101010101010101;
+        for (std::uint64_t word = 0; end - at >= 8; at += 8) {
+            __builtin_memcpy(&word, at, 8);
+            word ^= ones * static_cast<unsigned char>(wanted);
+            if (((word - ones) & ~word & ones << 7) != 0) break;  // one of its bytes is zero
+        }
+    }
+    while (at != end && *at != wanted) ++at;
+    return at;
+}
+
+/// Returns the first byte of [at, end) that differs from `skipped`, or `end`.
+[[nodiscard]] constexpr const char* skip_byte(const char* at, const char* end, char skipped) noexcept {
+    if (!std::is_constant_evaluated()) {
+        constexpr std::uint64_t ones = 0x0101010101010101;
+        for (std::uint64_t word = 0; end - at >= 8; at += 8) {
+            __builtin_memcpy(&word, at, 8);
+            if (word != ones * static_cast<unsigned char>(skipped)) break;
+        }
+    }
+    while (at != end && *at == skipped) ++at;
+    return at;
+}
+
+/// Compares texts without memcmp, for the same reason.
+[[nodiscard]] constexpr bool same_bytes(const char* a, const char* b, std::size_t size) noexcept {
+    for (; size != 0; --size)
+        if (*a++ != *b++) return false;
+    return true;
+}
 
 /// A buffer for one line, so that the sink is called once. Its users ensure that the line fits.
 template <std::size_t Capacity>
@@ -175,8 +241,11 @@ private:
 //
 //   print([](std::string_view text) { (void)!write(STDERR_FILENO, text.data(), text.size()); }, *mapping);
 
+#include <concepts>
+#include <cstddef>
 #include <iosfwd>
 #include <string_view>
+#include <type_traits>
 
 namespace procmap::inline PROCMAP_ABI {
 
@@ -192,10 +261,28 @@ struct stream_sink {
     }
 };
 
+/// Returns the name of an enumerator, the values of which are the indices of `names`.
+template <class Enum, std::size_t N>
+[[nodiscard]] constexpr std::string_view name_of(const std::string_view (&names)[N], Enum value) noexcept {
+    const auto i = static_cast<std::size_t>(value);
+    return i < N ? names[i] : std::string_view{"unknown"};
+}
+
+template <class T>
+concept named = std::is_enum_v<T> && requires(T value) {
+    { to_string(value) } -> std::same_as<std::string_view>;
+};
+
 template <class T>
 concept printable = requires(void (*sink)(std::string_view), const T& value) { print(sink, value); };
 
 }  // namespace detail
+
+/// Writes the name of an enumerator, as its to_string() returns it: of errc, reason, mapping_kind, ...
+template <class Sink, detail::named Enum>
+constexpr void print(Sink&& sink, Enum value) {
+    sink(to_string(value));
+}
 
 /// Writes to a stream what print() writes to a callable. The program includes `<ostream>`.
 template <class Traits, class T>
@@ -207,16 +294,15 @@ std::basic_ostream<char, Traits>& operator<<(std::basic_ostream<char, Traits>& o
 
 }  // namespace procmap::inline PROCMAP_ABI
 
-// ==== procmap/result.hpp ====
-// A value, or an error that tells what failed, at which step, and how to resolve it.
+// ==== procmap/error.hpp ====
+// An error: what failed, at which step, and how to resolve it. A small value that prints as one sentence.
 //
-//   const procmap::result<procmap::maps> opened = procmap::maps::open(pid);
-//   if (!opened) std::cerr << opened.error() << '\n';
+//   const auto m = self->find(address);
+//   if (!m) std::cerr << m.error() << '\n';
 
 #include <cerrno>
 #include <cstdint>
 #include <string_view>
-#include <utility>
 
 namespace procmap::inline PROCMAP_ABI {
 
@@ -238,8 +324,21 @@ enum class errc : unsigned char {
     failed,       ///< any other failure of the operating system; see errno_value
 };
 
+/// Returns the name of the enumerator.
+[[nodiscard]] constexpr std::string_view to_string(errc code) noexcept {
+    constexpr std::string_view names[] = {"none",        "not_mapped", "gone",        "zombie",    "kernel_thread", "task_gone", "denied",
+                                          "unsupported", "malformed",  "interrupted", "contended", "invalid",       "not_maps",  "failed"};
+    return detail::name_of(names, code);
+}
+
 /// The step that failed.
 enum class step : unsigned char { none, open, adopt, query, read, parse, send, receive };
+
+/// Returns the name of the enumerator.
+[[nodiscard]] constexpr std::string_view to_string(step which) noexcept {
+    constexpr std::string_view names[] = {"none", "open", "adopt", "query", "read", "parse", "send", "receive"};
+    return detail::name_of(names, which);
+}
 
 /// A failure as a small value. It allocates and borrows nothing.
 struct error {
@@ -252,7 +351,10 @@ struct error {
     std::int32_t pid = unknown;  ///< the process that was asked about
     std::int32_t tid = 0;        ///< the thread that it was opened through; 0: none was given
     std::uint64_t line = 0;      ///< of the text, from 1; 0 if no line caused it
-    std::uint64_t offset = 0;    ///< in bytes from the start of the text to where reading stopped
+    std::uint64_t offset = 0;    ///< in bytes from the start of the text to where reading stopped; errc::not_mapped: see address()
+
+    /// The address that was looked up. Only errc::not_mapped has one, which it keeps in `offset`; 0 for other errors.
+    [[nodiscard]] constexpr std::uint64_t address() const noexcept { return code == errc::not_mapped ? offset : 0; }
 
     [[nodiscard]] friend constexpr bool operator==(const error&, const error&) noexcept = default;  ///< compares all fields
     /// True if the error code equals `expected`.
@@ -291,11 +393,27 @@ struct error {
     }
 }
 
+namespace detail {
+
+/// Returns the error code for an errno, for calls without more specific errors.
+[[nodiscard]] constexpr errc failure_of(int code) noexcept {
+    switch (code) {
+        case EPERM:
+        case EACCES: return errc::denied;
+        case ESRCH: return errc::gone;
+        case EINTR: return errc::interrupted;
+        case EBADF: return errc::invalid;
+        default: return errc::failed;
+    }
+}
+
+}  // namespace detail
+
 /// Returns a description of the error code and a hint for resolving it: the second half of the sentence that print() writes.
 [[nodiscard]] constexpr std::string_view describe(errc code) noexcept {
     switch (code) {
         case errc::none: return "no error";
-        case errc::not_mapped: return "no mapping at this address";
+        case errc::not_mapped: return "no such mapping at this address";
         case errc::gone: return "no such process or thread (it exited or called exec); open it again if it still runs";
         case errc::zombie: return "zombie process without an address space; take a snapshot before it exits";
         case errc::kernel_thread: return "kernel thread without an address space";
@@ -319,11 +437,10 @@ struct error {
 /// Writes an error as one sentence without a newline to a callable that takes std::string_view pieces. Signal-safe if the callable is.
 template <class Sink>
 constexpr void print(Sink&& sink, const error& e) {
-    constexpr std::string_view steps[] = {"", "open", "adopt", "query", "read", "parse", "send", "receive"};
     detail::char_line<128> head;
-    if (const auto at = static_cast<unsigned>(e.at); at != 0 && at < std::size(steps)) {
+    if (e.at != step::none) {
         const bool answer = e.code == errc::not_mapped;
-        if (!answer) head.put("cannot "), head.put(steps[at]);
+        if (!answer) head.put("cannot "), head.put(to_string(e.at));
         if (answer || e.at != step::parse || e.pid != error::unknown) head.put(answer ? "maps" : " maps");
         if (e.pid == error::this_process) head.put(" of this process");
         const auto put = [&head](std::string_view what, std::uint64_t number) {
@@ -344,10 +461,13 @@ constexpr void print(Sink&& sink, const error& e) {
         sink("the peer closed the connection");
     else if (received && e.code == errc::malformed)
         sink("the message has no descriptor or several, or was truncated");
+    else if (e.code == errc::not_mapped && e.at != step::none)
+        sink("no such mapping at address 0x");
     else
         sink(describe(e.code));
-    if (e.errno_value == 0) return;
     detail::char_line<48> tail;
+    if (e.code == errc::not_mapped && e.at != step::none) tail.put(e.address(), 16);
+    if (e.errno_value == 0) return sink(tail.view());
     tail.put(" [");
     if (const auto name = errno_name(e.errno_value); !name.empty()) {
         tail.put(name);
@@ -359,13 +479,72 @@ constexpr void print(Sink&& sink, const error& e) {
     sink(tail.view());
 }
 
-/// Thrown by value() of a failure.
-struct bad_result_access {
-    procmap::error error;  ///< the failure
+}  // namespace procmap::inline PROCMAP_ABI
+
+// ==== procmap/result.hpp ====
+// A value or an error, as std::expected has it.
+//
+//   const procmap::result<procmap::maps> opened = procmap::maps::open(pid);
+//   if (!opened) std::cerr << opened.error() << '\n';
+
+#include <cassert>
+#include <exception>
+#include <type_traits>
+#include <utility>
+
+namespace procmap::inline PROCMAP_ABI {
+
+template <class T>
+class result;
+
+namespace detail {
+
+/// True for a T of which a failure holds what was obtained before it, and `*` returns that.
+template <class T>
+inline constexpr bool kept_on_failure = false;
+/// True for a T that others borrow from, such as walks and records. `->` on a temporary result<T> is then deleted: they would outlive it.
+template <class T>
+inline constexpr bool lent = false;
+template <class T>
+concept self_contained = !lent<T>;
+
+template <class T>
+inline constexpr bool is_result = false;
+template <class T>
+inline constexpr bool is_result<result<T>> = true;
+
+/// A string of at most `Capacity` - 1 bytes that appends what fits.
+template <std::size_t Capacity>
+struct sentence {
+    char text[Capacity] = {};
+    std::size_t size = 0;
+    constexpr void operator()(std::string_view more) noexcept {
+        for (const char c : more)
+            if (size + 1 < Capacity) text[size++] = c;
+    }
 };
 
-/// A value or an error, shaped like std::expected and usable without exceptions. For a failure, `*` and `->` return a value-initialized T,
-/// or what was obtained before it if the function documents that; value() throws bad_result_access, or aborts without exceptions.
+}  // namespace detail
+
+#if defined(__cpp_exceptions)
+/// Thrown by value() of a failure.
+class bad_result_access : public std::exception {
+public:
+    explicit bad_result_access(const procmap::error& failure) noexcept : error(failure) { print(what_, failure); }
+    [[nodiscard]] const char* what() const noexcept override { return what_.text; }  ///< the error as print() writes it
+
+    procmap::error error;  ///< the failure
+
+private:
+    detail::sentence<512> what_{};
+};
+#endif
+
+/// A value or an error, shaped like std::expected and usable without exceptions. Reading the value of a failure by `*` or `->` is an error
+/// of the program: unless NDEBUG is defined, assert() reports it and aborts; with NDEBUG, a value-initialized T is read. Of a snapshot's
+/// failure, `*` returns what was obtained before it. value() throws bad_result_access, or aborts without exceptions.
+///
+/// `*` and value() of a temporary return by value, so that `for (const auto& m : *snapshot::capture(self))` is safe in C++20.
 template <class T>
 class [[nodiscard]] result {
 public:
@@ -375,30 +554,83 @@ public:
     constexpr result(T value) noexcept : value_(std::move(value)) {}               ///< a value
     constexpr result(const procmap::error& failure) noexcept : error_(failure) {}  ///< a failure
     /// A failure, with what was obtained before it, which `*` returns.
-    constexpr result(T partial, const procmap::error& failure) noexcept : value_(std::move(partial)), error_(failure) {}
+    constexpr result(T partial, const procmap::error& failure) noexcept
+        requires detail::kept_on_failure<T>
+        : value_(std::move(partial)), error_(failure) {}
 
     [[nodiscard]] constexpr bool has_value() const noexcept { return error_.code == errc::none; }  ///< true if there is a value
     [[nodiscard]] constexpr explicit operator bool() const noexcept { return has_value(); }        ///< the same
 
-    /// Returns the value without a check; for a failure, see above.
+    /// Returns the value; see above for that of a failure.
     ///@{
-    [[nodiscard]] constexpr T& operator*() & noexcept { return value_; }
-    [[nodiscard]] constexpr const T& operator*() const& noexcept { return value_; }
-    [[nodiscard]] constexpr T&& operator*() && noexcept { return std::move(value_); }
-    [[nodiscard]] constexpr T* operator->() noexcept { return &value_; }
-    [[nodiscard]] constexpr const T* operator->() const noexcept { return &value_; }
+    [[nodiscard, gnu::always_inline]] constexpr T& operator*() & noexcept PROCMAP_LIFETIMEBOUND { return expect(), value_; }
+    [[nodiscard, gnu::always_inline]] constexpr const T& operator*() const& noexcept PROCMAP_LIFETIMEBOUND { return expect(), value_; }
+    [[nodiscard, gnu::always_inline]] constexpr T operator*() && noexcept { return expect(), std::move(value_); }
+    [[nodiscard, gnu::always_inline]] constexpr T* operator->() & noexcept PROCMAP_LIFETIMEBOUND { return expect(), &value_; }
+    [[nodiscard, gnu::always_inline]] constexpr const T* operator->() const& noexcept PROCMAP_LIFETIMEBOUND { return expect(), &value_; }
+    [[nodiscard, gnu::always_inline]] constexpr const T* operator->() const&& noexcept PROCMAP_LIFETIMEBOUND
+        requires detail::self_contained<T>
+    {
+        return expect(), &value_;
+    }
+    const T* operator->() const&&
+        requires detail::lent<T>
+    = delete;  // what the value lends would outlive it: name the result first
     ///@}
 
     /// Returns the value. For a failure, throws bad_result_access, or aborts without exceptions.
     ///@{
-    [[nodiscard]] constexpr T& value() & { return require(), value_; }
-    [[nodiscard]] constexpr const T& value() const& { return require(), value_; }
-    [[nodiscard]] constexpr T&& value() && { return require(), std::move(value_); }
+    [[nodiscard]] constexpr T& value() & PROCMAP_LIFETIMEBOUND { return require(), value_; }
+    [[nodiscard]] constexpr const T& value() const& PROCMAP_LIFETIMEBOUND { return require(), value_; }
+    [[nodiscard]] constexpr T value() && { return require(), std::move(value_); }
     ///@}
 
-    [[nodiscard]] constexpr const procmap::error& error() const noexcept { return error_; }  ///< errc::none if there is a value
+    [[nodiscard]] constexpr const procmap::error& error() const noexcept PROCMAP_LIFETIMEBOUND { return error_; }  ///< errc::none if there is a value
+
+    /// Returns the value, or for a failure `other`.
+    ///@{
+    template <class U>
+    [[nodiscard]] constexpr T value_or(U&& other) const& {
+        return has_value() ? value_ : static_cast<T>(std::forward<U>(other));
+    }
+    template <class U>
+    [[nodiscard]] constexpr T value_or(U&& other) && {
+        return has_value() ? std::move(value_) : static_cast<T>(std::forward<U>(other));
+    }
+    ///@}
+
+    /// Calls `next` with the value and returns its result, or returns the failure.
+    ///@{
+    template <class F>
+    constexpr auto and_then(F&& next) & { return chained(*this, std::forward<F>(next)); }
+    template <class F>
+    constexpr auto and_then(F&& next) const& { return chained(*this, std::forward<F>(next)); }
+    template <class F>
+    constexpr auto and_then(F&& next) && { return chained(std::move(*this), std::forward<F>(next)); }
+    ///@}
+
+    /// Calls `map` with the value and returns what it returns as a result, or returns the failure.
+    ///@{
+    template <class F>
+    constexpr auto transform(F&& map) & { return transformed(*this, std::forward<F>(map)); }
+    template <class F>
+    constexpr auto transform(F&& map) const& { return transformed(*this, std::forward<F>(map)); }
+    template <class F>
+    constexpr auto transform(F&& map) && { return transformed(std::move(*this), std::forward<F>(map)); }
+    ///@}
+
+    /// Returns the value as a result, or calls `recover` with the error and returns its result.
+    ///@{
+    template <class F>
+    constexpr result or_else(F&& recover) const& { return has_value() ? *this : std::forward<F>(recover)(error_); }
+    template <class F>
+    constexpr result or_else(F&& recover) && { return has_value() ? std::move(*this) : std::forward<F>(recover)(error_); }
+    ///@}
 
 private:
+    [[gnu::always_inline]] constexpr void expect() const noexcept {
+        if constexpr (!detail::kept_on_failure<T>) assert(has_value() && "the value of a failed procmap::result was read; test it first");
+    }
     constexpr void require() const {
         if (has_value()) return;
 #if defined(__cpp_exceptions)
@@ -406,6 +638,24 @@ private:
 #else
         __builtin_abort();
 #endif
+    }
+
+    template <class Self, class F>
+    static constexpr auto chained(Self&& self, F&& next) {
+        using to = std::remove_cvref_t<std::invoke_result_t<F, decltype((std::forward<Self>(self).value_))>>;
+        static_assert(detail::is_result<to>, "and_then() needs a function that returns a procmap::result");
+        return self.has_value() ? std::forward<F>(next)(std::forward<Self>(self).value_) : to{self.error_};
+    }
+    template <class Self, class F>
+    static constexpr auto transformed(Self&& self, F&& map) {
+        using to = std::remove_cvref_t<std::invoke_result_t<F, decltype((std::forward<Self>(self).value_))>>;
+        if (!self.has_value()) return result<to>{self.error_};
+        if constexpr (std::is_void_v<to>) {
+            std::forward<F>(map)(std::forward<Self>(self).value_);
+            return result<to>{};
+        } else {
+            return result<to>{std::forward<F>(map)(std::forward<Self>(self).value_)};
+        }
     }
 
     T value_{};
@@ -424,7 +674,18 @@ public:
 
     [[nodiscard]] constexpr bool has_value() const noexcept { return error_.code == errc::none; }  ///< true on success
     [[nodiscard]] constexpr explicit operator bool() const noexcept { return has_value(); }        ///< the same
-    [[nodiscard]] constexpr const procmap::error& error() const noexcept { return error_; }  ///< errc::none on success
+    [[nodiscard]] constexpr const procmap::error& error() const noexcept PROCMAP_LIFETIMEBOUND { return error_; }  ///< errc::none on success
+
+    /// Calls `next` after success and returns its result, or returns the failure.
+    template <class F>
+    constexpr auto and_then(F&& next) const {
+        using to = std::remove_cvref_t<std::invoke_result_t<F>>;
+        static_assert(detail::is_result<to>, "and_then() needs a function that returns a procmap::result");
+        return has_value() ? std::forward<F>(next)() : to{error_};
+    }
+    /// Returns success, or calls `recover` with the error and returns its result.
+    template <class F>
+    constexpr result or_else(F&& recover) const { return has_value() ? *this : std::forward<F>(recover)(error_); }
 
 private:
     procmap::error error_{};
@@ -505,6 +766,19 @@ constexpr void print(Sink&& sink, build_id_view id) {
     }
 }
 
+/// An address, as functions take one: a number, or a pointer to an object or a function. Bits of a pointer that are no address (the tags of
+/// arm64) are not removed. On ppc64 with ELFv1, a pointer to a function is the address of its descriptor.
+class any_address {
+public:
+    constexpr any_address(std::uint64_t address) noexcept : value_(address) {}  ///< a number
+    template <class T>
+    any_address(T* pointer) noexcept : value_(reinterpret_cast<std::uintptr_t>(pointer)) {}  ///< what the pointer holds
+    [[nodiscard]] constexpr std::uint64_t value() const noexcept { return value_; }          ///< as a number
+
+private:
+    std::uint64_t value_;
+};
+
 /// The state of mapping::name.
 enum class name_state : unsigned char {
     not_asked,  ///< names were not requested
@@ -514,6 +788,12 @@ enum class name_state : unsigned char {
     too_long,   ///< longer than the buffer, or (ioctl) than PATH_MAX; `name` is empty
     no_memory,  ///< the kernel had no memory for it; `name` is empty
 };
+
+/// Returns the name of the enumerator.
+[[nodiscard]] constexpr std::string_view to_string(name_state state) noexcept {
+    constexpr std::string_view names[] = {"not_asked", "exact", "escaped", "ambiguous", "too_long", "no_memory"};
+    return detail::name_of(names, state);
+}
 
 /// One mapping. `name` and `build_id` borrow from the caller's buffer, the walk or the parsed text; a copy must not outlive these.
 struct mapping {
@@ -531,7 +811,7 @@ struct mapping {
 
     [[nodiscard]] constexpr std::uint64_t size() const noexcept { return end - start; }  ///< size in bytes
     /// True if the mapping contains the address.
-    [[nodiscard]] constexpr bool contains(std::uint64_t address) const noexcept { return start <= address && address < end; }
+    [[nodiscard]] constexpr bool contains(any_address address) const noexcept { return start <= address.value() && address.value() < end; }
     /// True if it has a file, as the kernel's filter decides. The device counts too, because a System V segment can have inode 0.
     [[nodiscard]] constexpr bool file_backed() const noexcept { return inode != 0 || device != device_number{}; }
     /// True if the mapping matches the kernel's filters.
@@ -544,8 +824,33 @@ inline constexpr std::size_t name_column_64 = 73;  ///< offset of the name in a 
 inline constexpr std::size_t name_column_32 = 49;  ///< offset of the name in a 32-bit kernel's line, in bytes
 inline constexpr std::string_view escaped_newline = "\\012";  ///< how the kernel writes a newline in a name
 
-/// Writes a mapping as the kernel's line, without the newline at its end, to a callable that takes std::string_view pieces. Writes a
-/// newline in the name as `\012` and escapes nothing twice. `name_column`: as in the kernel, name_column_32 or (at most) name_column_64.
+namespace detail {
+
+/// Returns what is written in place of a name that is not there.
+[[nodiscard]] constexpr std::string_view missing_name(name_state state) noexcept {
+    if (state == name_state::not_asked) return "(name not requested)";
+    if (state == name_state::too_long) return "(name too long)";
+    return state == name_state::no_memory ? "(no memory for the name)" : "";
+}
+
+}  // namespace detail
+
+/// Writes a name as maps does: a newline as `\012`, everything else as it is.
+template <class Sink>
+constexpr void print_name(Sink&& sink, std::string_view name) {
+    const char* const end = name.data() + name.size();
+    for (const char* at = name.data(); at != end;) {
+        const char* const newline = detail::find_byte(at, end, '\n');
+        if (newline != at) sink(std::string_view{at, static_cast<std::size_t>(newline - at)});
+        if (newline == end) break;
+        sink(escaped_newline);
+        at = newline + 1;
+    }
+}
+
+/// Writes a mapping as the kernel's line, without the newline at its end, to a callable that takes std::string_view pieces. Escapes nothing
+/// twice. A name that was not requested, or that could not be obtained, is written as "(name not requested)", "(name too long)" or "(no
+/// memory for the name)"; no kernel writes such a name. `name_column`: as in the kernel, name_column_32 or (at most) name_column_64.
 template <class Sink>
 constexpr void print(Sink&& sink, const mapping& m, std::size_t name_column = name_column_64) {
     detail::char_line<128> head;  // 16 + 1 + 16 + 1 + 4 + 1 + 16 + 1 + 8 + 1 + 8 + 1 + 20 + 1, and two blanks
@@ -562,118 +867,16 @@ constexpr void print(Sink&& sink, const mapping& m, std::size_t name_column = na
     head.put(' ');
     head.put(m.inode, 10);
     head.put(' ');
-    if (!m.name.empty()) {
+    const std::string_view name = m.name.empty() ? detail::missing_name(m.name_status) : m.name;
+    if (!name.empty()) {
         head.put(' ');
         head.pad_to(name_column < name_column_64 ? name_column : name_column_64);
     }
     sink(head.view());
-    for (std::string_view rest = m.name; !rest.empty();) {
-        const std::size_t newline = rest.find('\n');
-        sink(rest.substr(0, newline));
-        if (newline == std::string_view::npos) break;
-        sink(escaped_newline);
-        rest.remove_prefix(newline + 1);
-    }
+    print_name(sink, name);
 }
 
 }  // namespace procmap::inline PROCMAP_ABI
-
-// ==== procmap/build_id.hpp ====
-// A build ID as a value, with its source.
-//
-//   auto id = procmap::build_id::parse("0123456789abcdef");
-//   if (id && *id == m->build_id) use(id->bytes());
-
-#include <cstddef>
-#include <cstdint>
-#include <span>
-#include <string_view>
-
-namespace procmap::inline PROCMAP_ABI {
-
-/// Where a build ID comes from.
-enum class build_id_source : unsigned char {
-    none,       ///< there is no build ID
-    kernel,     ///< PROCMAP_QUERY, for the mapping itself
-    map_files,  ///< the ELF note of the mapped file, opened through /proc/PID/map_files
-    root_path,  ///< the ELF note of the file at the mapping's path below the process's root, verified to be the mapped file
-    memory,     ///< the ELF note in the process's memory: of the vDSO, and of images whose file is not proven to be the mapped one
-    given,      ///< the caller, or the text that was parsed
-};
-
-/// A build ID of up to 64 bytes. Two are equal if their bytes are equal, whatever their sources.
-class build_id {
-public:
-    static constexpr std::size_t capacity = 64;  ///< in bytes; linkers write 8, 16 or 20, and a custom ID can have any size
-
-    constexpr build_id() noexcept = default;  ///< empty
-    /// Copies `bytes`; empty if there are more than `capacity`.
-    constexpr explicit build_id(std::span<const std::byte> bytes, build_id_source from = build_id_source::given) noexcept {
-        if (bytes.empty() || bytes.size() > capacity) return;
-        for (std::size_t i = 0; i < bytes.size(); ++i) bytes_[i] = bytes[i];
-        size_ = static_cast<unsigned char>(bytes.size());
-        source_ = from;
-    }
-
-    /// Parses hexadecimal digits of either case, two for each byte. Fails with errc::malformed and the offset for anything else.
-    [[nodiscard]] static constexpr result<build_id> parse(std::string_view hex) noexcept {
-        error wrong{.code = errc::malformed, .at = step::parse};
-        build_id id;
-        for (std::size_t i = 0; i < hex.size(); ++i) {
-            const bool upper = 'A' <= hex[i] && hex[i] <= 'F';
-            const unsigned digit = detail::digit_values[static_cast<char>(upper ? hex[i] - 'A' + 'a' : hex[i])];
-            wrong.offset = i;
-            if (digit == 16 || i / 2 >= capacity) return wrong;
-            id.bytes_[i / 2] = static_cast<std::byte>(std::to_integer<unsigned>(id.bytes_[i / 2]) << 4 | digit);
-        }
-        wrong.offset = hex.size();
-        if (hex.empty() || hex.size() % 2 != 0) return wrong;
-        id.size_ = static_cast<unsigned char>(hex.size() / 2);
-        id.source_ = build_id_source::given;
-        return id;
-    }
-
-    [[nodiscard]] constexpr std::span<const std::byte> bytes() const noexcept { return {bytes_, size_}; }  ///< valid as long as this object
-    [[nodiscard]] constexpr bool empty() const noexcept { return size_ == 0; }  ///< true if there is no build ID
-    [[nodiscard]] constexpr std::size_t size() const noexcept { return size_; }  ///< size in bytes
-    [[nodiscard]] constexpr build_id_source source() const noexcept { return source_; }  ///< where it comes from
-    constexpr operator build_id_view() const& noexcept { return build_id_view{bytes()}; }  ///< borrows the bytes
-    operator build_id_view() const&& = delete;  // it would borrow from a temporary
-
-    /// Compares the bytes.
-    ///@{
-    [[nodiscard]] friend constexpr bool operator==(const build_id& a, const build_id& b) noexcept {
-        return build_id_view{a.bytes()} == build_id_view{b.bytes()};
-    }
-    [[nodiscard]] friend constexpr bool operator==(const build_id& a, build_id_view b) noexcept {
-        return build_id_view{a.bytes()} == b;
-    }
-    ///@}
-
-private:
-    std::byte bytes_[capacity] = {};
-    unsigned char size_ = 0;
-    build_id_source source_ = build_id_source::none;
-};
-
-/// Writes the build ID as lower-case hexadecimal digits.
-template <class Sink>
-constexpr void print(Sink&& sink, const build_id& id) {
-    print(sink, build_id_view{id.bytes()});
-}
-
-}  // namespace procmap::inline PROCMAP_ABI
-
-/// Hashes the bytes by FNV-1a. Not for untrusted IDs, which can be made to collide.
-template <>
-struct std::hash<procmap::build_id> {
-    /// Returns the hash.
-    [[nodiscard]] constexpr std::size_t operator()(const procmap::build_id& id) const noexcept {
-        std::uint64_t h = 0xcbf29ce484222325;
-        for (const std::byte b : id.bytes()) h = (h ^ std::to_integer<std::uint64_t>(b)) * 0x100000001b3;
-        return h & SIZE_MAX;
-    }
-};
 
 // ==== procmap/kind.hpp ====
 // Classifies a mapping by its name and device: file, heap, stack, vdso, shared memory, ...
@@ -744,7 +947,7 @@ enum class mapping_kind : unsigned char {
     constexpr std::string_view names[] = {"file",      "deleted_file",    "heap",          "stack", "vdso", "vvar",    "anonymous",
                                           "named_anonymous", "shared_memory", "memfd", "sysv", "hugetlb", "device", "anon_inode",
                                           "other"};
-    return names[static_cast<std::size_t>(kind)];
+    return detail::name_of(names, kind);
 }
 
 }  // namespace procmap::inline PROCMAP_ABI
@@ -921,9 +1124,22 @@ concept temporary_text = std::is_class_v<Text> && !std::is_same_v<std::remove_cv
                          std::is_convertible_v<Text, std::string_view>;
 
 /// Reads fields from left to right. Each step returns false if it fails; `at` is then the first wrong byte.
+template <bool Loose = false>
 struct line_scanner {
     const char* at;
     const char* end;
+
+    [[nodiscard]] static constexpr bool is_blank(char c) noexcept { return c == ' ' || (Loose && c == '\t'); }
+    constexpr void skip_blanks() noexcept {
+        at = skip_byte(at, end, ' ');
+        while (Loose && at != end && is_blank(*at)) ++at;
+    }
+    constexpr bool blank() noexcept {
+        if (at == end || !is_blank(*at)) return false;
+        ++at;
+        if (Loose) skip_blanks();
+        return true;
+    }
 
     constexpr bool literal(char c) noexcept {
         if (at == end || *at != c) return false;
@@ -968,9 +1184,22 @@ struct line_scanner {
     }
 };
 
+/// True if `text` begins with `\012`.
+[[nodiscard]] constexpr bool starts_with_escape(const char* text, const char* end) noexcept {
+    const std::size_t size = escaped_newline.size();
+    return static_cast<std::size_t>(end - text) >= size && same_bytes(text, escaped_newline.data(), size);
+}
+
+[[nodiscard]] constexpr bool has_escape(std::string_view name) noexcept {
+    const char* const end = name.data() + name.size();
+    for (const char* at = name.data(); (at = find_byte(at, end, '\\')) != end; ++at)
+        if (starts_with_escape(at, end)) return true;
+    return false;
+}
+
 /// Takes the next character of a name in maps text, in which `\012` is a newline. `name` must not be empty.
 constexpr char take_decoded(std::string_view& name) noexcept {
-    const bool newline = name.starts_with(escaped_newline);
+    const bool newline = starts_with_escape(name.data(), name.data() + name.size());
     const char c = newline ? '\n' : name.front();
     name.remove_prefix(newline ? escaped_newline.size() : 1);
     return c;
@@ -981,39 +1210,35 @@ constexpr void decode(std::string_view name, Put put) {
     while (!name.empty()) put(take_decoded(name));
 }
 
-/// The padding before the name in nearly every line. Compared at once.
-inline constexpr std::string_view blanks = "                                                                         ";
-static_assert(blanks.size() == name_column_64);
-
-/// Returns where the name begins in a line whose inode ends before `after_inode`, or the line's size if it has none.
-constexpr std::size_t name_start(std::string_view line, std::size_t after_inode) noexcept {
-    if (after_inode < name_column_64 && line.size() > name_column_64 && line[name_column_64] != ' ' &&
-        line.substr(after_inode, name_column_64 - after_inode) == blanks.substr(after_inode))
-        return name_column_64;
-    const std::size_t text = line.find_first_not_of(' ', after_inode);
-    return text == std::string_view::npos ? line.size() : text;
-}
-
 inline constexpr std::size_t whole_line = std::string_view::npos;
 
-/// Reads one line, without its newline, into `m`. Returns `whole_line`, or the offset of the first wrong byte.
+/// Reads one line, without its newline, into `m`. Returns `whole_line`, or the offset of the first wrong byte. Like the rest of parse_line,
+/// it calls nothing of the C library and throws nothing. `Loose`: any number of blanks and tabs where the kernel writes one blank.
+template <bool Loose = false>
 constexpr std::size_t scan_line(std::string_view line, mapping& m) noexcept {
-    line_scanner s{line.data(), line.data() + line.size()};
+    line_scanner<Loose> s{line.data(), line.data() + line.size()};
     std::uint64_t major = 0;
     std::uint64_t minor = 0;
-    const bool head = s.hexadecimal(m.start) && s.literal('-') && s.hexadecimal(m.end) && s.literal(' ') &&
+    if (Loose) s.skip_blanks();
+    const bool head = s.hexadecimal(m.start) && s.literal('-') && s.hexadecimal(m.end) && s.blank() &&
                       s.either('r', '-', perm::read, m.permissions) && s.either('w', '-', perm::write, m.permissions) &&
                       s.either('x', '-', perm::execute, m.permissions) && s.either('s', 'p', 'S', '-', perm::shared, m.permissions) &&
-                      s.literal(' ') &&
-                      s.hexadecimal(m.offset) && s.literal(' ') && s.hexadecimal(major, 8) && s.literal(':') &&
-                      s.hexadecimal(minor, 8) && s.literal(' ') && s.decimal(m.inode) && (s.at == s.end || *s.at == ' ');
-    const auto read = static_cast<std::size_t>(s.at - line.data());
-    if (!head) return read;
+                      s.blank() &&
+                      s.hexadecimal(m.offset) && s.blank() && s.hexadecimal(major, 8) && s.literal(':') &&
+                      s.hexadecimal(minor, 8) && s.blank() && s.decimal(m.inode) && (s.at == s.end || s.is_blank(*s.at));
+    if (!head) return static_cast<std::size_t>(s.at - line.data());
     if (m.start > m.end) return 0;
     m.device = {static_cast<std::uint32_t>(major), static_cast<std::uint32_t>(minor)};
-    m.name = line.substr(name_start(line, read));
-    m.name_status = m.name.find(escaped_newline) == std::string_view::npos ? name_state::exact : name_state::escaped;
+    s.skip_blanks();
+    m.name = {s.at, static_cast<std::size_t>(s.end - s.at)};
+    m.name_status = has_escape(m.name) ? name_state::escaped : name_state::exact;
     return whole_line;
+}
+
+/// True if a name is `literal`.
+template <std::size_t Size>
+[[nodiscard]] constexpr bool is_name(std::string_view name, const char (&literal)[Size]) noexcept {
+    return name.size() == Size - 1 && same_bytes(name.data(), literal, Size - 1);
 }
 
 /// True if a line that scan_line read is of a gate VMA. Text lists it after the mappings, but it is in no address space, so the ioctl never
@@ -1021,14 +1246,14 @@ constexpr std::size_t scan_line(std::string_view line, mapping& m) noexcept {
 /// ARM's name into 32-bit processes; that is a mapping, and its name is in the column of a 64-bit kernel.
 constexpr bool is_gate(std::string_view line, const mapping& m) noexcept {
     return !m.file_backed() &&
-           (m.name == "[vsyscall]" || (m.name == "[vectors]" && m.name.data() == line.data() + name_column_32));
+           (is_name(m.name, "[vsyscall]") || (is_name(m.name, "[vectors]") && m.name.data() == line.data() + name_column_32));
 }
 
 /// True if a line that scan_line read is that of smaps_rollup, whose range is not a mapping's (show_smaps_rollup()).
-constexpr bool is_rollup(const mapping& m) noexcept { return m.name == "[rollup]" && !m.file_backed(); }
+constexpr bool is_rollup(const mapping& m) noexcept { return is_name(m.name, "[rollup]") && !m.file_backed(); }
 
 /// True if the line of a mapping without a file ended with CR LF: no kernel writes such a name with a carriage return at its end.
-constexpr bool ends_with_cr(const mapping& m) noexcept { return m.name.ends_with('\r') && !m.file_backed(); }
+constexpr bool ends_with_cr(const mapping& m) noexcept { return !m.name.empty() && m.name.data()[m.name.size() - 1] == '\r' && !m.file_backed(); }
 
 }  // namespace procmap::inline PROCMAP_ABI::detail
 
@@ -1052,24 +1277,62 @@ constexpr bool ends_with_cr(const mapping& m) noexcept { return m.name.ends_with
 
 namespace procmap::inline PROCMAP_ABI {
 
+/// What is tolerated beyond what Linux writes, and what else is a mapping. By default, nothing.
+struct parse_options {
+    bool blanks = false;           ///< any number of blanks and tabs before the line and where the kernel writes one blank
+    bool carriage_return = false;  ///< a CR at the end of the line, which is removed, also from the name of a file
+    bool prefix = false;  ///< text before the line, such as a time stamp of a log. The line begins after no letter or digit
+    bool gate = false;    ///< a stream or a recording has the kernel's gate VMA ([vsyscall]); parse_line and parse() always return it
+};
+
+namespace detail {
+
+/// What is wrong with a line: errc::none if nothing is, or errc::malformed or not_maps and the offset of the first wrong byte.
+struct line_fault {
+    errc code = errc::none;
+    std::size_t at = 0;
+};
+
+/// Reads one line into `m`, and removes from `line` what the options permit.
+[[nodiscard]] constexpr line_fault read_line(std::string_view& line, const parse_options& options, mapping& m) noexcept {
+    const std::string_view given = line;
+    const auto scan = [&](std::string_view text) { return options.blanks ? scan_line<true>(text, m) : scan_line(text, m); };
+    if (options.carriage_return && !line.empty() && line.data()[line.size() - 1] == '\r') line = {line.data(), line.size() - 1};
+    std::size_t wrong = scan(line);
+    if (wrong != whole_line && options.prefix) {
+        for (std::size_t at = 1; at < line.size(); ++at) {
+            const char before = line.data()[at - 1];
+            const char lower = static_cast<char>(before | 0x20);
+            if (('0' <= before && before <= '9') || ('a' <= lower && lower <= 'z')) continue;
+            const std::string_view rest{line.data() + at, line.size() - at};
+            m = {};
+            if (scan(rest) != whole_line) continue;
+            line = rest;
+            wrong = whole_line;
+            break;
+        }
+    }
+    if (wrong != whole_line) return {errc::malformed, wrong};
+    if (ends_with_cr(m)) return {errc::malformed, given.size() - 1};
+    if (is_rollup(m)) return {errc::not_maps, static_cast<std::size_t>(m.name.data() - given.data())};
+    return {};
+}
+
+}  // namespace detail
+
 /// Parses one line of a maps file, without its newline. The name borrows from `line` and has the text's bytes; name_state::escaped means
 /// that it contains `\012`. Fails with errc::malformed and the byte in `offset` for any other form; only the number of digits and of blanks
 /// before the name is free. A line that ends with CR LF is malformed, unless it has a file, whose name may end with CR. Fails with
 /// errc::not_maps for the line of smaps_rollup, which lists no mappings. Returns ranges of zero length (guards of old 32-bit kernels and
-/// Android). No system calls, no allocation, signal-safe.
-[[nodiscard]] constexpr result<mapping> parse_line(std::string_view line) noexcept {
-    result<mapping> read{mapping{}};
-    const std::size_t wrong = detail::scan_line(line, *read);
-    if (wrong == detail::whole_line) {
-        if (detail::ends_with_cr(*read)) return error{.code = errc::malformed, .at = step::parse, .line = 1, .offset = line.size() - 1};
-        if (!detail::is_rollup(*read)) return read;
-        const auto name = static_cast<std::uint64_t>(read->name.data() - line.data());
-        return error{.code = errc::not_maps, .at = step::parse, .line = 1, .offset = name};
-    }
-    return error{.code = errc::malformed, .at = step::parse, .line = 1, .offset = wrong};
+/// Android). No system calls, no allocation, signal-safe. Needs no C library but memcpy and memset, which compilers call by themselves.
+[[nodiscard]] constexpr result<mapping> parse_line(std::string_view line, const parse_options& options = {}) noexcept {
+    mapping m;
+    const auto [code, at] = detail::read_line(line, options, m);
+    if (code == errc::none) return m;
+    return error{.code = code, .at = step::parse, .line = 1, .offset = at};
 }
 template <detail::temporary_text Text>
-result<mapping> parse_line(Text&&) = delete;  // the name would borrow from a temporary
+result<mapping> parse_line(Text&&, const parse_options& = {}) = delete;  // the name would borrow from a temporary
 
 /// The lines of a recorded maps file in order, as a range of result<mapping>. See parse().
 class parsed_lines {
@@ -1083,7 +1346,7 @@ public:
         using value_type = result<mapping>;
         using difference_type = std::ptrdiff_t;
 
-        constexpr explicit iterator(std::string_view text) noexcept : text_(text) { read(); }
+        constexpr iterator(std::string_view text, const parse_options& options) noexcept : text_(text), options_(options) { read(); }
         [[nodiscard]] constexpr const result<mapping>& operator*() const noexcept { return current_; }
         [[nodiscard]] constexpr const result<mapping>* operator->() const noexcept { return &current_; }
         constexpr iterator& operator++() noexcept {
@@ -1096,6 +1359,7 @@ public:
             return i.offset_ >= i.text_.size();
         }
         ///@}
+        [[nodiscard]] constexpr std::string_view line() const noexcept { return text_.substr(offset_, size_); }  ///< the line, as it is
 
     private:
         constexpr void read() noexcept {
@@ -1103,7 +1367,7 @@ public:
             const std::size_t newline = text_.find('\n', offset_);
             size_ = (newline == std::string_view::npos ? text_.size() : newline) - offset_;
             ++line_;
-            current_ = parse_line(text_.substr(offset_, size_));
+            current_ = parse_line(line(), options_);
             if (current_) return;
             error failure = current_.error();
             failure.line = line_;
@@ -1112,27 +1376,176 @@ public:
         }
 
         std::string_view text_;
+        parse_options options_;
         std::size_t offset_ = 0;
         std::size_t size_ = 0;
         std::uint64_t line_ = 0;
         result<mapping> current_{mapping{}};
     };
 
-    constexpr explicit parsed_lines(std::string_view text) noexcept : text_(text) {}          ///< borrows `text`
-    [[nodiscard]] constexpr iterator begin() const noexcept { return iterator{text_}; }       ///< the first line, parsed
-    [[nodiscard]] constexpr sentinel end() const noexcept { return {}; }                      ///< past the last line
+    constexpr explicit parsed_lines(std::string_view text, const parse_options& options = {}) noexcept
+        : text_(text), options_(options) {}                                                         ///< borrows `text`
+    [[nodiscard]] constexpr iterator begin() const noexcept { return iterator{text_, options_}; }  ///< the first line, parsed
+    [[nodiscard]] constexpr sentinel end() const noexcept { return {}; }                           ///< past the last line
 
 private:
     std::string_view text_;
+    parse_options options_;
 };
 
 /// Parses recorded maps text line by line, including `[vsyscall]`. A line that parse_line rejects is returned as an error with its line
-/// number and byte offset in the text, and parsing continues after it. Borrows from `text`.
-[[nodiscard]] constexpr parsed_lines parse(std::string_view text) noexcept { return parsed_lines{text}; }
+/// number and byte offset in the text, and parsing continues after it; iterator::line() is the line. Borrows from `text`.
+[[nodiscard]] constexpr parsed_lines parse(std::string_view text, const parse_options& options = {}) noexcept {
+    return parsed_lines{text, options};
+}
 template <detail::temporary_text Text>
-parsed_lines parse(Text&&) = delete;  // the names would borrow from a temporary
+parsed_lines parse(Text&&, const parse_options& = {}) = delete;  // the names would borrow from a temporary
 
 }  // namespace procmap::inline PROCMAP_ABI
+
+// ==== procmap/detail/text_lines.hpp ====
+// Cuts maps text that arrives in pieces into mappings.
+
+#include <span>
+
+namespace procmap::inline PROCMAP_ABI::detail {
+
+/// Room for a line's head, which is all but its name and newline: at most 97 bytes.
+inline constexpr std::size_t text_head_room = 128;
+
+/// The text in a buffer, which the user of this class fills, and the place in it. A line may be longer than the buffer.
+class text_lines {
+public:
+    /// What the next mapping must have.
+    struct request {
+        std::uint64_t above = 0;      ///< it ends above this address
+        std::size_t name_room = 0;    ///< names of up to `name_room` - 1 bytes, and shorter than the buffer; 0: no names
+        parse_options options{};
+    };
+    enum class outcome : unsigned char { mapping, more_text, wrong_line };
+
+    /// Takes the next mapping. `buffer`: the same on every call, at least twice text_head_room. `m.name` borrows from it, decoded and with a
+    /// NUL after it.
+    [[nodiscard]] outcome next(std::span<char> buffer, const request& want, mapping& m) noexcept {
+        for (;;) {
+            const std::string_view unread{buffer.data() + begin_, filled_ - begin_};
+            const std::size_t newline = unread.find('\n');
+            const bool whole = newline != std::string_view::npos;
+            if (!whole && unread.size() < buffer.size()) return outcome::more_text;
+            std::string_view line = unread.substr(0, newline);
+            const std::size_t after = begin_ + (whole ? newline + 1 : line.size());
+            if (skipping_) {  // inside a line that is longer than the buffer
+                begin_ = after;
+                skipping_ = !whole;
+                continue;
+            }
+            if (only_name_) {
+                m = head_;
+                m.name = want.options.carriage_return && line.ends_with('\r') ? line.substr(0, line.size() - 1) : line;
+                m.name_status = has_escape(m.name) ? name_state::escaped : name_state::exact;
+            } else {
+                ++line_;
+                m = {};
+                const line_fault fault = read_line(line, want.options, m);
+                if (fault.code != errc::none) {
+                    fault_ = fault;
+                    wrong_ = unread.substr(0, newline);
+                    return outcome::wrong_line;
+                }
+                const bool wanted = m.end > want.above && m.start != m.end && (want.options.gate || !is_gate(line, m));
+                if (!whole && wanted && want.name_room != 0 && !m.name.empty()) {  // without its head, the name may fit
+                    begin_ += static_cast<std::size_t>(m.name.data() - unread.data());
+                    head_ = m;
+                    only_name_ = true;
+                    continue;
+                }
+                if (!wanted) {
+                    begin_ = after;
+                    skipping_ = !whole;
+                    continue;
+                }
+            }
+            begin_ = after;
+            skipping_ = !whole;
+            only_name_ = false;
+            take_name(buffer, whole, want.name_room, m);
+            return outcome::mapping;
+        }
+    }
+
+    /// After outcome::more_text: returns where more text goes, which is not empty.
+    [[nodiscard]] std::span<char> room(std::span<char> buffer) noexcept {
+        for (std::size_t i = begin_; i < filled_; ++i) buffer[i - begin_] = buffer[i];
+        filled_ -= begin_;
+        begin_ = 0;
+        return buffer.subspan(filled_);
+    }
+    void add(std::size_t bytes) noexcept {
+        filled_ += bytes;
+        position_ += bytes;
+    }
+    /// Forgets all text. The next text is that of the beginning.
+    void restart() noexcept { *this = {}; }
+
+    /// Returns true if the text has ended inside a line, which is then the wrong line.
+    [[nodiscard]] bool ends_inside_line(std::span<char> buffer) noexcept {
+        if (filled_ == begin_ && !skipping_ && !only_name_) return false;
+        if (!skipping_ && !only_name_) ++line_;
+        wrong_ = {buffer.data() + begin_, filled_ - begin_};
+        fault_ = {errc::malformed, wrong_.size()};
+        return true;
+    }
+
+    /// Fills in the error of the wrong line.
+    void describe(error& e) const noexcept {
+        e.code = fault_.code;
+        e.at = step::parse;
+        e.line = line_;
+        e.offset = position_ - (filled_ - begin_) + fault_.at;
+    }
+    [[nodiscard]] std::string_view wrong_line() const noexcept { return wrong_; }
+    [[nodiscard]] std::uint64_t position() const noexcept { return position_; }  ///< of the end of the text so far
+
+private:
+    /// Decodes the name in place, or removes it.
+    static void take_name(std::span<char> buffer, bool whole, std::size_t name_room, mapping& m) noexcept {
+        if (name_room == 0) {
+            m.name = {};
+            m.name_status = name_state::not_asked;
+            return;
+        }
+        if (!whole || m.name.empty()) {
+            m.name = "";
+            if (!whole) m.name_status = name_state::too_long;
+            return;
+        }
+        char* const first = buffer.data() + (m.name.data() - buffer.data());
+        char* end = first + m.name.size();
+        if (m.name_status == name_state::escaped) {
+            end = first;
+            decode(m.name, [&end](char c) { *end++ = c; });
+            m.name_status = name_state::ambiguous;
+        }
+        *end = '\0';  // in place of the newline, at the latest
+        m.name = {first, static_cast<std::size_t>(end - first)};
+        if (m.name.size() >= name_room) {
+            m.name = "";
+            m.name_status = name_state::too_long;
+        }
+    }
+
+    std::size_t begin_ = 0;       // where the unread text begins in the buffer
+    std::size_t filled_ = 0;      // bytes of text in the buffer
+    std::uint64_t position_ = 0;  // of the end of the buffered text
+    std::uint64_t line_ = 0;      // number of lines begun
+    bool skipping_ = false;       // inside a line whose remainder is skipped
+    bool only_name_ = false;      // at the name of a line that is longer than the buffer; its head is in head_
+    mapping head_{};
+    line_fault fault_{};
+    std::string_view wrong_{};
+};
+
+}  // namespace procmap::inline PROCMAP_ABI::detail
 
 // ==== procmap/elf.hpp ====
 // Reads what an address map needs from an ELF file: program headers and build ID.
@@ -1655,6 +2068,128 @@ private:
 
 }  // namespace procmap::inline PROCMAP_ABI::detail
 
+// ==== procmap/text_walk.hpp ====
+// Walks over maps text that comes from anywhere: a pipe, a FILE, a core dumper's own read, a compressed log.
+//
+//   char buffer[procmap::text_walk_room];
+//   procmap::text_walk walk{[fd](std::span<char> to) { return read(fd, to.data(), to.size()); }, buffer};
+//   for (const procmap::mapping& m : walk) use(m.start, m.name);
+//   if (!walk.complete()) std::cerr << walk.error() << '\n';
+
+#include <cerrno>
+#include <cstddef>
+#include <span>
+#include <string_view>
+#include <utility>
+
+namespace procmap::inline PROCMAP_ABI {
+
+inline constexpr std::size_t text_walk_room = 4096 + 128;  ///< size of a buffer that holds names of PATH_MAX
+
+/// A walk over maps text, which `Read` supplies in pieces of any size. It is a single-pass input range like a mapping_walk, with the same
+/// records and errors: strictly ascending, no overlaps, names decoded and NUL-terminated, without ranges of zero length. After the loop,
+/// complete() is true if the text ended after a whole line. That the text itself is complete only its source can tell: the kernel ends it
+/// early, without an error, if the process exits.
+///
+/// `Read` is called with a span that is never empty. It returns how many bytes it wrote to it, 0 at the end of the text, or a negative number
+/// for a failure with errno, as read(2) does; it is called again after EINTR, at most a hundred times.
+///
+/// Errors: errc::malformed, with line and byte, for a line that no kernel writes (see parse_options) and for text that ends inside a line;
+/// errc::not_maps for smaps_rollup; errc::gone for an empty text, which is that of a process without an address space; errc::invalid for a
+/// buffer below 256 bytes; and the failure of `Read`. No system calls of its own, no allocation; async-signal-safe if `Read` is.
+template <class Read>
+class text_walk {
+public:
+    struct sentinel {};  ///< the end of the range
+    /// An input iterator. A copy is at the same place of the same walk.
+    class iterator {
+    public:
+        /// As in any input iterator. A step invalidates the previous mapping.
+        ///@{
+        using value_type = mapping;
+        using difference_type = std::ptrdiff_t;
+
+        explicit iterator(text_walk& walk) noexcept : walk_(&walk) {}
+        [[nodiscard]] const mapping& operator*() const noexcept { return walk_->current_; }
+        [[nodiscard]] const mapping* operator->() const noexcept { return &walk_->current_; }
+        iterator& operator++() {
+            walk_->advance();
+            return *this;
+        }
+        void operator++(int) { walk_->advance(); }
+        [[nodiscard]] bool operator==(sentinel) const noexcept { return !walk_->at_mapping_; }
+        ///@}
+
+    private:
+        text_walk* walk_;
+    };
+
+    /// Borrows `buffer`, at least 256 bytes, for names of up to its size - 129 bytes. Reads nothing yet.
+    text_walk(Read read, std::span<char> buffer, const parse_options& options = {})
+        : read_(std::move(read)), buffer_(buffer), want_{.options = options} {}
+    text_walk(const text_walk&) = delete;
+    text_walk& operator=(const text_walk&) = delete;
+
+    /// Reads the first mapping. The text is read once: a second call continues where the first loop stopped.
+    [[nodiscard]] iterator begin() {
+        advance();
+        return iterator{*this};
+    }
+    [[nodiscard]] sentinel end() const noexcept { return {}; }  ///< the end, whatever ended the walk
+
+    [[nodiscard]] const procmap::error& error() const noexcept { return error_; }  ///< what ended the walk early; errc::none: nothing did
+    [[nodiscard]] bool complete() const noexcept { return at_end_; }               ///< it reached the end of the text
+    /// Returns the line that ended the walk with errc::malformed or not_maps, as much as is in the buffer; otherwise it is empty.
+    [[nodiscard]] std::string_view malformed_line() const noexcept { return lines_.wrong_line(); }
+
+private:
+    void advance() {
+        using outcome = detail::text_lines::outcome;
+        at_mapping_ = false;
+        if (at_end_ || error_.code != errc::none) return;
+        if (buffer_.size() < 2 * detail::text_head_room) return fail({.code = errc::invalid, .at = step::read});
+        want_.name_room = buffer_.size() - detail::text_head_room;
+        for (;;) {
+            const outcome found = lines_.next(buffer_, want_, current_);
+            if (found == outcome::wrong_line) return wrong_line();
+            if (found == outcome::mapping) break;
+            const std::span<char> room = lines_.room(buffer_);
+            const auto n = detail::uninterrupted([&] { return static_cast<std::ptrdiff_t>(read_(room)); });
+            if (n < 0) return fail({.code = detail::failure_of(errno), .at = step::read, .errno_value = errno, .offset = lines_.position()});
+            if (n != 0) {
+                lines_.add(static_cast<std::size_t>(n));
+            } else if (lines_.ends_inside_line(buffer_)) {
+                return wrong_line();
+            } else if (lines_.position() == 0) {
+                return fail({.code = errc::gone, .at = step::read});
+            } else {
+                at_end_ = true;
+                return;
+            }
+        }
+        if (current_.start < want_.above) {
+            if (current_.file_backed()) current_.offset += want_.above - current_.start;
+            current_.start = want_.above;
+        }
+        want_.above = current_.end;
+        at_mapping_ = true;
+    }
+
+    void fail(const procmap::error& failure) noexcept { error_ = failure; }
+    void wrong_line() noexcept { lines_.describe(error_); }
+
+    Read read_;
+    std::span<char> buffer_;
+    detail::text_lines::request want_;
+    detail::text_lines lines_{};
+    mapping current_{};
+    procmap::error error_{};
+    bool at_mapping_ = false;
+    bool at_end_ = false;
+};
+
+}  // namespace procmap::inline PROCMAP_ABI
+
 // ==== procmap/fd.hpp ====
 // Owning and non-owning file descriptors.
 //
@@ -1741,8 +2276,28 @@ enum class backend : unsigned char {
 /// Returns the name of the enumerator.
 [[nodiscard]] constexpr std::string_view to_string(backend which) noexcept {
     constexpr std::string_view names[] = {"automatic", "ioctl", "text"};
-    return names[static_cast<std::size_t>(which)];
+    return detail::name_of(names, which);
 }
+
+namespace detail {
+
+// False if the program leaves that back-end out (version.hpp).
+#ifdef PROCMAP_ONLY_TEXT
+inline constexpr bool has_ioctl = false;
+#else
+inline constexpr bool has_ioctl = true;
+#endif
+#ifdef PROCMAP_ONLY_IOCTL
+inline constexpr bool has_text = false;
+#else
+inline constexpr bool has_text = true;
+#endif
+
+[[nodiscard]] constexpr bool left_out(backend which) noexcept {
+    return which == backend::ioctl ? !has_ioctl : which == backend::text && !has_text;
+}
+
+}  // namespace detail
 
 /// How a handle is opened.
 struct open_options {
@@ -1777,6 +2332,8 @@ struct walk_options {
     filters only{};            ///< what a mapping must have
     bool names = false;        ///< by ioctl this makes each query slower
     bool build_ids = false;    ///< by ioctl one more query for each mapping of a regular file, see maps::find; by text not known
+    bool gate = false;         ///< also the kernel's gate VMA, [vsyscall]. Only text has it, so by ioctl the text is read at the end
+    backend use = backend::automatic;  ///< automatic: the handle's. Text is faster for all mappings. Ioctl fails if the handle's is text
     std::span<char> buffer{};  ///< at least 256 bytes, for names of up to size - 129 bytes; empty: the walk's own, for names of PATH_MAX
 };
 
@@ -1792,6 +2349,7 @@ struct capture_options {
     bool names = true;        ///< as in walk_options
     bool build_ids = false;   ///< of the mapped files
     bool page_sizes = false;  ///< available by the ioctl only
+    bool gate = false;        ///< as in walk_options
     build_id_choice build_ids_from = build_id_choice::automatic;  ///< all but `kernel` can open the mapped files
 };
 
@@ -1810,77 +2368,6 @@ struct cached_maps_options {
     build_id_choice build_ids_from = build_id_choice::automatic;  ///< where they come from
     std::size_t most_mappings = 1024;  ///< most mappings that are cached
     std::size_t most_files = 128;      ///< most files that are cached, at least one; each holds at most one descriptor
-};
-
-}  // namespace procmap::inline PROCMAP_ABI
-
-// ==== procmap/location.hpp ====
-// The location of an address: file, file offset, ELF address and build ID, or the reason why it has none. See normalizer.hpp.
-//
-//   for (const procmap::location& l : found->locations)
-//       if (l) use(found->files[l.file].path, l.offset);
-
-#include <cstddef>
-#include <cstdint>
-#include <span>
-#include <string_view>
-
-namespace procmap::inline PROCMAP_ABI {
-
-/// Why an address has no location or an incomplete one.
-enum class reason : unsigned char {
-    none,
-    not_mapped,
-    not_file_backed,  ///< anonymous memory: heap, stack, generated code, ...
-    special,          ///< the kernel's own memory: [vvar], [vsyscall], ... (the vDSO has a location: its ELF image)
-    gone,             ///< the address space was gone before this address was looked up
-    denied,           ///< access was denied before this address was looked up
-    failed,           ///< the lookup ended before this address; see normalized::error
-    name_unknown,     ///< the name is longer than PATH_MAX, or the kernel had no memory for it; there may be a file
-};
-
-/// Where an address lies. Converts to true if it has a file.
-struct location {
-    static constexpr std::uint32_t no_file = UINT32_MAX;  ///< `file` if there is none
-
-    std::uint64_t offset = 0;       ///< file offset in bytes: address - mapping.start + mapping.offset
-    std::uint64_t elf_address = 0;  ///< as in the file's headers and symbols; see elf_address_known
-    std::uint32_t file = no_file;   ///< index into normalized::files
-    procmap::reason reason = reason::none;  ///< why there is no file, or what is missing
-    bool elf_address_known = false;  ///< true if requested and the mapped segment is certain (elf::load_bias)
-
-    [[nodiscard]] constexpr explicit operator bool() const noexcept { return file != no_file; }  ///< true if it has a file
-};
-
-/// Where the path that maps shows leads. It is looked up below the process's root, if requested, and in the same way for every caller: a
-/// caller without permission gets the same state or `unreadable`. It does not tell whether the file has other names.
-enum class file_state : unsigned char {
-    unknown,     ///< not requested, or not provable: device and inode identify no file there, or the task has another address space
-    linked,      ///< to the mapped file
-    deleted,     ///< nowhere, and the kernel marks it: the file was unlinked, or never had a path (memfd_create, shmget)
-    replaced,    ///< to another file, even if the mapped file still has another name
-    unreadable,  ///< not accessible: permission, FUSE, outside of the root; or nowhere, without the mark (its mount is gone or hidden)
-};
-
-/// A file that contains an address of the batch. Two mappings share an entry only if they are proven to be of the same file: by device and
-/// inode while a descriptor holds the file, on file systems where these identify a file (ext2 to ext4, xfs, f2fs, tmpfs, squashfs, erofs);
-/// elsewhere (btrfs, overlayfs, FUSE, ...) by device, inode, path and build ID together. Otherwise they have two entries. If neither build
-/// IDs nor ELF addresses are requested, mappings with equal device, inode and path share an entry.
-struct mapped_file {
-    std::string_view path;             ///< the kernel's bytes, including " (deleted)"; empty: not known
-    procmap::build_id build_id;        ///< empty: none, or not known (build_id_known)
-    device_number device;              ///< of the superblock, as maps shows it
-    std::uint64_t inode = 0;           ///< as maps shows it
-    file_state state = file_state::unknown;  ///< see normalizer_options::file_states
-    bool build_id_known = false;             ///< requested and known; an empty build ID then means that there is none
-};
-
-/// The result of normalize(). It borrows from the normalizer until its next call.
-struct normalized {
-    std::span<const location> locations;   ///< in the order of the addresses
-    std::span<const mapped_file> files;    ///< each file once
-    procmap::error error;                  ///< what ended the lookup early; `locations` has what was resolved before
-    [[nodiscard]] bool complete() const noexcept { return error.code == errc::none; }  ///< true if nothing ended the lookup early
 };
 
 }  // namespace procmap::inline PROCMAP_ABI
@@ -2215,6 +2702,14 @@ struct handle {
     std::uintptr_t opener = 0;  // the process that opened this handle: see capture_mappings()
     mutable std::uintptr_t reading = 0;      // the process that is reading the text; 0: none
 
+    /// True if queries use the ioctl. Where a back-end is left out, the compiler knows it, and drops the code of the other.
+    [[nodiscard]] bool by_ioctl() const noexcept { return has_ioctl && (!has_text || backend == procmap::backend::ioctl); }
+
+    [[nodiscard]] error not_mapped(std::uint64_t address, int errno_value = 0) const noexcept {
+        error e = failure(errc::not_mapped, step::query, errno_value);
+        e.offset = address;
+        return e;
+    }
     [[nodiscard]] error failure(errc code, step at, int errno_value = 0) const noexcept {
         return {.code = code, .at = at, .errno_value = errno_value, .pid = pid, .tid = tid};
     }
@@ -2291,18 +2786,6 @@ using path_buffer = path_text<4096>;  // PATH_MAX
     return n <= 0 || static_cast<std::size_t>(n) == room.size() ? std::string_view{} : std::string_view{room.data(), static_cast<std::size_t>(n)};
 }
 
-/// Returns the error code for an errno, for calls without more specific errors.
-[[nodiscard]] constexpr errc failure_of(int code) noexcept {
-    switch (code) {
-        case EPERM:
-        case EACCES: return errc::denied;
-        case ESRCH: return errc::gone;
-        case EINTR: return errc::interrupted;
-        case EBADF: return errc::invalid;
-        default: return errc::failed;
-    }
-}
-
 /// Returns the error code for a failed open of maps. ENOENT means errc::gone, unless the process is hidden (hidepid) or procfs is missing.
 inline errc open_failure(const target& t, int code) noexcept {
     if (code == EBADF) return errc::failed;
@@ -2353,7 +2836,7 @@ inline errc open_failure(const target& t, int code) noexcept {
     fields.remove_prefix(name_end + 2);  // to the state; the flags are the sixth field after it
     if (fields[0] == 'Z' || fields[0] == 'X') return errc::zombie;
     for (int i = 0; i < 6; ++i) fields.remove_prefix(next_field(fields));
-    line_scanner number{fields.data(), fields.data() + fields.size()};
+    line_scanner<> number{fields.data(), fields.data() + fields.size()};
     std::uint64_t flags = 0;
     constexpr std::uint64_t pf_kthread = 0x00200000;
     return number.decimal(flags) && (flags & pf_kthread) != 0 ? errc::kernel_thread : errc::gone;
@@ -2375,7 +2858,7 @@ int any_thread(int at, const char* task, Visit visit) noexcept {
             const char* const entry = entries + done;
             std::uint16_t size = 0;
             __builtin_memcpy(&size, entry + 16, sizeof size);
-            line_scanner name{entry + name_offset, entry + size};
+            line_scanner<> name{entry + name_offset, entry + size};
             std::uint64_t tid = 0;
             if (name.decimal(tid) && tid <= INT32_MAX && visit(static_cast<std::int32_t>(tid))) return 0;
             done += size;
@@ -2383,8 +2866,9 @@ int any_thread(int at, const char* task, Visit visit) noexcept {
     }
 }
 
-/// Sends the cheapest query. Returns 0 or its errno.
+/// Sends the cheapest query. Returns 0 or its errno; ENOTTY if the program leaves the ioctl out.
 [[nodiscard]] inline int any_query(borrowed_fd fd) noexcept {
+    if (!has_ioctl) return ENOTTY;
     uapi::query<uapi::layout::lookup> any{0, {}};
     return uapi::send(fd, any).error;
 }
@@ -2413,8 +2897,6 @@ inline constexpr int procfs_block_size = 1024;  // proc_fill_super(). FUSE, sock
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
-/// Room for a line's head, which is all but its name and newline: at most 97 bytes.
-inline constexpr std::size_t text_head_room = 128;
 /// The size of a buffer for a head and the longest name that the ioctl can return (PATH_MAX, including the NUL). A larger one saves no
 /// system calls: the kernel returns the text about a page at a time.
 inline constexpr std::size_t text_buffer_size = 4096 + text_head_room;
@@ -2432,56 +2914,21 @@ class text_reader {
 public:
     static constexpr int most_tries = 64;
 
-    /// Reads the next mapping that ends above `above` into `m`. Returns false at the end or on failure; see error(). One pread for each
-    /// chunk of text. `buffer`: the same on every call, at least twice text_head_room; `m.name` borrows from it. `name_room`: returns names
-    /// of up to `name_room` - 1 bytes, and shorter than the buffer; 0: no names.
-    bool next(const handle& from, std::span<char> buffer, std::uint64_t above, std::size_t name_room, mapping& m) noexcept {
+    /// Reads the next mapping into `m`. Returns false at the end or on failure; see error(). One pread for each chunk of text. See
+    /// text_lines::next().
+    bool next(const handle& from, std::span<char> buffer, const text_lines::request& want, mapping& m) noexcept {
         for (;;) {
-            const std::string_view unread{buffer.data() + begin_, filled_ - begin_};
-            const std::size_t newline = unread.find('\n');
-            const bool whole = newline != std::string_view::npos;
-            if (!whole && unread.size() < buffer.size()) {
-                if (!fill(from, buffer)) return false;
-                continue;
+            switch (lines_.next(buffer, want, m)) {
+                case text_lines::outcome::mapping: tries_ = 0; return true;
+                case text_lines::outcome::wrong_line: return wrong_line(from);
+                case text_lines::outcome::more_text:
+                    if (!fill(from, buffer)) return false;
             }
-            const std::string_view line = unread.substr(0, newline);
-            if (skipping_) {  // inside a line that is longer than the buffer
-                begin_ += whole ? newline + 1 : line.size();
-                skipping_ = !whole;
-                continue;
-            }
-            if (only_name_) {
-                m = head_;
-                m.name = line;
-                m.name_status = line.find(escaped_newline) == std::string_view::npos ? name_state::exact : name_state::escaped;
-            } else {
-                ++line_;
-                m = {};
-                if (const std::size_t wrong = scan_line(line, m); wrong != whole_line)
-                    return fail(from, errc::malformed, step::parse, 0, begin_ + wrong);
-                const bool wanted = m.end > above && m.start != m.end && !is_gate(line, m);
-                if (!whole && wanted && name_room != 0 && !m.name.empty()) {  // without its head, the name may fit
-                    begin_ += static_cast<std::size_t>(m.name.data() - line.data());
-                    head_ = m;
-                    only_name_ = true;
-                    continue;
-                }
-                if (!wanted) {
-                    begin_ += whole ? newline + 1 : line.size();
-                    skipping_ = !whole;
-                    continue;
-                }
-            }
-            begin_ += whole ? newline + 1 : line.size();
-            skipping_ = !whole;
-            only_name_ = false;
-            take_name(buffer, whole, name_room, m);
-            tries_ = 0;
-            return true;
         }
     }
 
     [[nodiscard]] const procmap::error& error() const noexcept { return error_; }
+    [[nodiscard]] std::string_view wrong_line() const noexcept { return lines_.wrong_line(); }
 
     /// Reads text at `position`. Returns the number of bytes, or a negative errno. Preserves errno.
     static ssize_t read(const handle& from, std::span<char> buffer, std::uint64_t position) noexcept {
@@ -2493,57 +2940,28 @@ public:
     static errc meaning(const handle& from, int code) noexcept { return code == ESRCH ? reaped(from) : failure_of(code); }
 
 private:
-    /// Decodes the name in place, or removes it.
-    static void take_name(std::span<char> buffer, bool whole, std::size_t name_room, mapping& m) noexcept {
-        if (name_room == 0) {
-            m.name = {};
-            m.name_status = name_state::not_asked;
-            return;
-        }
-        if (whole && m.name_status == name_state::escaped) {
-            char* const first = buffer.data() + (m.name.data() - buffer.data());
-            char* to = first;
-            decode(m.name, [&to](char c) { *to++ = c; });
-            m.name = {first, static_cast<std::size_t>(to - first)};
-            m.name_status = name_state::ambiguous;
-        }
-        if (!whole || m.name.size() >= name_room) {
-            m.name = {};
-            m.name_status = name_state::too_long;
-        }
-    }
-
     /// Appends more text to the buffer. Returns false at the end of the text or on failure.
     bool fill(const handle& from, std::span<char> buffer) noexcept {
-        if (begin_ != 0) {
-            for (std::size_t i = begin_; i < filled_; ++i) buffer[i - begin_] = buffer[i];
-            filled_ -= begin_;
-            begin_ = 0;
-        }
         ssize_t n = 0;
-        if (!read_alone(from, buffer.subspan(filled_), position_, n)) return try_again(from);
+        if (!read_alone(from, lines_.room(buffer), lines_.position(), n)) return try_again(from);
         if (n > 0) {
-            filled_ += static_cast<std::size_t>(n);
-            position_ += static_cast<std::uint64_t>(n);
+            lines_.add(static_cast<std::size_t>(n));
             return true;
         }
-        if (n < 0) return read_failed(from, n);
-        if (position_ == 0) return fail(from, errc::gone, step::read, 0, 0);  // an address space is never empty
-        if (filled_ != 0 || skipping_ || only_name_) {  // the text ends inside a line
-            if (!skipping_ && !only_name_) ++line_;
-            return fail(from, errc::malformed, step::parse, 0, filled_);
-        }
+        if (n < 0) return fail(from, meaning(from, static_cast<int>(-n)), static_cast<int>(-n));
+        if (lines_.position() == 0) return fail(from, errc::gone);  // an address space is never empty
+        if (lines_.ends_inside_line(buffer)) return wrong_line(from);
         // If the process exits, the kernel ends the text early without an error. Verify that the address space still exists.
         char first = 0;
         ssize_t alive = 0;
         if (!read_alone(from, {&first, 1}, 0, alive)) return try_again(from);
-        if (alive < 0) return read_failed(from, alive);
-        if (alive == 0) return fail(from, errc::gone, step::read, 0, 0);
+        if (alive < 0) return fail(from, meaning(from, static_cast<int>(-alive)), static_cast<int>(-alive));
+        if (alive == 0) return fail(from, errc::gone);
         return false;
     }
 
     /// Reads if no other thread does. Returns false if another thread is reading, or if one has read since this reader's last read; in that
-    /// case it sets position_ to 0 and the listing must start over.
+    /// case the listing must start over.
     bool read_alone(const handle& from, std::span<char> buffer, std::uint64_t position, ssize_t& n) noexcept {
         const signals_blocked no_handlers;
         const std::uintptr_t me = this_process();
@@ -2556,7 +2974,7 @@ private:
             mine_ = before + 1;
             n = read(from, buffer, position);
         } else {
-            position_ = 0;
+            start_over_ = true;
         }
         __atomic_store_n(&from.reading, std::uintptr_t{0}, __ATOMIC_RELEASE);
         return good;
@@ -2564,26 +2982,19 @@ private:
 
     /// After read_alone() returned false: waits, and starts over if necessary. Returns false after most_tries attempts.
     bool try_again(const handle& from) noexcept {
-        if (++tries_ > most_tries) return fail(from, errc::contended, step::read, 0, 0);
+        if (++tries_ > most_tries) return fail(from, errc::contended);
         const int doublings = tries_ < 8 ? tries_ : 8;
         for (std::uint32_t i = (1 + mine_ % 4) << doublings; i != 0; --i) ::sched_yield();
-        if (position_ != 0) return true;
-        begin_ = filled_ = 0;
-        line_ = 0;
-        skipping_ = only_name_ = false;
+        if (start_over_) lines_.restart();
+        start_over_ = false;
         return true;
-    }
-
-    bool read_failed(const handle& from, ssize_t minus_errno) noexcept {
-        const int code = static_cast<int>(-minus_errno);
-        return fail(from, meaning(from, code), step::read, code, 0);
     }
 
     /// Returns the error code if the opened task was reaped. The ioctl tells whether its address space still exists. Without the ioctl,
     /// assumes that it does if the task is a thread, and that it does not if the task is a process.
     static errc reaped(const handle& from) noexcept {
         uapi::query<uapi::layout::lookup> any{0, uapi::query_flag::covering_or_next};
-        switch (uapi::send(from.fd.borrow(), any).error) {
+        switch (has_ioctl ? uapi::send(from.fd.borrow(), any).error : ENOTTY) {
             case 0:
             case ENOENT: return errc::task_gone;
             case ESRCH: return errc::gone;
@@ -2591,22 +3002,21 @@ private:
         }
     }
 
-    bool fail(const handle& from, errc code, step at, int errno_value, std::size_t in_buffer) noexcept {
-        error_ = from.failure(code, at, errno_value);
-        if (at == step::parse) error_.line = line_;
-        error_.offset = position_ - filled_ + in_buffer;
+    bool fail(const handle& from, errc code, int errno_value = 0) noexcept {
+        error_ = from.failure(code, step::read, errno_value);
+        error_.offset = lines_.position();
+        return false;
+    }
+    bool wrong_line(const handle& from) noexcept {
+        error_ = from.failure(errc::malformed, step::parse);
+        lines_.describe(error_);
         return false;
     }
 
-    std::size_t begin_ = 0;       // where the unread text begins in the buffer
-    std::size_t filled_ = 0;      // bytes of text in the buffer
-    std::uint64_t position_ = 0;  // of the end of the buffered text
-    std::uint64_t line_ = 0;      // number of lines begun
+    text_lines lines_;
     std::uint32_t mine_ = 0;      // the handle's read counter after this reader's last read
     int tries_ = 0;               // failed attempts since the last line
-    bool skipping_ = false;       // inside a line whose remainder is skipped
-    bool only_name_ = false;      // at the name of a line that is longer than the buffer; its head is in head_
-    mapping head_{};
+    bool start_over_ = false;     // another reader has moved the text
     procmap::error error_{};
 };
 
@@ -2673,7 +3083,7 @@ inline constexpr find_options nothing_asked{};
 /// Returns the error for an answer about another address. A 32-bit kernel truncates the address: nothing is mapped at the queried one.
 [[nodiscard, gnu::noinline, gnu::cold]] inline error contradiction(const handle& from, std::uint64_t address, std::uint64_t end) noexcept {
     const bool cut = (address >> 32) != 0 && end <= 0x1'0000'0000;
-    return from.failure(cut ? errc::not_mapped : errc::malformed, step::query);
+    return cut ? from.not_mapped(address) : from.failure(errc::malformed, step::query);
 }
 
 /// Copies the kernel's answer to `m`, without name and build ID if they were not asked for. Returns false if it contradicts the query.
@@ -2692,7 +3102,8 @@ inline constexpr find_options nothing_asked{};
     if (!asked.name.empty()) {
         if (raw.vma_name_size > asked.name.size()) [[unlikely]] return false;
         m.name_status = raw.vma_name_addr != 0 ? name_state::exact : unnamed;
-        m.name = {asked.name.data(), raw.vma_name_size != 0 && raw.vma_name_addr != 0 ? raw.vma_name_size - 1 : 0};
+        const bool named = raw.vma_name_size != 0 && raw.vma_name_addr != 0;
+        m.name = {named ? asked.name.data() : "", named ? raw.vma_name_size - 1 : 0};  // NUL-terminated
     }
     if (!asked.build_id.empty()) {
         if (raw.build_id_size > asked.build_id.size()) [[unlikely]] return false;
@@ -2724,6 +3135,7 @@ inline constexpr find_options nothing_asked{};
         sent = answer.size;
     }
     if (failure == 0 && sent < static_cast<std::size_t>(uapi::layout::v6_11)) failure = E2BIG;  // the answer has no mapping
+    if (failure == ENOENT) return from.not_mapped(address, failure);
     if (failure != 0) return from.failure(query_failure(failure), step::query, failure);
     mapping m;
     if (!to_mapping(q, asked, address, next, unnamed, m)) return contradiction(from, address, q.raw().vma_end);
@@ -2758,7 +3170,7 @@ template <class T>
 inline void hand_over_name(std::span<char> to, mapping& m) noexcept {
     if (m.name_status != name_state::exact && m.name_status != name_state::ambiguous) return;
     const std::string_view name = m.name;
-    m.name = {};
+    m.name = "";
     if (name.size() >= to.size()) {
         m.name_status = name_state::too_long;
         return;
@@ -2790,6 +3202,7 @@ inline void hand_over_name(std::span<char> to, mapping& m) noexcept {
             const std::uint64_t there = address > found->start ? address : found->start;
             auto with_id = lookup_ioctl(from, there, asked, false);
             if (!with_id && with_id.error() == errc::not_mapped) continue;
+            if (!with_id) return with_id;
             // An empty ID does not prove that there is none: the kernel returns only IDs of at most 20 bytes.
             with_id->build_id_known = !with_id->build_id.empty();
             return with_id;
@@ -2812,14 +3225,14 @@ inline void hand_over_name(std::span<char> to, mapping& m) noexcept {
     const std::span<char> buffer = asked.name.size() > sizeof own ? asked.name : std::span<char>{own};
     text_reader reader;
     mapping m;
-    while (reader.next(from, buffer, address, asked.name.size(), m)) {
-        if (!next && (m.start > address || !m.passes(asked.only))) return from.failure(errc::not_mapped, step::query);
+    while (reader.next(from, buffer, {.above = address, .name_room = asked.name.size()}, m)) {
+        if (!next && (m.start > address || !m.passes(asked.only))) return from.not_mapped(address);
         if (!m.passes(asked.only)) continue;
         hand_over_name(asked.name, m);
         return m;
     }
     if (reader.error().code != errc::none) return reader.error();
-    return from.failure(errc::not_mapped, step::query);
+    return from.not_mapped(address);
 }
 
 [[nodiscard, gnu::noinline]] inline result<mapping> lookup_ioctl_with_id(const handle& from, std::uint64_t address, const find_options& asked,
@@ -2832,14 +3245,14 @@ inline void hand_over_name(std::span<char> to, mapping& m) noexcept {
 [[nodiscard, gnu::noinline]] inline result<mapping> lookup_rare(const handle& from, std::uint64_t address, const find_options& asked,
                                                                 bool next) noexcept {
     if (!asked.build_id.empty() && asked.build_id.size() < uapi::build_id_size_max) return from.failure(errc::invalid, step::query);
-    return from.backend == backend::ioctl ? lookup_ioctl_with_id(from, address, asked, next) : lookup_text(from, address, asked, next);
+    return from.by_ioctl() ? lookup_ioctl_with_id(from, address, asked, next) : lookup_text(from, address, asked, next);
 }
 
 /// The same, but a cancellation point on the text back-end, so that a thread that does nothing but lookups can be cancelled.
 [[nodiscard, gnu::noinline]] inline result<mapping> lookup_rare_cancellably(const handle& from, std::uint64_t address, const find_options& asked,
                                                                             bool next) {
     const auto found = lookup_rare(from, address, asked, next);
-    if (from.backend == backend::ioctl) return found;
+    if (from.by_ioctl()) return found;
     const errno_kept keep;
     (void)::poll(nullptr, 0, 0);
     return found;
@@ -2847,16 +3260,52 @@ inline void hand_over_name(std::span<char> to, mapping& m) noexcept {
 
 [[nodiscard, gnu::always_inline]] inline result<mapping> lookup(const handle& from, std::uint64_t address,
                                                                 const find_options& asked, bool next) noexcept {
-    if (from.backend == backend::ioctl && asked.build_id.empty()) [[likely]]
+    if (from.by_ioctl() && asked.build_id.empty()) [[likely]]
         return lookup_ioctl(from, address, asked, next);
     return copy_of(lookup_rare(from, address, asked, next));
 }
 
 [[nodiscard, gnu::always_inline]] inline result<mapping> lookup_cancellably(const handle& from, std::uint64_t address,
                                                                             const find_options& asked, bool next) {
-    if (from.backend == backend::ioctl && asked.build_id.empty()) [[likely]]
+    if (from.by_ioctl() && asked.build_id.empty()) [[likely]]
         return lookup_ioctl(from, address, asked, next);
     return copy_of(lookup_rare_cancellably(from, address, asked, next));
+}
+
+}  // namespace procmap::inline PROCMAP_ABI::detail
+
+// ==== procmap/detail/extent.hpp ====
+// How far mappings reach from an address without a hole.
+
+namespace procmap::inline PROCMAP_ABI::detail {
+
+/// Returns the end of `size` bytes from `address` on, at most the end of the address space.
+[[nodiscard]] constexpr std::uint64_t end_of(std::uint64_t address, std::uint64_t size) noexcept {
+    return size > UINT64_MAX - address ? UINT64_MAX : address + size;
+}
+
+[[nodiscard, gnu::noinline]] inline result<std::uint64_t> extent_by_text(const handle& from, std::uint64_t address, std::uint64_t end,
+                                                                         filters only) noexcept {
+    char buffer[text_buffer_size];
+    text_reader reader;
+    std::uint64_t at = address;
+    for (mapping m; at < end && reader.next(from, buffer, {.above = at}, m) && m.start <= at && m.passes(only);) at = m.end;
+    if (reader.error().code != errc::none) return reader.error();
+    return (at < end ? at : end) - address;
+}
+
+/// See maps::extent.
+[[nodiscard]] inline result<std::uint64_t> extent(const handle& from, std::uint64_t address, std::uint64_t size, filters only) noexcept {
+    const std::uint64_t end = end_of(address, size);
+    if (!from.by_ioctl()) return extent_by_text(from, address, end, only);
+    std::uint64_t at = address;
+    while (at < end) {
+        const auto m = lookup_ioctl(from, at, {.only = only}, false);
+        if (!m && m.error() == errc::not_mapped) break;
+        if (!m) return m.error();
+        at = m->end;
+    }
+    return (at < end ? at : end) - address;
 }
 
 }  // namespace procmap::inline PROCMAP_ABI::detail
@@ -3088,6 +3537,7 @@ struct first_answer {
         }
         first.absent = answer;
     }
+    if (!has_text) return first;
     const errno_kept keep;
     struct stat file;
     first.other_file = ::fstat(h.fd.get(), &file) == 0 && !S_ISREG(file.st_mode);
@@ -3109,9 +3559,10 @@ struct first_answer {
     auto file = open_maps(t);
     if (!file) return file.error();
     handle h{.fd = std::move(*file), .pid = t.pid, .tid = t.tid, .opener = this_process()};
+    if (left_out(how.use)) return h.failure(errc::unsupported, step::open);
     const first_answer first = choose(h, how);
     if (first.other_file) return h.failure(errc::not_maps, step::open);
-    if (first.absent != 0 && how.use == backend::ioctl) return h.failure(refusal(first.absent), step::open, first.absent);
+    if (first.absent != 0 && (how.use == backend::ioctl || !has_text)) return h.failure(refusal(first.absent), step::open, first.absent);
     if (first.empty) return h.failure(errc::gone, step::open);
     if (first.failure == 0) return h;
     return h.failure(text_reader::meaning(h, first.failure), step::read, first.failure);
@@ -3152,10 +3603,12 @@ struct first_answer {
     }
     if ((mode & O_ACCMODE) == O_WRONLY) return h.failure(errc::not_maps, step::adopt);
     // Only a maps file answers the ioctl. Without it, a file like smaps is recognized by its second line, which is not a maps line.
+    if (left_out(how.use)) return h.failure(errc::unsupported, step::adopt);
     const auto first = choose(h, how, true);
     if (first.other_file) return h.failure(errc::not_maps, step::adopt);
     if (first.unsure) return h.failure(errc::unsupported, step::adopt);
-    if (h.backend == backend::ioctl) {
+    if (h.by_ioctl()) {
+        if (first.absent != 0) return h.failure(refusal(first.absent), step::adopt, first.absent);  // text is left out
         const auto any = lookup_ioctl(h, 0, {}, true);
         if (any || any.error() == errc::not_mapped) return h;
         return h.failure(any.error().code, step::adopt, any.error().errno_value);
@@ -3163,7 +3616,7 @@ struct first_answer {
     char buffer[text_buffer_size];
     text_reader reader;
     mapping m;
-    for (int line = 0; line < 2 && reader.next(h, buffer, 0, 0, m); ++line) {}
+    for (int line = 0; line < 2 && reader.next(h, buffer, {}, m); ++line) {}
     const error& failure = reader.error();
     if (failure == errc::gone || failure == errc::task_gone || failure == errc::denied || failure == errc::interrupted)
         return h.failure(failure.code, step::adopt, failure.errno_value);
@@ -3189,7 +3642,7 @@ inline int read_fields(borrowed_fd file, std::span<char> room, std::string_view&
     constexpr std::string_view key = "Pid:\t";
     const std::size_t at = fdinfo.find(key);
     if (at == std::string_view::npos) return error{.code = errc::invalid, .at = step::open};
-    line_scanner scanner{fdinfo.data() + at + key.size(), fdinfo.data() + fdinfo.size()};
+    line_scanner<> scanner{fdinfo.data() + at + key.size(), fdinfo.data() + fdinfo.size()};
     std::uint64_t pid = 0;
     if (scanner.at != scanner.end && *scanner.at == '-') return error{.code = errc::gone, .at = step::open};
     if (!scanner.decimal(pid) || pid == 0 || pid > INT32_MAX) return error{.code = errc::unsupported, .at = step::open};
@@ -3257,13 +3710,14 @@ inline int read_fields(borrowed_fd file, std::span<char> room, std::string_view&
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 namespace procmap::inline PROCMAP_ABI {
 
 class mapping_walk;
 
 namespace detail {
-mapping_walk walk_over(const handle& from, const walk_options& options, backend use, std::uint64_t above = 0) noexcept;
+mapping_walk walk_over(const handle& from, const walk_options& options = {}, std::uint64_t above = 0) noexcept;
 }
 
 /// A walk over the mappings of an address space: a single-pass input range, returned by maps::walk. It borrows the handle. It is strictly
@@ -3303,11 +3757,10 @@ public:
 
     /// The new walk has not begun.
     ///@{
-    mapping_walk(mapping_walk&& other) noexcept : mapping_walk(*other.from_, other.options_, other.use_, other.above_) {}
+    mapping_walk(mapping_walk&& other) noexcept : mapping_walk(*other.from_, other.options_, other.above_) {}
     mapping_walk& operator=(mapping_walk&& other) noexcept {
         from_ = other.from_;
         options_ = other.options_;
-        use_ = other.use_;
         above_ = other.above_;
         reset();
         return *this;
@@ -3319,8 +3772,9 @@ public:
         reset();
         const bool small = !options_.buffer.empty() && options_.buffer.size() < 2 * detail::text_head_room;
         state_ = state::at_mapping;
-        if (small) {
-            fail(from_->failure(errc::invalid, step::query));
+        const bool absent = detail::left_out(options_.use) || (options_.use == backend::ioctl && !from_->by_ioctl());
+        if (small || absent) {
+            fail(from_->failure(small ? errc::invalid : errc::unsupported, step::query));
         } else {
             prepare();
             advance();
@@ -3331,13 +3785,15 @@ public:
 
     [[nodiscard]] const procmap::error& error() const noexcept { return error_; }  ///< what ended the walk early; errc::none: nothing did
     [[nodiscard]] bool complete() const noexcept { return state_ == state::at_end; }  ///< it reached the end of the address space
+    /// Returns the line of the text that ended the walk with errc::malformed, as much as is in the buffer; otherwise it is empty.
+    [[nodiscard]] std::string_view malformed_line() const noexcept PROCMAP_LIFETIMEBOUND { return reader_.wrong_line(); }
 
 private:
-    friend mapping_walk detail::walk_over(const detail::handle&, const walk_options&, backend, std::uint64_t) noexcept;
+    friend mapping_walk detail::walk_over(const detail::handle&, const walk_options&, std::uint64_t) noexcept;
 
-    /// `use`: the handle's back-end, or text. The walk starts at `above`; a mapping that reaches below it is clipped.
-    mapping_walk(const detail::handle& from, const walk_options& options, backend use, std::uint64_t above) noexcept
-        : from_(&from), options_(options), use_(use), above_(above) {}
+    /// The walk starts at `above`; a mapping that reaches below it is clipped.
+    mapping_walk(const detail::handle& from, const walk_options& options, std::uint64_t above) noexcept
+        : from_(&from), options_(options), above_(above) {}
 
     enum class state : unsigned char { not_begun, at_mapping, at_end, failed };
 
@@ -3347,6 +3803,7 @@ private:
         current_ = {};
         error_ = {};
         reader_ = {};
+        by_ioctl_ = from_->by_ioctl() && (options_.use != backend::text || !detail::has_text);
     }
 
     /// Prepares what all queries have in common. The buffer must be large enough.
@@ -3364,7 +3821,7 @@ private:
 
     void advance() noexcept {
         if (state_ != state::at_mapping) return;
-        if (!(use_ == backend::ioctl ? ask_next() : read_next())) [[unlikely]] return;
+        if (!(by_ioctl_ ? ask_next() : read_next())) [[unlikely]] return;
         if (current_.start < last_end_) {
             if (current_.file_backed()) current_.offset += last_end_ - current_.start;
             current_.start = last_end_;
@@ -3391,6 +3848,9 @@ private:
     [[nodiscard, gnu::noinline, gnu::cold]] bool take(const result<mapping>& next) noexcept {
         if (next) {
             current_ = *next;
+        } else if (next.error().errno_value == ENOENT && options_.gate && detail::has_text) {
+            by_ioctl_ = false;  // the ioctl does not report the gate VMA
+            return read_next();
         } else if (next.error().errno_value == ENOENT) {
             state_ = state::at_end;
         } else {  // not_mapped without ENOENT comes from an answer below the address, which is not the end
@@ -3405,7 +3865,9 @@ private:
     }
 
     [[nodiscard, gnu::noinline]] bool read_next() noexcept {
-        while (reader_.next(*from_, buffer(), last_end_, options_.names ? buffer().size() - detail::text_head_room : 0, current_))
+        if (!detail::has_text) return contradicted();  // not reached
+        const std::size_t name_room = options_.names ? buffer().size() - detail::text_head_room : 0;
+        while (reader_.next(*from_, buffer(), {last_end_, name_room, {.gate = options_.gate}}, current_))
             if (current_.passes(options_.only)) return true;
         state_ = state::at_end;
         if (reader_.error().code != errc::none) fail(reader_.error());
@@ -3416,9 +3878,9 @@ private:
 
     const detail::handle* from_;
     walk_options options_;
-    backend use_;
     std::uint64_t above_;
     state state_ = state::not_begun;
+    bool by_ioctl_ = false;
     std::uint64_t last_end_ = 0;
     mapping current_{};
     procmap::error error_{};
@@ -3431,9 +3893,9 @@ private:
 
 namespace detail {
 
-/// Returns a walk over the mappings of a handle by that back-end, starting at `above`.
-[[nodiscard]] inline mapping_walk walk_over(const handle& from, const walk_options& options, backend use, std::uint64_t above) noexcept {
-    return {from, options, use, above};
+/// Returns a walk over the mappings of a handle, starting at `above`.
+[[nodiscard]] inline mapping_walk walk_over(const handle& from, const walk_options& options, std::uint64_t above) noexcept {
+    return {from, options, above};
 }
 
 }  // namespace detail
@@ -3457,6 +3919,8 @@ namespace procmap::inline PROCMAP_ABI {
 class maps;
 
 namespace detail {
+template <>
+inline constexpr bool lent<maps> = true;
 const handle& handle_of(const maps& m) noexcept;
 }
 
@@ -3528,30 +3992,40 @@ public:
     /// denied (a sandbox), interrupted, malformed (not a kernel's answer), invalid (empty handle, or a build-ID buffer below 20 bytes).
     /// Throws nothing. With text, find and find_from are cancellation points (pthreads(7)), the only ones here; glibc cancels a thread by
     /// unwinding, so they are not noexcept. Source: do_procmap_query() in fs/proc/task_mmu.c.
-    [[nodiscard]] result<mapping> find(std::uint64_t address, const find_options& options) const {
-        return detail::lookup_cancellably(handle_, address, options, false);
+    [[nodiscard]] result<mapping> find(any_address address, const find_options& options) const {
+        return detail::lookup_cancellably(handle_, address.value(), options, false);
     }
     /// The same without a name, build ID or filter.
-    [[nodiscard, gnu::always_inline]] result<mapping> find(std::uint64_t address) const {
-        return detail::lookup_cancellably(handle_, address, detail::nothing_asked, false);
+    [[nodiscard, gnu::always_inline]] result<mapping> find(any_address address) const {
+        return detail::lookup_cancellably(handle_, address.value(), detail::nothing_asked, false);
     }
     /// Returns the mapping that contains `address`, or else the lowest one above it, of those that have all of `options.only`. Fails with
     /// errc::not_mapped if there is none. Cost and other errors as for find.
-    [[nodiscard]] result<mapping> find_from(std::uint64_t address, const find_options& options) const {
-        return detail::lookup_cancellably(handle_, address, options, true);
+    [[nodiscard]] result<mapping> find_from(any_address address, const find_options& options) const {
+        return detail::lookup_cancellably(handle_, address.value(), options, true);
     }
     /// The same without a name, build ID or filter.
-    [[nodiscard, gnu::always_inline]] result<mapping> find_from(std::uint64_t address) const {
-        return detail::lookup_cancellably(handle_, address, detail::nothing_asked, true);
+    [[nodiscard, gnu::always_inline]] result<mapping> find_from(any_address address) const {
+        return detail::lookup_cancellably(handle_, address.value(), detail::nothing_asked, true);
+    }
+    /// Returns how many bytes from `address` on, at most `size`, are mapped without a hole and have all of `only`; 0 if `address` is not. This
+    /// is what the mappings permit. An access can still fault: at a guard page (MADV_GUARD_INSTALL), past the end of a file, by a protection
+    /// key. To read without faulting, copy with process_vm_readv(2).
+    ///
+    /// ioctl: one query for each mapping; each tells the truth at its time. Text: the text up to the end of the range, 6.5 kB of stack.
+    /// async-signal-safe; errno is preserved. Errors as for find, but not errc::not_mapped.
+    [[nodiscard]] result<std::uint64_t> extent(any_address address, std::uint64_t size, filters only = {}) const noexcept {
+        return detail::extent(handle_, address.value(), size, only);
     }
     /// Returns a range of all mappings that have all of `options.only`, ascending: see mapping_walk. It borrows this handle.
-    [[nodiscard]] mapping_walk walk(const walk_options& options = {}) const& noexcept {
-        return detail::walk_over(handle_, options, handle_.backend);
+    [[nodiscard]] mapping_walk walk(const walk_options& options = {}) const& noexcept PROCMAP_LIFETIMEBOUND {
+        return detail::walk_over(handle_, options);
     }
     mapping_walk walk(const walk_options& options = {}) const&& = delete;  // it would borrow from a temporary
 
-    [[nodiscard]] procmap::backend backend() const noexcept { return handle_.backend; }  ///< ioctl or text, never automatic
-    [[nodiscard]] borrowed_fd fd() const noexcept { return handle_.fd.borrow(); }  ///< -1 if empty
+    /// Returns ioctl or text, never automatic.
+    [[nodiscard]] procmap::backend backend() const noexcept { return handle_.by_ioctl() ? backend::ioctl : backend::text; }
+    [[nodiscard]] borrowed_fd fd() const noexcept PROCMAP_LIFETIMEBOUND { return handle_.fd.borrow(); }  ///< -1 if empty
 
 private:
     friend const detail::handle& detail::handle_of(const maps&) noexcept;
@@ -3572,6 +4046,42 @@ namespace detail {
 [[nodiscard]] inline const handle& handle_of(const maps& m) noexcept { return m.handle_; }
 
 }  // namespace detail
+}  // namespace procmap::inline PROCMAP_ABI
+
+// ==== procmap/self_maps.hpp ====
+// A handle on this process that is kept across fork.
+//
+//   thread_local procmap::self_maps self;
+//   if (const auto& opened = self.get()) use(opened->find(address));
+
+namespace procmap::inline PROCMAP_ABI {
+
+/// The maps of the process that asks. A handle from maps::open_self that is inherited by fork answers for the parent; this notices that it
+/// is in a child, by a page that the kernel clears there (MADV_WIPEONFORK), and opens the child's own maps.
+///
+/// One thread at a time: make it thread_local, or protect it by a lock. Not for signal handlers, which may interrupt the opening: these
+/// call maps::open_self. Not for a child of vfork, which shares this object with its parent.
+class self_maps {
+public:
+    explicit self_maps(const open_options& how = {}) noexcept : how_(how) {}  ///< opens nothing yet; keeps `how.proc` as a pointer
+
+    /// Returns the handle of this process. Opens it in the first call, in the first call after fork, and if the last attempt failed; see
+    /// maps::open_self. Otherwise it compares two numbers in memory (before Linux 4.14: and calls getpid). The handle holds until a call of
+    /// get() in a child.
+    [[nodiscard]] const result<maps>& get() noexcept PROCMAP_LIFETIMEBOUND {
+        const std::uintptr_t process = detail::this_process();
+        // Beyond the most generations of forks that are counted, numbers are equal.
+        const bool countable = process % detail::process_page_size != detail::most_generations;
+        if (!opened_ || detail::handle_of(*opened_).opener != process || !countable) [[unlikely]]
+            opened_ = maps::open_self(how_);
+        return opened_;
+    }
+
+private:
+    open_options how_;
+    result<maps> opened_ = error{.code = errc::invalid, .at = step::open, .pid = error::this_process};
+};
+
 }  // namespace procmap::inline PROCMAP_ABI
 
 // ==== procmap/handover.hpp ====
@@ -3666,6 +4176,277 @@ namespace procmap::inline PROCMAP_ABI {
 
 }  // namespace procmap::inline PROCMAP_ABI
 
+// ==== procmap/build_id.hpp ====
+// A build ID as a value, with its source.
+//
+//   auto id = procmap::build_id::parse("0123456789abcdef");
+//   if (id && *id == m->build_id) use(id->bytes());
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace procmap::inline PROCMAP_ABI {
+
+/// Where a build ID comes from.
+enum class build_id_source : unsigned char {
+    none,       ///< there is no build ID
+    kernel,     ///< PROCMAP_QUERY, for the mapping itself
+    map_files,  ///< the ELF note of the mapped file, opened through /proc/PID/map_files
+    root_path,  ///< the ELF note of the file at the mapping's path below the process's root, verified to be the mapped file
+    memory,     ///< the ELF note in the process's memory: of the vDSO, and of images whose file is not proven to be the mapped one
+    given,      ///< the caller, or the text that was parsed
+};
+
+/// Returns the name of the enumerator.
+[[nodiscard]] constexpr std::string_view to_string(build_id_source from) noexcept {
+    constexpr std::string_view names[] = {"none", "kernel", "map_files", "root_path", "memory", "given"};
+    return detail::name_of(names, from);
+}
+
+/// A build ID of up to 64 bytes. Two are equal if their bytes are equal, whatever their sources.
+class build_id {
+public:
+    static constexpr std::size_t capacity = 64;  ///< in bytes; linkers write 8, 16 or 20, and a custom ID can have any size
+
+    constexpr build_id() noexcept = default;  ///< empty
+    /// Copies `bytes`; empty if there are more than `capacity`.
+    constexpr explicit build_id(std::span<const std::byte> bytes, build_id_source from = build_id_source::given) noexcept {
+        if (bytes.empty() || bytes.size() > capacity) return;
+        for (std::size_t i = 0; i < bytes.size(); ++i) bytes_[i] = bytes[i];
+        size_ = static_cast<unsigned char>(bytes.size());
+        source_ = from;
+    }
+
+    /// Parses hexadecimal digits of either case, two for each byte. Fails with errc::malformed and the offset for anything else.
+    [[nodiscard]] static constexpr result<build_id> parse(std::string_view hex) noexcept {
+        error wrong{.code = errc::malformed, .at = step::parse};
+        build_id id;
+        for (std::size_t i = 0; i < hex.size(); ++i) {
+            const bool upper = 'A' <= hex[i] && hex[i] <= 'F';
+            const unsigned digit = detail::digit_values[static_cast<char>(upper ? hex[i] - 'A' + 'a' : hex[i])];
+            wrong.offset = i;
+            if (digit == 16 || i / 2 >= capacity) return wrong;
+            id.bytes_[i / 2] = static_cast<std::byte>(std::to_integer<unsigned>(id.bytes_[i / 2]) << 4 | digit);
+        }
+        wrong.offset = hex.size();
+        if (hex.empty() || hex.size() % 2 != 0) return wrong;
+        id.size_ = static_cast<unsigned char>(hex.size() / 2);
+        id.source_ = build_id_source::given;
+        return id;
+    }
+
+    [[nodiscard]] constexpr std::span<const std::byte> bytes() const noexcept { return {bytes_, size_}; }  ///< valid as long as this object
+    [[nodiscard]] constexpr bool empty() const noexcept { return size_ == 0; }  ///< true if there is no build ID
+    [[nodiscard]] constexpr std::size_t size() const noexcept { return size_; }  ///< size in bytes
+    [[nodiscard]] constexpr build_id_source source() const noexcept { return source_; }  ///< where it comes from
+    constexpr operator build_id_view() const& noexcept { return build_id_view{bytes()}; }  ///< borrows the bytes
+    operator build_id_view() const&& = delete;  // it would borrow from a temporary
+
+    /// Compares the bytes.
+    ///@{
+    [[nodiscard]] friend constexpr bool operator==(const build_id& a, const build_id& b) noexcept {
+        return build_id_view{a.bytes()} == build_id_view{b.bytes()};
+    }
+    [[nodiscard]] friend constexpr bool operator==(const build_id& a, build_id_view b) noexcept {
+        return build_id_view{a.bytes()} == b;
+    }
+    ///@}
+
+private:
+    std::byte bytes_[capacity] = {};
+    unsigned char size_ = 0;
+    build_id_source source_ = build_id_source::none;
+};
+
+/// Writes the build ID as lower-case hexadecimal digits.
+template <class Sink>
+constexpr void print(Sink&& sink, const build_id& id) {
+    print(sink, build_id_view{id.bytes()});
+}
+
+/// Returns the build ID as lower-case hexadecimal digits.
+///@{
+[[nodiscard]] inline std::string to_string(build_id_view id) {
+    std::string digits;
+    digits.reserve(2 * id.size());
+    print([&digits](std::string_view more) { digits += more; }, id);
+    return digits;
+}
+[[nodiscard]] inline std::string to_string(const build_id& id) { return to_string(build_id_view{id.bytes()}); }
+///@}
+
+}  // namespace procmap::inline PROCMAP_ABI
+
+/// Hashes the bytes by FNV-1a. Not for untrusted IDs, which can be made to collide.
+template <>
+struct std::hash<procmap::build_id> {
+    /// Returns the hash.
+    [[nodiscard]] constexpr std::size_t operator()(const procmap::build_id& id) const noexcept {
+        std::uint64_t h = 0xcbf29ce484222325;
+        for (const std::byte b : id.bytes()) h = (h ^ std::to_integer<std::uint64_t>(b)) * 0x100000001b3;
+        return h & SIZE_MAX;
+    }
+};
+
+// ==== procmap/owned_mapping.hpp ====
+// A mapping that owns its name and build ID, to be kept in a container.
+//
+//   std::vector<procmap::owned_mapping> kept;
+//   for (const procmap::mapping& m : walk) kept.emplace_back(m);
+//   for (const procmap::mapping& m : kept) use(m.name);
+
+#include <string>
+#include <utility>
+
+namespace procmap::inline PROCMAP_ABI {
+
+/// A mapping with its own copies of the name and the build ID. It is read as a mapping: functions that take `const mapping&` take it. For
+/// all mappings of an address space, a snapshot needs less memory. Allocates for the name only.
+class owned_mapping {
+public:
+    owned_mapping() noexcept = default;  ///< an empty mapping
+    /// Copies a mapping. A build ID of more than build_id::capacity bytes is then not known.
+    explicit owned_mapping(const mapping& m) : name_(m.name), id_(m.build_id.bytes()), mapping_(m) {
+        if (id_.empty() && !m.build_id.empty()) mapping_.build_id_known = false;
+        borrow();
+    }
+
+    owned_mapping(const owned_mapping& other) : owned_mapping(other.mapping_) {}
+    owned_mapping(owned_mapping&& other) noexcept { swap(other); }
+    owned_mapping& operator=(owned_mapping other) noexcept {
+        swap(other);
+        return *this;
+    }
+    ~owned_mapping() = default;
+
+    /// Returns the mapping, whose name and build ID borrow from this object until it is changed, moved from or destroyed.
+    ///@{
+    [[nodiscard]] operator const mapping&() const& noexcept PROCMAP_LIFETIMEBOUND { return mapping_; }
+    operator const mapping&() const&& = delete;  // it would borrow from a temporary
+    [[nodiscard]] const mapping* operator->() const noexcept PROCMAP_LIFETIMEBOUND { return &mapping_; }
+    ///@}
+
+    /// Exchanges two mappings.
+    void swap(owned_mapping& other) noexcept {
+        std::swap(name_, other.name_);
+        std::swap(id_, other.id_);
+        std::swap(mapping_, other.mapping_);
+        borrow();
+        other.borrow();
+    }
+
+private:
+    void borrow() noexcept {
+        mapping_.name = name_;
+        mapping_.build_id = id_;
+    }
+
+    std::string name_{};
+    procmap::build_id id_{};
+    mapping mapping_{.name = name_};
+};
+
+}  // namespace procmap::inline PROCMAP_ABI
+
+// ==== procmap/location.hpp ====
+// The location of an address: file, file offset, ELF address and build ID, or the reason why it has none. See normalizer.hpp.
+//
+//   for (const procmap::location& l : found->locations)
+//       if (l) use(found->files[l.file].path, l.offset);
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace procmap::inline PROCMAP_ABI {
+
+/// Why an address has no location or an incomplete one.
+enum class reason : unsigned char {
+    none,
+    not_mapped,
+    not_file_backed,  ///< anonymous memory: heap, stack, generated code, ...
+    special,          ///< the kernel's own memory: [vvar], [vsyscall], ... (the vDSO has a location: its ELF image)
+    gone,             ///< the address space was gone before this address was looked up
+    denied,           ///< access was denied before this address was looked up
+    failed,           ///< the lookup ended before this address; see normalized::error
+    name_unknown,     ///< the name is longer than PATH_MAX, or the kernel had no memory for it; there may be a file
+};
+
+/// Returns the name of the enumerator.
+[[nodiscard]] constexpr std::string_view to_string(reason why) noexcept {
+    constexpr std::string_view names[] = {"none", "not_mapped", "not_file_backed", "special", "gone", "denied", "failed", "name_unknown"};
+    return detail::name_of(names, why);
+}
+
+/// Where an address lies. Converts to true if it has a file.
+struct location {
+    static constexpr std::uint32_t no_file = UINT32_MAX;  ///< `file` if there is none
+
+    std::uint64_t offset = 0;       ///< file offset in bytes: address - mapping.start + mapping.offset
+    std::uint64_t elf_address = 0;  ///< as in the file's headers and symbols; see elf_address_known
+    std::uint32_t file = no_file;   ///< index into normalized::files
+    procmap::reason reason = reason::none;  ///< why there is no file, or what is missing
+    bool elf_address_known = false;  ///< true if requested and the mapped segment is certain (elf::load_bias)
+
+    [[nodiscard]] constexpr explicit operator bool() const noexcept { return file != no_file; }  ///< true if it has a file
+};
+
+/// Where the path that maps shows leads. It is looked up below the process's root, if requested, and in the same way for every caller: a
+/// caller without permission gets the same state or `unreadable`. It does not tell whether the file has other names.
+enum class file_state : unsigned char {
+    unknown,     ///< not requested, or not provable: device and inode identify no file there, or the task has another address space
+    linked,      ///< to the mapped file
+    deleted,     ///< nowhere, and the kernel marks it: the file was unlinked, or never had a path (memfd_create, shmget)
+    replaced,    ///< to another file, even if the mapped file still has another name
+    unreadable,  ///< not accessible: permission, FUSE, outside of the root; or nowhere, without the mark (its mount is gone or hidden)
+};
+
+/// Returns the name of the enumerator.
+[[nodiscard]] constexpr std::string_view to_string(file_state state) noexcept {
+    constexpr std::string_view names[] = {"unknown", "linked", "deleted", "replaced", "unreadable"};
+    return detail::name_of(names, state);
+}
+
+/// A file that contains an address of the batch. Two mappings share an entry only if they are proven to be of the same file: by device and
+/// inode while a descriptor holds the file, on file systems where these identify a file (ext2 to ext4, xfs, f2fs, tmpfs, squashfs, erofs);
+/// elsewhere (btrfs, overlayfs, FUSE, ...) by device, inode, path and build ID together. Otherwise they have two entries. If neither build
+/// IDs nor ELF addresses are requested, mappings with equal device, inode and path share an entry.
+struct mapped_file {
+    std::string_view path{};           ///< the kernel's bytes, including " (deleted)"; empty: not known
+    procmap::build_id build_id{};      ///< empty: none, or not known (build_id_known)
+    device_number device{};            ///< of the superblock, as maps shows it
+    std::uint64_t inode = 0;           ///< as maps shows it
+    file_state state = file_state::unknown;  ///< see normalizer_options::file_states
+    bool build_id_known = false;             ///< requested and known; an empty build ID then means that there is none
+};
+
+namespace detail {
+inline constexpr mapped_file no_file{};
+}
+
+/// The result of normalize(). It is a view: the locations and files are the normalizer's, and hold until its next call or its end. Copy
+/// what is needed longer; a copy of this struct does not.
+struct normalized {
+    std::span<const location> locations{};  ///< in the order of the addresses
+    std::span<const mapped_file> files{};   ///< each file once
+    procmap::error error{};                 ///< what ended the lookup early; `locations` has what was resolved before
+
+    /// Returns the file of a location. For a location without one, returns a file of which nothing is known.
+    [[nodiscard]] const mapped_file& file(const location& of) const noexcept { return of ? files[of.file] : detail::no_file; }
+    [[nodiscard]] bool complete() const noexcept { return error.code == errc::none; }  ///< true if nothing ended the lookup early
+};
+
+namespace detail {
+template <>
+inline constexpr bool lent<normalized> = true;
+}
+
+}  // namespace procmap::inline PROCMAP_ABI
+
 // ==== procmap/recorded.hpp ====
 // Reads recorded text one mapping at a time: maps, smaps, or a saved snapshot.
 //
@@ -3678,6 +4459,7 @@ namespace procmap::inline PROCMAP_ABI {
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 namespace procmap::inline PROCMAP_ABI {
@@ -3699,8 +4481,6 @@ namespace detail {
     return line.substr(0, colon).find(' ') == std::string_view::npos;
 }
 
-inline constexpr std::string_view name_states[] = {"not_asked", "exact", "escaped", "ambiguous", "too_long", "no_memory"};
-
 /// Returns log2 of a page size, or 0 if it is not known or invalid: not a power of two, or less than 1 KiB.
 [[nodiscard]] constexpr std::uint8_t page_shift(std::uint64_t page_size) noexcept {
     const bool right = std::has_single_bit(page_size) && page_size >= 1024;
@@ -3721,9 +4501,12 @@ void print_recorded(Sink& sink, mapping m) {
     const std::string_view name = m.name;
     // The parser skips blanks before a name and rejects lines with the other two. Such a line is written without the name.
     const bool unnamed = name.starts_with(' ') || is_rollup(m) || ends_with_cr(m);
+    const name_state status = m.name_status;
     if (unnamed) m.name = {};
+    m.name_status = name_state::exact;  // what is not known follows the line, and is not written into it
     print(sink, m);
     m.name = name;
+    m.name_status = status;
     sink("\n");
     if (prints_like_gate(m)) sink("Mapping:           yes\n");
     if (m.page_size != 0) sink("KernelPageSize:    "), number(m.page_size / 1024, 10), sink(" kB\n");
@@ -3743,7 +4526,7 @@ void print_recorded(Sink& sink, mapping m) {
     }
     if (m.name_status != read) {
         sink("NameState:         ");
-        sink(name_states[static_cast<std::size_t>(m.name_status)]);
+        sink(to_string(m.name_status));
         sink("\n");
     }
 }
@@ -3755,14 +4538,15 @@ void print_recorded(Sink& sink, mapping m) {
 /// text. Allocates only for names that differ from the text (`\012`, NameBytes). No system calls.
 class recorded_reader {
 public:
-    explicit recorded_reader(std::string_view text) noexcept : text_(text) {}  ///< borrows `text`; nothing is read yet
+    /// Borrows `text`; nothing is read yet.
+    explicit recorded_reader(std::string_view text, const parse_options& options = {}) noexcept : text_(text), options_(options) {}
     template <detail::temporary_text Text>
-    explicit recorded_reader(const Text&&) = delete;  // the names would borrow from a temporary
+    explicit recorded_reader(const Text&&, const parse_options& = {}) = delete;  // the names would borrow from a temporary
     recorded_reader(const recorded_reader&) = delete;             // the mapping borrows from this
     recorded_reader& operator=(const recorded_reader&) = delete;
 
     /// Reads the next mapping. Returns false at the end of the text. For each malformed line it calls `wrong` with the error, which has the
-    /// line number and the byte offset; `wrong` returns whether to continue. If it returns false, a mapping whose line precedes the
+    /// line number and the byte offset, and if it takes one with the line itself; `wrong` returns whether to continue. If it returns false, a mapping whose line precedes the
     /// malformed one is still returned, as read so far, and the next call returns false. Keyed lines after a mapping's malformed line are
     /// skipped. Errors: errc::malformed, and errc::not_maps for the line of smaps_rollup (see parse_line).
     template <class Wrong>
@@ -3775,7 +4559,7 @@ public:
                 continue;
             }
             after_mapping_ = true;
-            const auto read = parse_line(text);
+            const auto read = parse_line(text, options_);
             if (!read) {
                 refuse(wrong, read.error().code, read.error().offset);
                 continue;
@@ -3783,7 +4567,7 @@ public:
             at_ = line_offset_;
             line_ = text;
             current_ = *read;
-            is_mapping_ = current_.start != current_.end && !detail::is_gate(text, current_);
+            is_mapping_ = current_.start != current_.end && (options_.gate || !detail::is_gate(text, current_));
             if (current_.name_status == name_state::escaped) {
                 name_.clear();
                 detail::decode(current_.name, [this](char c) { name_ += c; });
@@ -3807,22 +4591,27 @@ public:
 
 private:
     std::string_view take_line() noexcept {
-        const std::string_view taken = text_.substr(next_, text_.find('\n', next_) - next_);
+        taken_ = text_.substr(next_, text_.find('\n', next_) - next_);
         line_offset_ = next_;
-        next_ += taken.size() + 1;
+        next_ += taken_.size() + 1;
         ++number_;
-        return taken;
+        if (options_.carriage_return && taken_.ends_with('\r')) taken_.remove_suffix(1);
+        return taken_;
     }
     template <class Wrong>
     void refuse(Wrong& wrong, errc code, std::uint64_t byte = 0) {
-        if (!wrong(error{.code = code, .at = step::parse, .line = number_, .offset = line_offset_ + byte})) stopped_ = true;
+        const error failure{.code = code, .at = step::parse, .line = number_, .offset = line_offset_ + byte};
+        if constexpr (std::is_invocable_v<Wrong&, const error&, std::string_view>)
+            stopped_ = !wrong(failure, taken_);
+        else
+            stopped_ = !wrong(failure);
     }
 
     /// Applies a keyed line to the mapping. Returns false and changes nothing if the key is known and its value is invalid.
     bool annotate(std::string_view line) {
         std::string_view value;
         if (detail::keyed(line, "KernelPageSize", value)) {
-            detail::line_scanner s{value.data(), value.data() + value.size()};
+            detail::line_scanner<> s{value.data(), value.data() + value.size()};
             std::uint64_t kib = 0;
             const bool read = s.decimal(kib) && s.literal(' ') && s.literal('k') && s.literal('B') && s.at == s.end;
             if (!read || kib > UINT64_MAX / 1024 || detail::page_shift(kib * 1024) == 0) return false;
@@ -3832,7 +4621,7 @@ private:
         if (detail::keyed(line, "BuildID", value)) {
             const auto id = build_id::parse(value);
             if (!id && !value.empty()) return false;
-            id_ = *id;
+            id_ = id.value_or(build_id{});
             current_.build_id = build_id_view{id_.bytes()};
             current_.build_id_known = true;
             return true;
@@ -3850,12 +4639,8 @@ private:
             return true;
         }
         if (detail::keyed(line, "NameState", value)) {
-            for (std::size_t i = 0; i < std::size(detail::name_states); ++i) {
-                const auto status = static_cast<name_state>(i);
-                if (value != detail::name_states[i] || status == name_state::escaped) continue;
-                current_.name_status = status;
-                return true;
-            }
+            for (const name_state status : {name_state::not_asked, name_state::exact, name_state::ambiguous, name_state::too_long, name_state::no_memory})
+                if (value == to_string(status)) return current_.name_status = status, true;
             return false;
         }
         if (detail::keyed(line, "Mapping", value)) {
@@ -3867,7 +4652,9 @@ private:
     }
 
     std::string_view text_;
+    parse_options options_;
     std::string_view line_{};
+    std::string_view taken_{};     // the line that is being read
     std::size_t at_ = 0;           // offset of line_
     std::size_t line_offset_ = 0;  // offset of the line that is being read
     std::size_t next_ = 0;         // offset of the line after it
@@ -4042,7 +4829,7 @@ struct file_version {
     constexpr std::string_view key = "mnt_id:\t";
     const std::size_t at = fields.find(key);
     if (at == std::string_view::npos) return 0;
-    line_scanner number{fields.data() + at + key.size(), fields.data() + fields.size()};
+    line_scanner<> number{fields.data() + at + key.size(), fields.data() + fields.size()};
     std::uint64_t id = 0;
     return number.decimal(id) && number.literal('\n') ? id : 0;
 }
@@ -4177,7 +4964,7 @@ private:
         const auto there = lookup(b, m.start, {.name = m.name_status == name_state::not_asked ? std::span<char>{} : std::span<char>{name}}, false);
         if (!there || !same_mapping(*there, m) || there->permissions != m.permissions) return false;
         for (int tries = 0; tries < 3; ++tries) {  // mappings may change between the two walks
-            auto one = walk_over(a, {}, a.backend), other = walk_over(b, {}, b.backend);
+            auto one = walk_over(a), other = walk_over(b);
             auto i = one.begin();
             auto j = other.begin();
             int same = 0;
@@ -4659,7 +5446,7 @@ private:
     }
     if (!gap) return header.offset == 0;
     if (!task.may_walk()) return false;
-    for (const mapping& below : walk_over(from, {.only = file_backed, .names = true}, from.backend)) {
+    for (const mapping& below : walk_over(from, {.only = file_backed, .names = true})) {
         if (below.start >= m.start) break;
         if (below.offset == 0 && same_file(below)) header = below;
     }
@@ -4783,7 +5570,7 @@ private:
     /// Queries the mapping again, if `id` with its build ID. Returns false if it is another mapping now.
     bool ask_again(const handle& from, const mapping& m, bool id, file_answer& a) {
         const find_options asked{.name = name_, .build_id = id ? std::span<std::byte>{id_} : std::span<std::byte>{}};
-        const auto again = from.backend == backend::ioctl ? lookup_ioctl(from, m.start, asked, false) : lookup(from, m.start, {.name = name_}, false);
+        const auto again = from.by_ioctl() ? lookup_ioctl(from, m.start, asked, false) : lookup(from, m.start, {.name = name_}, false);
         if (!again || !same_mapping(*again, m)) return false;
         if (id && !again->build_id.empty()) {
             a.id = build_id{again->build_id.bytes(), build_id_source::kernel};
@@ -5096,7 +5883,7 @@ public:
         finder().cache().release_unused();
         task_files task{from};
         task_ = &task;
-        const error broke = from.backend == backend::ioctl ? by_queries(from) : by_walk(from);
+        const error broke = from.by_ioctl() ? by_queries(from) : by_walk(from);
         task_ = nullptr;
         return finish(broke);
     }
@@ -5145,7 +5932,7 @@ private:
         name_count_ = 0;
         seen_at_ = finder().cache().time();
         std::size_t i = 0;
-        auto walk = walk_over(from, {.names = true}, from.backend);
+        auto walk = walk_over(from, {.names = true});
         for (const mapping& m : walk) {
             i = mark_unmapped(i, &m);
             const std::size_t first = i;
@@ -5256,7 +6043,7 @@ private:
             found = m;
             return address < m.end;
         }
-        if (from.backend == backend::ioctl) {
+        if (from.by_ioctl()) {
             const std::span<char> name = file.known.by_inode ? std::span<char>{} : std::span<char>{neighbour_name_};
             const auto other = lookup(from, address, {.only = file_backed, .name = name}, true);
             if (other) found = *other;
@@ -5311,6 +6098,7 @@ private:
 
 #include <cstdint>
 #include <span>
+#include <type_traits>
 
 namespace procmap::inline PROCMAP_ABI {
 
@@ -5340,6 +6128,14 @@ public:
     /// the lookup ends early, normalized::error tells why, and each address that was not looked up has a reason.
     [[nodiscard]] result<normalized> normalize(const maps& from, std::span<const std::uint64_t> addresses) {
         return resolver_.run(detail::handle_of(from), addresses);
+    }
+
+    /// The same for one address: a number, or a pointer to an object or a function. `locations` has one element.
+    template <class Address>
+        requires(std::is_integral_v<Address> || std::is_pointer_v<Address> || std::is_function_v<Address>)
+    [[nodiscard]] result<normalized> normalize(const maps& from, const Address& address) {
+        const std::uint64_t one[] = {any_address{address}.value()};
+        return normalize(from, one);
     }
 
     void release_files() noexcept { resolver_.finder().cache().release(); }  ///< drops all cached file data and closes its descriptors
@@ -5392,10 +6188,10 @@ public:
     explicit cached_maps(const maps&& from, const cached_maps_options& options = {}) = delete;  // it would borrow from a temporary
 
     /// Returns the mapping as maps::find does, with its name and, if the options request it, its build ID; valid until the next call.
-    [[nodiscard]] result<mapping> find(std::uint64_t address) {
+    [[nodiscard]] result<mapping> find(any_address address) PROCMAP_LIFETIMEBOUND {
         if (__atomic_exchange_n(&busy_, true, __ATOMIC_ACQUIRE)) return error{.code = errc::contended, .at = step::query};
         const inside leave{busy_};
-        return look_up(address);
+        return look_up(address.value());
     }
 
     /// Drops all cached file data and closes its descriptors; the next call reads the files again. Returns false and drops nothing if
@@ -5761,7 +6557,7 @@ template <class Allocator>
         if (!options.page_sizes) m.page_size = 0;
         name_buffer name;
         // If the name from the text is ambiguous or too long, the ioctl is queried for the exact one.
-        if (from.backend == backend::ioctl && (m.name_status == name_state::ambiguous || m.name_status == name_state::too_long)) {
+        if (from.by_ioctl() && (m.name_status == name_state::ambiguous || m.name_status == name_state::too_long)) {
             const auto exact = lookup(from, m.start, {.name = name}, false);
             if (exact && exact->end == m.end && exact->inode == m.inode && exact->device == m.device) {
                 m.name = exact->name;
@@ -5773,7 +6569,7 @@ template <class Allocator>
     // Continues from `above` to the end. Returns false and sets `broke` on failure.
     error broke;
     const auto go_on = [&](backend use) {
-        auto walk = walk_over(from, {.names = options.names}, use, above);
+        auto walk = walk_over(from, {.names = options.names, .gate = options.gate, .use = use}, above);
         for (const mapping& m : walk) keep(m);
         broke = walk.error();
         return walk.complete();
@@ -5781,10 +6577,10 @@ template <class Allocator>
     // The text is faster for reading all mappings (docs/performance.md), but it has no page sizes. An open file description has one
     // position in the text, and other processes may share it (fork, SCM_RIGHTS). Only the process that opened it reads the text.
     const bool own = from.pid != error::unknown && is_this_process(from.opener);
-    const bool by_text = own && !options.page_sizes;
+    const bool by_text = has_text && own && !options.page_sizes;
     // The text fails once the task that it was opened through is reaped. The ioctl then continues, or returns the error.
     if (!by_text || !go_on(backend::text)) {
-        if (!by_text || from.backend == backend::ioctl) go_on(from.backend);
+        if (!by_text || from.by_ioctl()) go_on(from.backend);
     }
     return broke;
 }
@@ -5839,9 +6635,19 @@ template <class Allocator>
 
 namespace procmap::inline PROCMAP_ABI {
 
+template <class Allocator = std::allocator<std::byte>>
+class basic_snapshot;
+
+namespace detail {
+template <class Allocator>
+inline constexpr bool kept_on_failure<basic_snapshot<Allocator>> = true;
+template <class Allocator>
+inline constexpr bool lent<basic_snapshot<Allocator>> = true;
+}  // namespace detail
+
 /// An owning, immutable copy of the mappings of an address space, ascending and without overlaps. 56 bytes for each mapping; each distinct
 /// name and build ID is stored once. Any number of threads may read it, lock-free. Records that are read borrow from the snapshot.
-template <class Allocator = std::allocator<std::byte>>
+template <class Allocator>
 class basic_snapshot {
 public:
     class builder;
@@ -5865,7 +6671,11 @@ public:
     /// Reads recorded maps text, smaps text, or a saved snapshot (see recorded_reader). Decodes names, and omits what is no mapping
     /// (`[vsyscall]`, `[vectors]` of a 32-bit ARM kernel, ranges of zero length). Fails at a malformed line, with its line and byte; `*` of
     /// the result then has the mappings before it. Fails with errc::not_maps for smaps_rollup. Cost: n log n in any text.
-    [[nodiscard]] static result<basic_snapshot> parse(std::string_view text, const Allocator& allocator = {});
+    [[nodiscard]] static result<basic_snapshot> parse(std::string_view text, const Allocator& allocator = {}) {
+        return parse(text, parse_options{}, allocator);
+    }
+    /// The same with what is tolerated beyond what Linux writes. With parse_options::gate, `[vsyscall]` is a mapping too.
+    [[nodiscard]] static result<basic_snapshot> parse(std::string_view text, const parse_options& options, const Allocator& allocator = {});
 
     /// Copies any range of mappings, in any order.
     template <class Range>
@@ -5884,18 +6694,36 @@ public:
     [[nodiscard]] std::size_t memory() const noexcept { return table_.memory(); }  ///< in bytes: records, names and build IDs
 
     /// Returns the mapping that contains `address`, or errc::not_mapped. Binary search; no allocation.
-    [[nodiscard]] result<mapping> find(std::uint64_t address) const noexcept {
+    [[nodiscard]] result<mapping> find(any_address address) const& noexcept PROCMAP_LIFETIMEBOUND {
         const auto m = find_from(address);
-        return !m || m->start <= address ? m : error{.code = errc::not_mapped, .at = step::query};
+        return !m || m->start <= address.value() ? m : not_mapped(address);
     }
     /// Returns the mapping that contains `address`, or else the next one above it; errc::not_mapped if there is none.
-    [[nodiscard]] result<mapping> find_from(std::uint64_t address) const noexcept {
-        const std::size_t i = table_.first_above(address);
+    [[nodiscard]] result<mapping> find_from(any_address address) const& noexcept PROCMAP_LIFETIMEBOUND {
+        const std::size_t i = table_.first_above(address.value());
         if (i < size()) return table_[i];
-        return error{.code = errc::not_mapped, .at = step::query};
+        return not_mapped(address);
+    }
+    result<mapping> find(any_address) const&& = delete;       // the record would borrow
+    result<mapping> find_from(any_address) const&& = delete;  // from a temporary
+
+    /// Returns how many bytes from `address` on, at most `bytes`, are mapped without a hole and have all of `only`: see maps::extent.
+    [[nodiscard]] std::uint64_t extent(any_address address, std::uint64_t bytes, filters only = {}) const noexcept {
+        const std::uint64_t end = detail::end_of(address.value(), bytes);
+        std::uint64_t at = address.value();
+        for (std::size_t i = table_.first_above(at); i < size() && at < end; ++i) {
+            const mapping m = table_[i];
+            if (m.start > at || !m.passes(only)) break;
+            at = m.end;
+        }
+        return (at < end ? at : end) - address.value();
     }
 
 private:
+    static error not_mapped(any_address address) noexcept {
+        return {.code = errc::not_mapped, .at = step::query, .offset = address.value()};
+    }
+
     explicit basic_snapshot(detail::record_table<Allocator>&& table) noexcept : table_(std::move(table)) {}
 
     detail::record_table<Allocator> table_;
@@ -5955,10 +6783,11 @@ auto basic_snapshot<Allocator>::capture(const maps& from, const capture_options&
 }
 
 template <class Allocator>
-auto basic_snapshot<Allocator>::parse(std::string_view text, const Allocator& allocator) -> result<basic_snapshot> {
+auto basic_snapshot<Allocator>::parse(std::string_view text, const parse_options& options, const Allocator& allocator)
+    -> result<basic_snapshot> {
     builder b{allocator};
     error broke;
-    recorded_reader reader{text};
+    recorded_reader reader{text, options};
     const auto stop = [&broke](const error& wrong) {
         broke = wrong;
         return false;
@@ -6008,15 +6837,19 @@ enum class change_kind : unsigned char {
 /// Returns the name of the enumerator.
 [[nodiscard]] constexpr std::string_view to_string(change_kind kind) noexcept {
     constexpr std::string_view names[] = {"mapped", "unmapped", "backing", "permissions", "name"};
-    return names[static_cast<std::size_t>(kind)];
+    return detail::name_of(names, kind);
 }
 
-/// A changed range, and the mapping that is there now (unmapped: was there before), clipped to the range, including its offset.
+/// A changed range, with the mappings that are and were there, clipped to the range, including their offsets. The mappings borrow from the
+/// snapshots that contain them.
 struct change {
     change_kind kind = change_kind::mapped;  ///< how the range changed
     std::uint64_t start = 0;                 ///< first address
     std::uint64_t end = 0;                   ///< end address (exclusive)
-    mapping now;                             ///< borrows from the snapshot that contains it
+    mapping now{};                           ///< the mapping in the later snapshot; of what was unmapped, the one before
+    mapping was{};                           ///< the mapping in the earlier snapshot; empty, with a size of 0, for what was mapped
+
+    [[nodiscard]] constexpr std::uint64_t size() const noexcept { return end - start; }  ///< size in bytes
 };
 
 /// Writes a change as one line without a newline: the kind, then the mapping's line.
@@ -6066,17 +6899,22 @@ namespace detail {
 template <class A, class B>
 [[nodiscard]] std::vector<change> difference(const basic_snapshot<A>& before, const basic_snapshot<B>& after) {
     std::vector<change> changes;
-    const auto note = [&](change_kind kind, const mapping& m, std::uint64_t start, std::uint64_t end) {
-        const mapping piece = detail::cut(m, start, end);
+    const auto continues = [](const mapping& last, const mapping& next) {
+        return last.permissions == next.permissions && detail::same_backing(last, next) && last.name == next.name;
+    };
+    const auto note = [&](change_kind kind, const mapping& now, const mapping& was, std::uint64_t start, std::uint64_t end) {
+        const mapping now_here = detail::cut(now, start, end);
+        const mapping was_here = kind == change_kind::mapped ? mapping{} : detail::cut(was, start, end);
         if (!changes.empty()) {
             change& last = changes.back();
-            if (last.end == start && last.kind == kind && last.now.permissions == piece.permissions &&
-                detail::same_backing(last.now, piece) && last.now.name == piece.name) {
+            const bool same_was = kind == change_kind::mapped || continues(last.was, was_here);
+            if (last.end == start && last.kind == kind && continues(last.now, now_here) && same_was) {
                 last.end = last.now.end = end;
+                if (kind != change_kind::mapped) last.was.end = end;
                 return;
             }
         }
-        changes.push_back({kind, start, end, piece});
+        changes.push_back({kind, start, end, now_here, was_here});
     };
     std::size_t i = 0;
     std::size_t j = 0;
@@ -6089,15 +6927,15 @@ template <class A, class B>
         const bool in_b = b.start <= at && j < after.size();
         const std::uint64_t end = std::min(in_a ? a.end : a.start, in_b ? b.end : b.start);
         if (!in_a)
-            note(change_kind::mapped, b, at, end);
+            note(change_kind::mapped, b, {}, at, end);
         else if (!in_b)
-            note(change_kind::unmapped, a, at, end);
+            note(change_kind::unmapped, a, a, at, end);
         else if (!detail::same_backing(a, b))
-            note(change_kind::backing, b, at, end);
+            note(change_kind::backing, b, a, at, end);
         else if (a.permissions != b.permissions)
-            note(change_kind::permissions, b, at, end);
+            note(change_kind::permissions, b, a, at, end);
         else if (!detail::same_name(a, b))
-            note(change_kind::name, b, at, end);
+            note(change_kind::name, b, a, at, end);
         at = end;
         if (in_a && a.end == end) ++i;
         if (in_b && b.end == end) ++j;
@@ -6199,8 +7037,8 @@ template <class T, class... Types>
 concept one_of = (std::is_same_v<T, Types> || ...);
 
 template <class T>
-concept formatted = one_of<T, error, mapping, permission_set, device_number, build_id, build_id_view, change, change_kind,
-                           mapping_kind, backend>;
+concept formatted = one_of<T, error, errc, step, mapping, owned_mapping, permission_set, device_number, name_state, mapping_kind, build_id,
+                           build_id_view, build_id_source, backend, reason, file_state, change, change_kind>;
 
 /// A formatter on top of the string formatter of the formatting library. Allocates only if there is a format specification.
 template <class T, class Strings>
@@ -6217,25 +7055,17 @@ struct text_formatter : Strings {
     auto format(const T& value, Context& context) const {
         if (plain_) {
             auto out = context.out();
-            put([&out](std::string_view piece) {
+            print([&out](std::string_view piece) {
                 for (const char c : piece) *out++ = c;
             }, value);
             return out;
         }
         std::string text;
-        put([&text](std::string_view piece) { text += piece; }, value);
+        print([&text](std::string_view piece) { text += piece; }, value);
         return Strings::format({text.data(), text.size()}, context);
     }
 
 private:
-    template <class Sink>
-    static void put(Sink sink, const T& value) {
-        if constexpr (requires { to_string(value); })
-            sink(to_string(value));
-        else
-            print(sink, value);
-    }
-
     bool plain_ = true;
 };
 

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include <procmap/mapping.hpp>
@@ -25,6 +26,12 @@ enum class build_id_source : unsigned char {
     memory,     ///< the ELF note in the process's memory: of the vDSO, and of images whose file is not proven to be the mapped one
     given,      ///< the caller, or the text that was parsed
 };
+
+/// Returns the name of the enumerator.
+[[nodiscard]] constexpr std::string_view to_string(build_id_source from) noexcept {
+    constexpr std::string_view names[] = {"none", "kernel", "map_files", "root_path", "memory", "given"};
+    return detail::name_of(names, from);
+}
 
 /// A build ID of up to 64 bytes. Two are equal if their bytes are equal, whatever their sources.
 class build_id {
@@ -86,6 +93,17 @@ template <class Sink>
 constexpr void print(Sink&& sink, const build_id& id) {
     print(sink, build_id_view{id.bytes()});
 }
+
+/// Returns the build ID as lower-case hexadecimal digits.
+///@{
+[[nodiscard]] inline std::string to_string(build_id_view id) {
+    std::string digits;
+    digits.reserve(2 * id.size());
+    print([&digits](std::string_view more) { digits += more; }, id);
+    return digits;
+}
+[[nodiscard]] inline std::string to_string(const build_id& id) { return to_string(build_id_view{id.bytes()}); }
+///@}
 
 }  // namespace procmap::inline PROCMAP_ABI
 

@@ -45,10 +45,10 @@ public:
     explicit cached_maps(const maps&& from, const cached_maps_options& options = {}) = delete;  // it would borrow from a temporary
 
     /// Returns the mapping as maps::find does, with its name and, if the options request it, its build ID; valid until the next call.
-    [[nodiscard]] result<mapping> find(std::uint64_t address) {
+    [[nodiscard]] result<mapping> find(any_address address) PROCMAP_LIFETIMEBOUND {
         if (__atomic_exchange_n(&busy_, true, __ATOMIC_ACQUIRE)) return error{.code = errc::contended, .at = step::query};
         const inside leave{busy_};
-        return look_up(address);
+        return look_up(address.value());
     }
 
     /// Drops all cached file data and closes its descriptors; the next call reads the files again. Returns false and drops nothing if

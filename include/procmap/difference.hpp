@@ -31,15 +31,19 @@ enum class change_kind : unsigned char {
 /// Returns the name of the enumerator.
 [[nodiscard]] constexpr std::string_view to_string(change_kind kind) noexcept {
     constexpr std::string_view names[] = {"mapped", "unmapped", "backing", "permissions", "name"};
-    return names[static_cast<std::size_t>(kind)];
+    return detail::name_of(names, kind);
 }
 
-/// A changed range, and the mapping that is there now (unmapped: was there before), clipped to the range, including its offset.
+/// A changed range, with the mappings that are and were there, clipped to the range, including their offsets. The mappings borrow from the
+/// snapshots that contain them.
 struct change {
     change_kind kind = change_kind::mapped;  ///< how the range changed
     std::uint64_t start = 0;                 ///< first address
     std::uint64_t end = 0;                   ///< end address (exclusive)
-    mapping now;                             ///< borrows from the snapshot that contains it
+    mapping now{};                           ///< the mapping in the later snapshot; of what was unmapped, the one before
+    mapping was{};                           ///< the mapping in the earlier snapshot; empty, with a size of 0, for what was mapped
+
+    [[nodiscard]] constexpr std::uint64_t size() const noexcept { return end - start; }  ///< size in bytes
 };
 
 /// Writes a change as one line without a newline: the kind, then the mapping's line.
@@ -89,17 +93,22 @@ namespace detail {
 template <class A, class B>
 [[nodiscard]] std::vector<change> difference(const basic_snapshot<A>& before, const basic_snapshot<B>& after) {
     std::vector<change> changes;
-    const auto note = [&](change_kind kind, const mapping& m, std::uint64_t start, std::uint64_t end) {
-        const mapping piece = detail::cut(m, start, end);
+    const auto continues = [](const mapping& last, const mapping& next) {
+        return last.permissions == next.permissions && detail::same_backing(last, next) && last.name == next.name;
+    };
+    const auto note = [&](change_kind kind, const mapping& now, const mapping& was, std::uint64_t start, std::uint64_t end) {
+        const mapping now_here = detail::cut(now, start, end);
+        const mapping was_here = kind == change_kind::mapped ? mapping{} : detail::cut(was, start, end);
         if (!changes.empty()) {
             change& last = changes.back();
-            if (last.end == start && last.kind == kind && last.now.permissions == piece.permissions &&
-                detail::same_backing(last.now, piece) && last.now.name == piece.name) {
+            const bool same_was = kind == change_kind::mapped || continues(last.was, was_here);
+            if (last.end == start && last.kind == kind && continues(last.now, now_here) && same_was) {
                 last.end = last.now.end = end;
+                if (kind != change_kind::mapped) last.was.end = end;
                 return;
             }
         }
-        changes.push_back({kind, start, end, piece});
+        changes.push_back({kind, start, end, now_here, was_here});
     };
     std::size_t i = 0;
     std::size_t j = 0;
@@ -112,15 +121,15 @@ template <class A, class B>
         const bool in_b = b.start <= at && j < after.size();
         const std::uint64_t end = std::min(in_a ? a.end : a.start, in_b ? b.end : b.start);
         if (!in_a)
-            note(change_kind::mapped, b, at, end);
+            note(change_kind::mapped, b, {}, at, end);
         else if (!in_b)
-            note(change_kind::unmapped, a, at, end);
+            note(change_kind::unmapped, a, a, at, end);
         else if (!detail::same_backing(a, b))
-            note(change_kind::backing, b, at, end);
+            note(change_kind::backing, b, a, at, end);
         else if (a.permissions != b.permissions)
-            note(change_kind::permissions, b, at, end);
+            note(change_kind::permissions, b, a, at, end);
         else if (!detail::same_name(a, b))
-            note(change_kind::name, b, at, end);
+            note(change_kind::name, b, a, at, end);
         at = end;
         if (in_a && a.end == end) ++i;
         if (in_b && b.end == end) ++j;

@@ -42,6 +42,11 @@ enum class perm : std::uint32_t { read = 0x01, write = 0x02, execute = 0x04, sha
 using permission_set = flags<perm>;  ///< permissions of a mapping
 [[nodiscard]] constexpr permission_set operator|(perm a, perm b) noexcept { return permission_set{a} | b; }  ///< the set of both
 
+/// Returns permissions as the PROT_* bits of mmap(2) and mprotect(2), without `shared`.
+[[nodiscard]] constexpr int prot(permission_set permissions) noexcept {
+    return static_cast<int>((permissions & (perm::read | perm::write | perm::execute)).bits());  // equal on every architecture
+}
+
 /// The kernel's filters. A mapping matches if it has all of them. For others, such as private or not writable, use std::views::filter.
 enum class filter : std::uint32_t { readable = 0x01, writable = 0x02, executable = 0x04, shared = 0x08, file_backed = 0x20 };
 using filters = flags<filter>;  ///< what a mapping must have to match; empty: every mapping matches

@@ -71,7 +71,7 @@ enum class mapping_kind : unsigned char {
     constexpr std::string_view names[] = {"file",      "deleted_file",    "heap",          "stack", "vdso", "vvar",    "anonymous",
                                           "named_anonymous", "shared_memory", "memfd", "sysv", "hugetlb", "device", "anon_inode",
                                           "other"};
-    return names[static_cast<std::size_t>(kind)];
+    return detail::name_of(names, kind);
 }
 
 }  // namespace procmap::inline PROCMAP_ABI

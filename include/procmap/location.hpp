@@ -28,6 +28,12 @@ enum class reason : unsigned char {
     name_unknown,     ///< the name is longer than PATH_MAX, or the kernel had no memory for it; there may be a file
 };
 
+/// Returns the name of the enumerator.
+[[nodiscard]] constexpr std::string_view to_string(reason why) noexcept {
+    constexpr std::string_view names[] = {"none", "not_mapped", "not_file_backed", "special", "gone", "denied", "failed", "name_unknown"};
+    return detail::name_of(names, why);
+}
+
 /// Where an address lies. Converts to true if it has a file.
 struct location {
     static constexpr std::uint32_t no_file = UINT32_MAX;  ///< `file` if there is none
@@ -51,25 +57,44 @@ enum class file_state : unsigned char {
     unreadable,  ///< not accessible: permission, FUSE, outside of the root; or nowhere, without the mark (its mount is gone or hidden)
 };
 
+/// Returns the name of the enumerator.
+[[nodiscard]] constexpr std::string_view to_string(file_state state) noexcept {
+    constexpr std::string_view names[] = {"unknown", "linked", "deleted", "replaced", "unreadable"};
+    return detail::name_of(names, state);
+}
+
 /// A file that contains an address of the batch. Two mappings share an entry only if they are proven to be of the same file: by device and
 /// inode while a descriptor holds the file, on file systems where these identify a file (ext2 to ext4, xfs, f2fs, tmpfs, squashfs, erofs);
 /// elsewhere (btrfs, overlayfs, FUSE, ...) by device, inode, path and build ID together. Otherwise they have two entries. If neither build
 /// IDs nor ELF addresses are requested, mappings with equal device, inode and path share an entry.
 struct mapped_file {
-    std::string_view path;             ///< the kernel's bytes, including " (deleted)"; empty: not known
-    procmap::build_id build_id;        ///< empty: none, or not known (build_id_known)
-    device_number device;              ///< of the superblock, as maps shows it
+    std::string_view path{};           ///< the kernel's bytes, including " (deleted)"; empty: not known
+    procmap::build_id build_id{};      ///< empty: none, or not known (build_id_known)
+    device_number device{};            ///< of the superblock, as maps shows it
     std::uint64_t inode = 0;           ///< as maps shows it
     file_state state = file_state::unknown;  ///< see normalizer_options::file_states
     bool build_id_known = false;             ///< requested and known; an empty build ID then means that there is none
 };
 
-/// The result of normalize(). It borrows from the normalizer until its next call.
+namespace detail {
+inline constexpr mapped_file no_file{};
+}
+
+/// The result of normalize(). It is a view: the locations and files are the normalizer's, and hold until its next call or its end. Copy
+/// what is needed longer; a copy of this struct does not.
 struct normalized {
-    std::span<const location> locations;   ///< in the order of the addresses
-    std::span<const mapped_file> files;    ///< each file once
-    procmap::error error;                  ///< what ended the lookup early; `locations` has what was resolved before
+    std::span<const location> locations{};  ///< in the order of the addresses
+    std::span<const mapped_file> files{};   ///< each file once
+    procmap::error error{};                 ///< what ended the lookup early; `locations` has what was resolved before
+
+    /// Returns the file of a location. For a location without one, returns a file of which nothing is known.
+    [[nodiscard]] const mapped_file& file(const location& of) const noexcept { return of ? files[of.file] : detail::no_file; }
     [[nodiscard]] bool complete() const noexcept { return error.code == errc::none; }  ///< true if nothing ended the lookup early
 };
+
+namespace detail {
+template <>
+inline constexpr bool lent<normalized> = true;
+}
 
 }  // namespace procmap::inline PROCMAP_ABI

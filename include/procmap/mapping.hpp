@@ -77,6 +77,19 @@ constexpr void print(Sink&& sink, build_id_view id) {
     }
 }
 
+/// An address, as functions take one: a number, or a pointer to an object or a function. Bits of a pointer that are no address (the tags of
+/// arm64) are not removed. On ppc64 with ELFv1, a pointer to a function is the address of its descriptor.
+class any_address {
+public:
+    constexpr any_address(std::uint64_t address) noexcept : value_(address) {}  ///< a number
+    template <class T>
+    any_address(T* pointer) noexcept : value_(reinterpret_cast<std::uintptr_t>(pointer)) {}  ///< what the pointer holds
+    [[nodiscard]] constexpr std::uint64_t value() const noexcept { return value_; }          ///< as a number
+
+private:
+    std::uint64_t value_;
+};
+
 /// The state of mapping::name.
 enum class name_state : unsigned char {
     not_asked,  ///< names were not requested
@@ -86,6 +99,12 @@ enum class name_state : unsigned char {
     too_long,   ///< longer than the buffer, or (ioctl) than PATH_MAX; `name` is empty
     no_memory,  ///< the kernel had no memory for it; `name` is empty
 };
+
+/// Returns the name of the enumerator.
+[[nodiscard]] constexpr std::string_view to_string(name_state state) noexcept {
+    constexpr std::string_view names[] = {"not_asked", "exact", "escaped", "ambiguous", "too_long", "no_memory"};
+    return detail::name_of(names, state);
+}
 
 /// One mapping. `name` and `build_id` borrow from the caller's buffer, the walk or the parsed text; a copy must not outlive these.
 struct mapping {
@@ -103,7 +122,7 @@ struct mapping {
 
     [[nodiscard]] constexpr std::uint64_t size() const noexcept { return end - start; }  ///< size in bytes
     /// True if the mapping contains the address.
-    [[nodiscard]] constexpr bool contains(std::uint64_t address) const noexcept { return start <= address && address < end; }
+    [[nodiscard]] constexpr bool contains(any_address address) const noexcept { return start <= address.value() && address.value() < end; }
     /// True if it has a file, as the kernel's filter decides. The device counts too, because a System V segment can have inode 0.
     [[nodiscard]] constexpr bool file_backed() const noexcept { return inode != 0 || device != device_number{}; }
     /// True if the mapping matches the kernel's filters.
@@ -116,8 +135,33 @@ inline constexpr std::size_t name_column_64 = 73;  ///< offset of the name in a 
 inline constexpr std::size_t name_column_32 = 49;  ///< offset of the name in a 32-bit kernel's line, in bytes
 inline constexpr std::string_view escaped_newline = "\\012";  ///< how the kernel writes a newline in a name
 
-/// Writes a mapping as the kernel's line, without the newline at its end, to a callable that takes std::string_view pieces. Writes a
-/// newline in the name as `\012` and escapes nothing twice. `name_column`: as in the kernel, name_column_32 or (at most) name_column_64.
+namespace detail {
+
+/// Returns what is written in place of a name that is not there.
+[[nodiscard]] constexpr std::string_view missing_name(name_state state) noexcept {
+    if (state == name_state::not_asked) return "(name not requested)";
+    if (state == name_state::too_long) return "(name too long)";
+    return state == name_state::no_memory ? "(no memory for the name)" : "";
+}
+
+}  // namespace detail
+
+/// Writes a name as maps does: a newline as `\012`, everything else as it is.
+template <class Sink>
+constexpr void print_name(Sink&& sink, std::string_view name) {
+    const char* const end = name.data() + name.size();
+    for (const char* at = name.data(); at != end;) {
+        const char* const newline = detail::find_byte(at, end, '\n');
+        if (newline != at) sink(std::string_view{at, static_cast<std::size_t>(newline - at)});
+        if (newline == end) break;
+        sink(escaped_newline);
+        at = newline + 1;
+    }
+}
+
+/// Writes a mapping as the kernel's line, without the newline at its end, to a callable that takes std::string_view pieces. Escapes nothing
+/// twice. A name that was not requested, or that could not be obtained, is written as "(name not requested)", "(name too long)" or "(no
+/// memory for the name)"; no kernel writes such a name. `name_column`: as in the kernel, name_column_32 or (at most) name_column_64.
 template <class Sink>
 constexpr void print(Sink&& sink, const mapping& m, std::size_t name_column = name_column_64) {
     detail::char_line<128> head;  // 16 + 1 + 16 + 1 + 4 + 1 + 16 + 1 + 8 + 1 + 8 + 1 + 20 + 1, and two blanks
@@ -134,18 +178,13 @@ constexpr void print(Sink&& sink, const mapping& m, std::size_t name_column = na
     head.put(' ');
     head.put(m.inode, 10);
     head.put(' ');
-    if (!m.name.empty()) {
+    const std::string_view name = m.name.empty() ? detail::missing_name(m.name_status) : m.name;
+    if (!name.empty()) {
         head.put(' ');
         head.pad_to(name_column < name_column_64 ? name_column : name_column_64);
     }
     sink(head.view());
-    for (std::string_view rest = m.name; !rest.empty();) {
-        const std::size_t newline = rest.find('\n');
-        sink(rest.substr(0, newline));
-        if (newline == std::string_view::npos) break;
-        sink(escaped_newline);
-        rest.remove_prefix(newline + 1);
-    }
+    print_name(sink, name);
 }
 
 }  // namespace procmap::inline PROCMAP_ABI

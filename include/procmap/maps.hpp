@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <utility>
 
+#include <procmap/detail/extent.hpp>
 #include <procmap/detail/lookup.hpp>
 #include <procmap/detail/open.hpp>
 #include <procmap/fd.hpp>
@@ -23,6 +24,8 @@ namespace procmap::inline PROCMAP_ABI {
 class maps;
 
 namespace detail {
+template <>
+inline constexpr bool lent<maps> = true;
 const handle& handle_of(const maps& m) noexcept;
 }
 
@@ -94,30 +97,40 @@ public:
     /// denied (a sandbox), interrupted, malformed (not a kernel's answer), invalid (empty handle, or a build-ID buffer below 20 bytes).
     /// Throws nothing. With text, find and find_from are cancellation points (pthreads(7)), the only ones here; glibc cancels a thread by
     /// unwinding, so they are not noexcept. Source: do_procmap_query() in fs/proc/task_mmu.c.
-    [[nodiscard]] result<mapping> find(std::uint64_t address, const find_options& options) const {
-        return detail::lookup_cancellably(handle_, address, options, false);
+    [[nodiscard]] result<mapping> find(any_address address, const find_options& options) const {
+        return detail::lookup_cancellably(handle_, address.value(), options, false);
     }
     /// The same without a name, build ID or filter.
-    [[nodiscard, gnu::always_inline]] result<mapping> find(std::uint64_t address) const {
-        return detail::lookup_cancellably(handle_, address, detail::nothing_asked, false);
+    [[nodiscard, gnu::always_inline]] result<mapping> find(any_address address) const {
+        return detail::lookup_cancellably(handle_, address.value(), detail::nothing_asked, false);
     }
     /// Returns the mapping that contains `address`, or else the lowest one above it, of those that have all of `options.only`. Fails with
     /// errc::not_mapped if there is none. Cost and other errors as for find.
-    [[nodiscard]] result<mapping> find_from(std::uint64_t address, const find_options& options) const {
-        return detail::lookup_cancellably(handle_, address, options, true);
+    [[nodiscard]] result<mapping> find_from(any_address address, const find_options& options) const {
+        return detail::lookup_cancellably(handle_, address.value(), options, true);
     }
     /// The same without a name, build ID or filter.
-    [[nodiscard, gnu::always_inline]] result<mapping> find_from(std::uint64_t address) const {
-        return detail::lookup_cancellably(handle_, address, detail::nothing_asked, true);
+    [[nodiscard, gnu::always_inline]] result<mapping> find_from(any_address address) const {
+        return detail::lookup_cancellably(handle_, address.value(), detail::nothing_asked, true);
+    }
+    /// Returns how many bytes from `address` on, at most `size`, are mapped without a hole and have all of `only`; 0 if `address` is not. This
+    /// is what the mappings permit. An access can still fault: at a guard page (MADV_GUARD_INSTALL), past the end of a file, by a protection
+    /// key. To read without faulting, copy with process_vm_readv(2).
+    ///
+    /// ioctl: one query for each mapping; each tells the truth at its time. Text: the text up to the end of the range, 6.5 kB of stack.
+    /// async-signal-safe; errno is preserved. Errors as for find, but not errc::not_mapped.
+    [[nodiscard]] result<std::uint64_t> extent(any_address address, std::uint64_t size, filters only = {}) const noexcept {
+        return detail::extent(handle_, address.value(), size, only);
     }
     /// Returns a range of all mappings that have all of `options.only`, ascending: see mapping_walk. It borrows this handle.
-    [[nodiscard]] mapping_walk walk(const walk_options& options = {}) const& noexcept {
-        return detail::walk_over(handle_, options, handle_.backend);
+    [[nodiscard]] mapping_walk walk(const walk_options& options = {}) const& noexcept PROCMAP_LIFETIMEBOUND {
+        return detail::walk_over(handle_, options);
     }
     mapping_walk walk(const walk_options& options = {}) const&& = delete;  // it would borrow from a temporary
 
-    [[nodiscard]] procmap::backend backend() const noexcept { return handle_.backend; }  ///< ioctl or text, never automatic
-    [[nodiscard]] borrowed_fd fd() const noexcept { return handle_.fd.borrow(); }  ///< -1 if empty
+    /// Returns ioctl or text, never automatic.
+    [[nodiscard]] procmap::backend backend() const noexcept { return handle_.by_ioctl() ? backend::ioctl : backend::text; }
+    [[nodiscard]] borrowed_fd fd() const noexcept PROCMAP_LIFETIMEBOUND { return handle_.fd.borrow(); }  ///< -1 if empty
 
 private:
     friend const detail::handle& detail::handle_of(const maps&) noexcept;

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <span>
+#include <type_traits>
 
 #include <procmap/detail/resolver.hpp>
 #include <procmap/location.hpp>
@@ -43,6 +44,14 @@ public:
     /// the lookup ends early, normalized::error tells why, and each address that was not looked up has a reason.
     [[nodiscard]] result<normalized> normalize(const maps& from, std::span<const std::uint64_t> addresses) {
         return resolver_.run(detail::handle_of(from), addresses);
+    }
+
+    /// The same for one address: a number, or a pointer to an object or a function. `locations` has one element.
+    template <class Address>
+        requires(std::is_integral_v<Address> || std::is_pointer_v<Address> || std::is_function_v<Address>)
+    [[nodiscard]] result<normalized> normalize(const maps& from, const Address& address) {
+        const std::uint64_t one[] = {any_address{address}.value()};
+        return normalize(from, one);
     }
 
     void release_files() noexcept { resolver_.finder().cache().release(); }  ///< drops all cached file data and closes its descriptors

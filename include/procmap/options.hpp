@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include <procmap/flags.hpp>
+#include <procmap/print.hpp>
 #include <procmap/uapi.hpp>
 
 namespace procmap::inline PROCMAP_ABI {
@@ -25,8 +26,28 @@ enum class backend : unsigned char {
 /// Returns the name of the enumerator.
 [[nodiscard]] constexpr std::string_view to_string(backend which) noexcept {
     constexpr std::string_view names[] = {"automatic", "ioctl", "text"};
-    return names[static_cast<std::size_t>(which)];
+    return detail::name_of(names, which);
 }
+
+namespace detail {
+
+// False if the program leaves that back-end out (version.hpp).
+#ifdef PROCMAP_ONLY_TEXT
+inline constexpr bool has_ioctl = false;
+#else
+inline constexpr bool has_ioctl = true;
+#endif
+#ifdef PROCMAP_ONLY_IOCTL
+inline constexpr bool has_text = false;
+#else
+inline constexpr bool has_text = true;
+#endif
+
+[[nodiscard]] constexpr bool left_out(backend which) noexcept {
+    return which == backend::ioctl ? !has_ioctl : which == backend::text && !has_text;
+}
+
+}  // namespace detail
 
 /// How a handle is opened.
 struct open_options {
@@ -61,6 +82,8 @@ struct walk_options {
     filters only{};            ///< what a mapping must have
     bool names = false;        ///< by ioctl this makes each query slower
     bool build_ids = false;    ///< by ioctl one more query for each mapping of a regular file, see maps::find; by text not known
+    bool gate = false;         ///< also the kernel's gate VMA, [vsyscall]. Only text has it, so by ioctl the text is read at the end
+    backend use = backend::automatic;  ///< automatic: the handle's. Text is faster for all mappings. Ioctl fails if the handle's is text
     std::span<char> buffer{};  ///< at least 256 bytes, for names of up to size - 129 bytes; empty: the walk's own, for names of PATH_MAX
 };
 
@@ -76,6 +99,7 @@ struct capture_options {
     bool names = true;        ///< as in walk_options
     bool build_ids = false;   ///< of the mapped files
     bool page_sizes = false;  ///< available by the ioctl only
+    bool gate = false;        ///< as in walk_options
     build_id_choice build_ids_from = build_id_choice::automatic;  ///< all but `kernel` can open the mapped files
 };
 

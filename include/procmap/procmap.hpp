@@ -11,7 +11,10 @@
 #include <procmap/handover.hpp>
 #include <procmap/maps.hpp>
 #include <procmap/normalizer.hpp>
+#include <procmap/owned_mapping.hpp>
+#include <procmap/self_maps.hpp>
 #include <procmap/snapshot.hpp>
+#include <procmap/text_walk.hpp>
 
 /// Fast, safe queries of process memory mappings on Linux: by the PROCMAP_QUERY ioctl if available, otherwise by /proc/PID/maps as text.
 namespace procmap {}

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include <procmap/build_id.hpp>
@@ -36,8 +37,6 @@ namespace detail {
     return line.substr(0, colon).find(' ') == std::string_view::npos;
 }
 
-inline constexpr std::string_view name_states[] = {"not_asked", "exact", "escaped", "ambiguous", "too_long", "no_memory"};
-
 /// Returns log2 of a page size, or 0 if it is not known or invalid: not a power of two, or less than 1 KiB.
 [[nodiscard]] constexpr std::uint8_t page_shift(std::uint64_t page_size) noexcept {
     const bool right = std::has_single_bit(page_size) && page_size >= 1024;
@@ -58,9 +57,12 @@ void print_recorded(Sink& sink, mapping m) {
     const std::string_view name = m.name;
     // The parser skips blanks before a name and rejects lines with the other two. Such a line is written without the name.
     const bool unnamed = name.starts_with(' ') || is_rollup(m) || ends_with_cr(m);
+    const name_state status = m.name_status;
     if (unnamed) m.name = {};
+    m.name_status = name_state::exact;  // what is not known follows the line, and is not written into it
     print(sink, m);
     m.name = name;
+    m.name_status = status;
     sink("\n");
     if (prints_like_gate(m)) sink("Mapping:           yes\n");
     if (m.page_size != 0) sink("KernelPageSize:    "), number(m.page_size / 1024, 10), sink(" kB\n");
@@ -80,7 +82,7 @@ void print_recorded(Sink& sink, mapping m) {
     }
     if (m.name_status != read) {
         sink("NameState:         ");
-        sink(name_states[static_cast<std::size_t>(m.name_status)]);
+        sink(to_string(m.name_status));
         sink("\n");
     }
 }
@@ -92,14 +94,15 @@ void print_recorded(Sink& sink, mapping m) {
 /// text. Allocates only for names that differ from the text (`\012`, NameBytes). No system calls.
 class recorded_reader {
 public:
-    explicit recorded_reader(std::string_view text) noexcept : text_(text) {}  ///< borrows `text`; nothing is read yet
+    /// Borrows `text`; nothing is read yet.
+    explicit recorded_reader(std::string_view text, const parse_options& options = {}) noexcept : text_(text), options_(options) {}
     template <detail::temporary_text Text>
-    explicit recorded_reader(const Text&&) = delete;  // the names would borrow from a temporary
+    explicit recorded_reader(const Text&&, const parse_options& = {}) = delete;  // the names would borrow from a temporary
     recorded_reader(const recorded_reader&) = delete;             // the mapping borrows from this
     recorded_reader& operator=(const recorded_reader&) = delete;
 
     /// Reads the next mapping. Returns false at the end of the text. For each malformed line it calls `wrong` with the error, which has the
-    /// line number and the byte offset; `wrong` returns whether to continue. If it returns false, a mapping whose line precedes the
+    /// line number and the byte offset, and if it takes one with the line itself; `wrong` returns whether to continue. If it returns false, a mapping whose line precedes the
     /// malformed one is still returned, as read so far, and the next call returns false. Keyed lines after a mapping's malformed line are
     /// skipped. Errors: errc::malformed, and errc::not_maps for the line of smaps_rollup (see parse_line).
     template <class Wrong>
@@ -112,7 +115,7 @@ public:
                 continue;
             }
             after_mapping_ = true;
-            const auto read = parse_line(text);
+            const auto read = parse_line(text, options_);
             if (!read) {
                 refuse(wrong, read.error().code, read.error().offset);
                 continue;
@@ -120,7 +123,7 @@ public:
             at_ = line_offset_;
             line_ = text;
             current_ = *read;
-            is_mapping_ = current_.start != current_.end && !detail::is_gate(text, current_);
+            is_mapping_ = current_.start != current_.end && (options_.gate || !detail::is_gate(text, current_));
             if (current_.name_status == name_state::escaped) {
                 name_.clear();
                 detail::decode(current_.name, [this](char c) { name_ += c; });
@@ -144,22 +147,27 @@ public:
 
 private:
     std::string_view take_line() noexcept {
-        const std::string_view taken = text_.substr(next_, text_.find('\n', next_) - next_);
+        taken_ = text_.substr(next_, text_.find('\n', next_) - next_);
         line_offset_ = next_;
-        next_ += taken.size() + 1;
+        next_ += taken_.size() + 1;
         ++number_;
-        return taken;
+        if (options_.carriage_return && taken_.ends_with('\r')) taken_.remove_suffix(1);
+        return taken_;
     }
     template <class Wrong>
     void refuse(Wrong& wrong, errc code, std::uint64_t byte = 0) {
-        if (!wrong(error{.code = code, .at = step::parse, .line = number_, .offset = line_offset_ + byte})) stopped_ = true;
+        const error failure{.code = code, .at = step::parse, .line = number_, .offset = line_offset_ + byte};
+        if constexpr (std::is_invocable_v<Wrong&, const error&, std::string_view>)
+            stopped_ = !wrong(failure, taken_);
+        else
+            stopped_ = !wrong(failure);
     }
 
     /// Applies a keyed line to the mapping. Returns false and changes nothing if the key is known and its value is invalid.
     bool annotate(std::string_view line) {
         std::string_view value;
         if (detail::keyed(line, "KernelPageSize", value)) {
-            detail::line_scanner s{value.data(), value.data() + value.size()};
+            detail::line_scanner<> s{value.data(), value.data() + value.size()};
             std::uint64_t kib = 0;
             const bool read = s.decimal(kib) && s.literal(' ') && s.literal('k') && s.literal('B') && s.at == s.end;
             if (!read || kib > UINT64_MAX / 1024 || detail::page_shift(kib * 1024) == 0) return false;
@@ -169,7 +177,7 @@ private:
         if (detail::keyed(line, "BuildID", value)) {
             const auto id = build_id::parse(value);
             if (!id && !value.empty()) return false;
-            id_ = *id;
+            id_ = id.value_or(build_id{});
             current_.build_id = build_id_view{id_.bytes()};
             current_.build_id_known = true;
             return true;
@@ -187,12 +195,8 @@ private:
             return true;
         }
         if (detail::keyed(line, "NameState", value)) {
-            for (std::size_t i = 0; i < std::size(detail::name_states); ++i) {
-                const auto status = static_cast<name_state>(i);
-                if (value != detail::name_states[i] || status == name_state::escaped) continue;
-                current_.name_status = status;
-                return true;
-            }
+            for (const name_state status : {name_state::not_asked, name_state::exact, name_state::ambiguous, name_state::too_long, name_state::no_memory})
+                if (value == to_string(status)) return current_.name_status = status, true;
             return false;
         }
         if (detail::keyed(line, "Mapping", value)) {
@@ -204,7 +208,9 @@ private:
     }
 
     std::string_view text_;
+    parse_options options_;
     std::string_view line_{};
+    std::string_view taken_{};     // the line that is being read
     std::size_t at_ = 0;           // offset of line_
     std::size_t line_offset_ = 0;  // offset of the line that is being read
     std::size_t next_ = 0;         // offset of the line after it

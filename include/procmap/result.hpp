@@ -1,4 +1,4 @@
-// A value, or an error that tells what failed, at which step, and how to resolve it.
+// A value or an error, as std::expected has it.
 //
 //   const procmap::result<procmap::maps> opened = procmap::maps::open(pid);
 //   if (!opened) std::cerr << opened.error() << '\n';
@@ -6,162 +6,66 @@
 
 #include <procmap/version.hpp>
 
-#include <cerrno>
-#include <cstdint>
-#include <string_view>
+#include <cassert>
+#include <exception>
+#include <type_traits>
 #include <utility>
 
-#include <procmap/detail/digits.hpp>
-#include <procmap/print.hpp>
+#include <procmap/error.hpp>
 
 namespace procmap::inline PROCMAP_ABI {
 
-/// What went wrong. docs/errors.md explains each code.
-enum class errc : unsigned char {
-    none = 0,
-    not_mapped,   ///< no mapping at the address (find), or none at or above it (find_from); a regular answer, not a failure
-    gone,         ///< no such process, or the last user of its address space exited or called exec
-    zombie,       ///< exited and not yet waited for; it has no address space
-    kernel_thread,  ///< it has no address space
-    task_gone,    ///< text: the task that the handle was opened through was reaped; others may still use its memory
-    denied,       ///< the kernel or a sandbox does not permit it
-    unsupported,  ///< not available with this kernel, sandbox or procfs
-    malformed,    ///< text that no kernel writes, or an answer that contradicts the query
-    interrupted,  ///< signals kept interrupting the system call
-    contended,    ///< text: readers of the same open file description kept interfering; cached_maps: another thread is in a call
-    invalid,      ///< invalid argument
-    not_maps,     ///< a descriptor that is not a readable maps file of procfs, or the text of smaps_rollup
-    failed,       ///< any other failure of the operating system; see errno_value
-};
+template <class T>
+class result;
 
-/// The step that failed.
-enum class step : unsigned char { none, open, adopt, query, read, parse, send, receive };
+namespace detail {
 
-/// A failure as a small value. It allocates and borrows nothing.
-struct error {
-    static constexpr std::int32_t unknown = 0;        ///< `pid` of an adopted descriptor, or if there is no process
-    static constexpr std::int32_t this_process = -1;  ///< `pid` of a handle from open_self
+/// True for a T of which a failure holds what was obtained before it, and `*` returns that.
+template <class T>
+inline constexpr bool kept_on_failure = false;
+/// True for a T that others borrow from, such as walks and records. `->` on a temporary result<T> is then deleted: they would outlive it.
+template <class T>
+inline constexpr bool lent = false;
+template <class T>
+concept self_contained = !lent<T>;
 
-    errc code = errc::none;      ///< what went wrong
-    step at = step::none;        ///< the step that failed
-    int errno_value = 0;         ///< of the system call that failed; 0 if none failed
-    std::int32_t pid = unknown;  ///< the process that was asked about
-    std::int32_t tid = 0;        ///< the thread that it was opened through; 0: none was given
-    std::uint64_t line = 0;      ///< of the text, from 1; 0 if no line caused it
-    std::uint64_t offset = 0;    ///< in bytes from the start of the text to where reading stopped
+template <class T>
+inline constexpr bool is_result = false;
+template <class T>
+inline constexpr bool is_result<result<T>> = true;
 
-    [[nodiscard]] friend constexpr bool operator==(const error&, const error&) noexcept = default;  ///< compares all fields
-    /// True if the error code equals `expected`.
-    [[nodiscard]] friend constexpr bool operator==(const error& e, errc expected) noexcept {
-        return e.code == expected;
+/// A string of at most `Capacity` - 1 bytes that appends what fits.
+template <std::size_t Capacity>
+struct sentence {
+    char text[Capacity] = {};
+    std::size_t size = 0;
+    constexpr void operator()(std::string_view more) noexcept {
+        for (const char c : more)
+            if (size + 1 < Capacity) text[size++] = c;
     }
 };
 
-/// Returns the name of an errno that the library's system calls can set ("EACCES"), or an empty view.
-[[nodiscard]] constexpr std::string_view errno_name(int value) noexcept {
-    switch (value) {
-        case E2BIG: return "E2BIG";
-        case EACCES: return "EACCES";
-        case EAGAIN: return "EAGAIN";
-        case ECONNRESET: return "ECONNRESET";
-        case EBADF: return "EBADF";
-        case EFAULT: return "EFAULT";
-        case EINTR: return "EINTR";
-        case EINVAL: return "EINVAL";
-        case EIO: return "EIO";
-        case EISDIR: return "EISDIR";
-        case ELOOP: return "ELOOP";
-        case EMFILE: return "EMFILE";
-        case ENAMETOOLONG: return "ENAMETOOLONG";
-        case ENFILE: return "ENFILE";
-        case ENOENT: return "ENOENT";
-        case ENOMEM: return "ENOMEM";
-        case ENOSYS: return "ENOSYS";
-        case ENOTDIR: return "ENOTDIR";
-        case ENOTSOCK: return "ENOTSOCK";
-        case ENOTTY: return "ENOTTY";
-        case EPERM: return "EPERM";
-        case EPIPE: return "EPIPE";
-        case ESRCH: return "ESRCH";
-        default: return {};
-    }
-}
+}  // namespace detail
 
-/// Returns a description of the error code and a hint for resolving it: the second half of the sentence that print() writes.
-[[nodiscard]] constexpr std::string_view describe(errc code) noexcept {
-    switch (code) {
-        case errc::none: return "no error";
-        case errc::not_mapped: return "no mapping at this address";
-        case errc::gone: return "no such process or thread (it exited or called exec); open it again if it still runs";
-        case errc::zombie: return "zombie process without an address space; take a snapshot before it exits";
-        case errc::kernel_thread: return "kernel thread without an address space";
-        case errc::task_gone: return "the task that it was opened through was reaped; open it again through a living thread";
-        case errc::denied:
-            return "permission denied; requires ptrace read access (the same user, CAP_SYS_PTRACE, or CAP_PERFMON since Linux 6.15), a "
-                   "procfs that does not hide the process (hidepid), and a sandbox that permits the call";
-        case errc::unsupported:
-            return "not supported here; PROCMAP_QUERY requires Linux 6.11, a sandbox that permits it and a mounted procfs (the text back-end "
-                   "requires only procfs)";
-        case errc::malformed: return "malformed: no kernel writes this; check where it came from, or report it with the input";
-        case errc::interrupted: return "interrupted by signals too often; try again";
-        case errc::contended: return "in use by another reader or thread; give each thread its own handle or cache";
-        case errc::invalid: return "invalid argument; see the documentation of the function";
-        case errc::not_maps: return "not a readable /proc/PID/maps; open that file for reading (smaps_rollup, for example, lists no mappings)";
-        case errc::failed: return "system call failed";
-    }
-    return "unknown error";
-}
-
-/// Writes an error as one sentence without a newline to a callable that takes std::string_view pieces. Signal-safe if the callable is.
-template <class Sink>
-constexpr void print(Sink&& sink, const error& e) {
-    constexpr std::string_view steps[] = {"", "open", "adopt", "query", "read", "parse", "send", "receive"};
-    detail::char_line<128> head;
-    if (const auto at = static_cast<unsigned>(e.at); at != 0 && at < std::size(steps)) {
-        const bool answer = e.code == errc::not_mapped;
-        if (!answer) head.put("cannot "), head.put(steps[at]);
-        if (answer || e.at != step::parse || e.pid != error::unknown) head.put(answer ? "maps" : " maps");
-        if (e.pid == error::this_process) head.put(" of this process");
-        const auto put = [&head](std::string_view what, std::uint64_t number) {
-            head.put(what);
-            head.put(number, 10);
-        };
-        if (e.pid > 0) put(" of process ", static_cast<std::uint64_t>(e.pid));
-        if (e.tid > 0) put(" by thread ", static_cast<std::uint64_t>(e.tid));
-        if (e.line != 0) {
-            put(" line ", e.line);
-            put(", byte ", e.offset);
-        }
-        head.put(": ");
-    }
-    sink(head.view());
-    const bool received = e.at == step::receive && e.errno_value == 0;
-    if (received && e.code == errc::gone)
-        sink("the peer closed the connection");
-    else if (received && e.code == errc::malformed)
-        sink("the message has no descriptor or several, or was truncated");
-    else
-        sink(describe(e.code));
-    if (e.errno_value == 0) return;
-    detail::char_line<48> tail;
-    tail.put(" [");
-    if (const auto name = errno_name(e.errno_value); !name.empty()) {
-        tail.put(name);
-    } else {
-        tail.put("errno ");
-        tail.put(static_cast<std::uint64_t>(e.errno_value < 0 ? 0 : e.errno_value), 10);
-    }
-    tail.put(']');
-    sink(tail.view());
-}
-
+#if defined(__cpp_exceptions)
 /// Thrown by value() of a failure.
-struct bad_result_access {
-    procmap::error error;  ///< the failure
-};
+class bad_result_access : public std::exception {
+public:
+    explicit bad_result_access(const procmap::error& failure) noexcept : error(failure) { print(what_, failure); }
+    [[nodiscard]] const char* what() const noexcept override { return what_.text; }  ///< the error as print() writes it
 
-/// A value or an error, shaped like std::expected and usable without exceptions. For a failure, `*` and `->` return a value-initialized T,
-/// or what was obtained before it if the function documents that; value() throws bad_result_access, or aborts without exceptions.
+    procmap::error error;  ///< the failure
+
+private:
+    detail::sentence<512> what_{};
+};
+#endif
+
+/// A value or an error, shaped like std::expected and usable without exceptions. Reading the value of a failure by `*` or `->` is an error
+/// of the program: unless NDEBUG is defined, assert() reports it and aborts; with NDEBUG, a value-initialized T is read. Of a snapshot's
+/// failure, `*` returns what was obtained before it. value() throws bad_result_access, or aborts without exceptions.
+///
+/// `*` and value() of a temporary return by value, so that `for (const auto& m : *snapshot::capture(self))` is safe in C++20.
 template <class T>
 class [[nodiscard]] result {
 public:
@@ -171,30 +75,83 @@ public:
     constexpr result(T value) noexcept : value_(std::move(value)) {}               ///< a value
     constexpr result(const procmap::error& failure) noexcept : error_(failure) {}  ///< a failure
     /// A failure, with what was obtained before it, which `*` returns.
-    constexpr result(T partial, const procmap::error& failure) noexcept : value_(std::move(partial)), error_(failure) {}
+    constexpr result(T partial, const procmap::error& failure) noexcept
+        requires detail::kept_on_failure<T>
+        : value_(std::move(partial)), error_(failure) {}
 
     [[nodiscard]] constexpr bool has_value() const noexcept { return error_.code == errc::none; }  ///< true if there is a value
     [[nodiscard]] constexpr explicit operator bool() const noexcept { return has_value(); }        ///< the same
 
-    /// Returns the value without a check; for a failure, see above.
+    /// Returns the value; see above for that of a failure.
     ///@{
-    [[nodiscard]] constexpr T& operator*() & noexcept { return value_; }
-    [[nodiscard]] constexpr const T& operator*() const& noexcept { return value_; }
-    [[nodiscard]] constexpr T&& operator*() && noexcept { return std::move(value_); }
-    [[nodiscard]] constexpr T* operator->() noexcept { return &value_; }
-    [[nodiscard]] constexpr const T* operator->() const noexcept { return &value_; }
+    [[nodiscard, gnu::always_inline]] constexpr T& operator*() & noexcept PROCMAP_LIFETIMEBOUND { return expect(), value_; }
+    [[nodiscard, gnu::always_inline]] constexpr const T& operator*() const& noexcept PROCMAP_LIFETIMEBOUND { return expect(), value_; }
+    [[nodiscard, gnu::always_inline]] constexpr T operator*() && noexcept { return expect(), std::move(value_); }
+    [[nodiscard, gnu::always_inline]] constexpr T* operator->() & noexcept PROCMAP_LIFETIMEBOUND { return expect(), &value_; }
+    [[nodiscard, gnu::always_inline]] constexpr const T* operator->() const& noexcept PROCMAP_LIFETIMEBOUND { return expect(), &value_; }
+    [[nodiscard, gnu::always_inline]] constexpr const T* operator->() const&& noexcept PROCMAP_LIFETIMEBOUND
+        requires detail::self_contained<T>
+    {
+        return expect(), &value_;
+    }
+    const T* operator->() const&&
+        requires detail::lent<T>
+    = delete;  // what the value lends would outlive it: name the result first
     ///@}
 
     /// Returns the value. For a failure, throws bad_result_access, or aborts without exceptions.
     ///@{
-    [[nodiscard]] constexpr T& value() & { return require(), value_; }
-    [[nodiscard]] constexpr const T& value() const& { return require(), value_; }
-    [[nodiscard]] constexpr T&& value() && { return require(), std::move(value_); }
+    [[nodiscard]] constexpr T& value() & PROCMAP_LIFETIMEBOUND { return require(), value_; }
+    [[nodiscard]] constexpr const T& value() const& PROCMAP_LIFETIMEBOUND { return require(), value_; }
+    [[nodiscard]] constexpr T value() && { return require(), std::move(value_); }
     ///@}
 
-    [[nodiscard]] constexpr const procmap::error& error() const noexcept { return error_; }  ///< errc::none if there is a value
+    [[nodiscard]] constexpr const procmap::error& error() const noexcept PROCMAP_LIFETIMEBOUND { return error_; }  ///< errc::none if there is a value
+
+    /// Returns the value, or for a failure `other`.
+    ///@{
+    template <class U>
+    [[nodiscard]] constexpr T value_or(U&& other) const& {
+        return has_value() ? value_ : static_cast<T>(std::forward<U>(other));
+    }
+    template <class U>
+    [[nodiscard]] constexpr T value_or(U&& other) && {
+        return has_value() ? std::move(value_) : static_cast<T>(std::forward<U>(other));
+    }
+    ///@}
+
+    /// Calls `next` with the value and returns its result, or returns the failure.
+    ///@{
+    template <class F>
+    constexpr auto and_then(F&& next) & { return chained(*this, std::forward<F>(next)); }
+    template <class F>
+    constexpr auto and_then(F&& next) const& { return chained(*this, std::forward<F>(next)); }
+    template <class F>
+    constexpr auto and_then(F&& next) && { return chained(std::move(*this), std::forward<F>(next)); }
+    ///@}
+
+    /// Calls `map` with the value and returns what it returns as a result, or returns the failure.
+    ///@{
+    template <class F>
+    constexpr auto transform(F&& map) & { return transformed(*this, std::forward<F>(map)); }
+    template <class F>
+    constexpr auto transform(F&& map) const& { return transformed(*this, std::forward<F>(map)); }
+    template <class F>
+    constexpr auto transform(F&& map) && { return transformed(std::move(*this), std::forward<F>(map)); }
+    ///@}
+
+    /// Returns the value as a result, or calls `recover` with the error and returns its result.
+    ///@{
+    template <class F>
+    constexpr result or_else(F&& recover) const& { return has_value() ? *this : std::forward<F>(recover)(error_); }
+    template <class F>
+    constexpr result or_else(F&& recover) && { return has_value() ? std::move(*this) : std::forward<F>(recover)(error_); }
+    ///@}
 
 private:
+    [[gnu::always_inline]] constexpr void expect() const noexcept {
+        if constexpr (!detail::kept_on_failure<T>) assert(has_value() && "the value of a failed procmap::result was read; test it first");
+    }
     constexpr void require() const {
         if (has_value()) return;
 #if defined(__cpp_exceptions)
@@ -202,6 +159,24 @@ private:
 #else
         __builtin_abort();
 #endif
+    }
+
+    template <class Self, class F>
+    static constexpr auto chained(Self&& self, F&& next) {
+        using to = std::remove_cvref_t<std::invoke_result_t<F, decltype((std::forward<Self>(self).value_))>>;
+        static_assert(detail::is_result<to>, "and_then() needs a function that returns a procmap::result");
+        return self.has_value() ? std::forward<F>(next)(std::forward<Self>(self).value_) : to{self.error_};
+    }
+    template <class Self, class F>
+    static constexpr auto transformed(Self&& self, F&& map) {
+        using to = std::remove_cvref_t<std::invoke_result_t<F, decltype((std::forward<Self>(self).value_))>>;
+        if (!self.has_value()) return result<to>{self.error_};
+        if constexpr (std::is_void_v<to>) {
+            std::forward<F>(map)(std::forward<Self>(self).value_);
+            return result<to>{};
+        } else {
+            return result<to>{std::forward<F>(map)(std::forward<Self>(self).value_)};
+        }
     }
 
     T value_{};
@@ -220,7 +195,18 @@ public:
 
     [[nodiscard]] constexpr bool has_value() const noexcept { return error_.code == errc::none; }  ///< true on success
     [[nodiscard]] constexpr explicit operator bool() const noexcept { return has_value(); }        ///< the same
-    [[nodiscard]] constexpr const procmap::error& error() const noexcept { return error_; }  ///< errc::none on success
+    [[nodiscard]] constexpr const procmap::error& error() const noexcept PROCMAP_LIFETIMEBOUND { return error_; }  ///< errc::none on success
+
+    /// Calls `next` after success and returns its result, or returns the failure.
+    template <class F>
+    constexpr auto and_then(F&& next) const {
+        using to = std::remove_cvref_t<std::invoke_result_t<F>>;
+        static_assert(detail::is_result<to>, "and_then() needs a function that returns a procmap::result");
+        return has_value() ? std::forward<F>(next)() : to{error_};
+    }
+    /// Returns success, or calls `recover` with the error and returns its result.
+    template <class F>
+    constexpr result or_else(F&& recover) const { return has_value() ? *this : std::forward<F>(recover)(error_); }
 
 private:
     procmap::error error_{};

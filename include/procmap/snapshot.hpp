@@ -20,9 +20,19 @@
 
 namespace procmap::inline PROCMAP_ABI {
 
+template <class Allocator = std::allocator<std::byte>>
+class basic_snapshot;
+
+namespace detail {
+template <class Allocator>
+inline constexpr bool kept_on_failure<basic_snapshot<Allocator>> = true;
+template <class Allocator>
+inline constexpr bool lent<basic_snapshot<Allocator>> = true;
+}  // namespace detail
+
 /// An owning, immutable copy of the mappings of an address space, ascending and without overlaps. 56 bytes for each mapping; each distinct
 /// name and build ID is stored once. Any number of threads may read it, lock-free. Records that are read borrow from the snapshot.
-template <class Allocator = std::allocator<std::byte>>
+template <class Allocator>
 class basic_snapshot {
 public:
     class builder;
@@ -46,7 +56,11 @@ public:
     /// Reads recorded maps text, smaps text, or a saved snapshot (see recorded_reader). Decodes names, and omits what is no mapping
     /// (`[vsyscall]`, `[vectors]` of a 32-bit ARM kernel, ranges of zero length). Fails at a malformed line, with its line and byte; `*` of
     /// the result then has the mappings before it. Fails with errc::not_maps for smaps_rollup. Cost: n log n in any text.
-    [[nodiscard]] static result<basic_snapshot> parse(std::string_view text, const Allocator& allocator = {});
+    [[nodiscard]] static result<basic_snapshot> parse(std::string_view text, const Allocator& allocator = {}) {
+        return parse(text, parse_options{}, allocator);
+    }
+    /// The same with what is tolerated beyond what Linux writes. With parse_options::gate, `[vsyscall]` is a mapping too.
+    [[nodiscard]] static result<basic_snapshot> parse(std::string_view text, const parse_options& options, const Allocator& allocator = {});
 
     /// Copies any range of mappings, in any order.
     template <class Range>
@@ -65,18 +79,36 @@ public:
     [[nodiscard]] std::size_t memory() const noexcept { return table_.memory(); }  ///< in bytes: records, names and build IDs
 
     /// Returns the mapping that contains `address`, or errc::not_mapped. Binary search; no allocation.
-    [[nodiscard]] result<mapping> find(std::uint64_t address) const noexcept {
+    [[nodiscard]] result<mapping> find(any_address address) const& noexcept PROCMAP_LIFETIMEBOUND {
         const auto m = find_from(address);
-        return !m || m->start <= address ? m : error{.code = errc::not_mapped, .at = step::query};
+        return !m || m->start <= address.value() ? m : not_mapped(address);
     }
     /// Returns the mapping that contains `address`, or else the next one above it; errc::not_mapped if there is none.
-    [[nodiscard]] result<mapping> find_from(std::uint64_t address) const noexcept {
-        const std::size_t i = table_.first_above(address);
+    [[nodiscard]] result<mapping> find_from(any_address address) const& noexcept PROCMAP_LIFETIMEBOUND {
+        const std::size_t i = table_.first_above(address.value());
         if (i < size()) return table_[i];
-        return error{.code = errc::not_mapped, .at = step::query};
+        return not_mapped(address);
+    }
+    result<mapping> find(any_address) const&& = delete;       // the record would borrow
+    result<mapping> find_from(any_address) const&& = delete;  // from a temporary
+
+    /// Returns how many bytes from `address` on, at most `bytes`, are mapped without a hole and have all of `only`: see maps::extent.
+    [[nodiscard]] std::uint64_t extent(any_address address, std::uint64_t bytes, filters only = {}) const noexcept {
+        const std::uint64_t end = detail::end_of(address.value(), bytes);
+        std::uint64_t at = address.value();
+        for (std::size_t i = table_.first_above(at); i < size() && at < end; ++i) {
+            const mapping m = table_[i];
+            if (m.start > at || !m.passes(only)) break;
+            at = m.end;
+        }
+        return (at < end ? at : end) - address.value();
     }
 
 private:
+    static error not_mapped(any_address address) noexcept {
+        return {.code = errc::not_mapped, .at = step::query, .offset = address.value()};
+    }
+
     explicit basic_snapshot(detail::record_table<Allocator>&& table) noexcept : table_(std::move(table)) {}
 
     detail::record_table<Allocator> table_;
@@ -136,10 +168,11 @@ auto basic_snapshot<Allocator>::capture(const maps& from, const capture_options&
 }
 
 template <class Allocator>
-auto basic_snapshot<Allocator>::parse(std::string_view text, const Allocator& allocator) -> result<basic_snapshot> {
+auto basic_snapshot<Allocator>::parse(std::string_view text, const parse_options& options, const Allocator& allocator)
+    -> result<basic_snapshot> {
     builder b{allocator};
     error broke;
-    recorded_reader reader{text};
+    recorded_reader reader{text, options};
     const auto stop = [&broke](const error& wrong) {
         broke = wrong;
         return false;

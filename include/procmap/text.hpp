@@ -24,24 +24,62 @@
 
 namespace procmap::inline PROCMAP_ABI {
 
+/// What is tolerated beyond what Linux writes, and what else is a mapping. By default, nothing.
+struct parse_options {
+    bool blanks = false;           ///< any number of blanks and tabs before the line and where the kernel writes one blank
+    bool carriage_return = false;  ///< a CR at the end of the line, which is removed, also from the name of a file
+    bool prefix = false;  ///< text before the line, such as a time stamp of a log. The line begins after no letter or digit
+    bool gate = false;    ///< a stream or a recording has the kernel's gate VMA ([vsyscall]); parse_line and parse() always return it
+};
+
+namespace detail {
+
+/// What is wrong with a line: errc::none if nothing is, or errc::malformed or not_maps and the offset of the first wrong byte.
+struct line_fault {
+    errc code = errc::none;
+    std::size_t at = 0;
+};
+
+/// Reads one line into `m`, and removes from `line` what the options permit.
+[[nodiscard]] constexpr line_fault read_line(std::string_view& line, const parse_options& options, mapping& m) noexcept {
+    const std::string_view given = line;
+    const auto scan = [&](std::string_view text) { return options.blanks ? scan_line<true>(text, m) : scan_line(text, m); };
+    if (options.carriage_return && !line.empty() && line.data()[line.size() - 1] == '\r') line = {line.data(), line.size() - 1};
+    std::size_t wrong = scan(line);
+    if (wrong != whole_line && options.prefix) {
+        for (std::size_t at = 1; at < line.size(); ++at) {
+            const char before = line.data()[at - 1];
+            const char lower = static_cast<char>(before | 0x20);
+            if (('0' <= before && before <= '9') || ('a' <= lower && lower <= 'z')) continue;
+            const std::string_view rest{line.data() + at, line.size() - at};
+            m = {};
+            if (scan(rest) != whole_line) continue;
+            line = rest;
+            wrong = whole_line;
+            break;
+        }
+    }
+    if (wrong != whole_line) return {errc::malformed, wrong};
+    if (ends_with_cr(m)) return {errc::malformed, given.size() - 1};
+    if (is_rollup(m)) return {errc::not_maps, static_cast<std::size_t>(m.name.data() - given.data())};
+    return {};
+}
+
+}  // namespace detail
+
 /// Parses one line of a maps file, without its newline. The name borrows from `line` and has the text's bytes; name_state::escaped means
 /// that it contains `\012`. Fails with errc::malformed and the byte in `offset` for any other form; only the number of digits and of blanks
 /// before the name is free. A line that ends with CR LF is malformed, unless it has a file, whose name may end with CR. Fails with
 /// errc::not_maps for the line of smaps_rollup, which lists no mappings. Returns ranges of zero length (guards of old 32-bit kernels and
-/// Android). No system calls, no allocation, signal-safe.
-[[nodiscard]] constexpr result<mapping> parse_line(std::string_view line) noexcept {
-    result<mapping> read{mapping{}};
-    const std::size_t wrong = detail::scan_line(line, *read);
-    if (wrong == detail::whole_line) {
-        if (detail::ends_with_cr(*read)) return error{.code = errc::malformed, .at = step::parse, .line = 1, .offset = line.size() - 1};
-        if (!detail::is_rollup(*read)) return read;
-        const auto name = static_cast<std::uint64_t>(read->name.data() - line.data());
-        return error{.code = errc::not_maps, .at = step::parse, .line = 1, .offset = name};
-    }
-    return error{.code = errc::malformed, .at = step::parse, .line = 1, .offset = wrong};
+/// Android). No system calls, no allocation, signal-safe. Needs no C library but memcpy and memset, which compilers call by themselves.
+[[nodiscard]] constexpr result<mapping> parse_line(std::string_view line, const parse_options& options = {}) noexcept {
+    mapping m;
+    const auto [code, at] = detail::read_line(line, options, m);
+    if (code == errc::none) return m;
+    return error{.code = code, .at = step::parse, .line = 1, .offset = at};
 }
 template <detail::temporary_text Text>
-result<mapping> parse_line(Text&&) = delete;  // the name would borrow from a temporary
+result<mapping> parse_line(Text&&, const parse_options& = {}) = delete;  // the name would borrow from a temporary
 
 /// The lines of a recorded maps file in order, as a range of result<mapping>. See parse().
 class parsed_lines {
@@ -55,7 +93,7 @@ public:
         using value_type = result<mapping>;
         using difference_type = std::ptrdiff_t;
 
-        constexpr explicit iterator(std::string_view text) noexcept : text_(text) { read(); }
+        constexpr iterator(std::string_view text, const parse_options& options) noexcept : text_(text), options_(options) { read(); }
         [[nodiscard]] constexpr const result<mapping>& operator*() const noexcept { return current_; }
         [[nodiscard]] constexpr const result<mapping>* operator->() const noexcept { return &current_; }
         constexpr iterator& operator++() noexcept {
@@ -68,6 +106,7 @@ public:
             return i.offset_ >= i.text_.size();
         }
         ///@}
+        [[nodiscard]] constexpr std::string_view line() const noexcept { return text_.substr(offset_, size_); }  ///< the line, as it is
 
     private:
         constexpr void read() noexcept {
@@ -75,7 +114,7 @@ public:
             const std::size_t newline = text_.find('\n', offset_);
             size_ = (newline == std::string_view::npos ? text_.size() : newline) - offset_;
             ++line_;
-            current_ = parse_line(text_.substr(offset_, size_));
+            current_ = parse_line(line(), options_);
             if (current_) return;
             error failure = current_.error();
             failure.line = line_;
@@ -84,24 +123,29 @@ public:
         }
 
         std::string_view text_;
+        parse_options options_;
         std::size_t offset_ = 0;
         std::size_t size_ = 0;
         std::uint64_t line_ = 0;
         result<mapping> current_{mapping{}};
     };
 
-    constexpr explicit parsed_lines(std::string_view text) noexcept : text_(text) {}          ///< borrows `text`
-    [[nodiscard]] constexpr iterator begin() const noexcept { return iterator{text_}; }       ///< the first line, parsed
-    [[nodiscard]] constexpr sentinel end() const noexcept { return {}; }                      ///< past the last line
+    constexpr explicit parsed_lines(std::string_view text, const parse_options& options = {}) noexcept
+        : text_(text), options_(options) {}                                                         ///< borrows `text`
+    [[nodiscard]] constexpr iterator begin() const noexcept { return iterator{text_, options_}; }  ///< the first line, parsed
+    [[nodiscard]] constexpr sentinel end() const noexcept { return {}; }                           ///< past the last line
 
 private:
     std::string_view text_;
+    parse_options options_;
 };
 
 /// Parses recorded maps text line by line, including `[vsyscall]`. A line that parse_line rejects is returned as an error with its line
-/// number and byte offset in the text, and parsing continues after it. Borrows from `text`.
-[[nodiscard]] constexpr parsed_lines parse(std::string_view text) noexcept { return parsed_lines{text}; }
+/// number and byte offset in the text, and parsing continues after it; iterator::line() is the line. Borrows from `text`.
+[[nodiscard]] constexpr parsed_lines parse(std::string_view text, const parse_options& options = {}) noexcept {
+    return parsed_lines{text, options};
+}
 template <detail::temporary_text Text>
-parsed_lines parse(Text&&) = delete;  // the names would borrow from a temporary
+parsed_lines parse(Text&&, const parse_options& = {}) = delete;  // the names would borrow from a temporary
 
 }  // namespace procmap::inline PROCMAP_ABI

@@ -27,10 +27,36 @@
 /// The version as one number, for comparisons: 10203 is 1.2.3.
 #define PROCMAP_VERSION (PROCMAP_VERSION_MAJOR * 10000 + PROCMAP_VERSION_MINOR * 100 + PROCMAP_VERSION_PATCH)
 
-/// The inline namespace: version and exception mode. Two versions of the library, or code with and without exceptions, can be linked into
-/// one program; each keeps its own functions.
-#if defined(__cpp_exceptions)
+/// Leaves a back-end out, where the whole program defines one of these before the first header: a program whose sandbox kills it for an
+/// unknown ioctl, or one that needs no other. A handle that would need the other back-end fails to open with errc::unsupported.
+///
+///     #define PROCMAP_ONLY_TEXT   // no PROCMAP_QUERY is ever sent
+///     #define PROCMAP_ONLY_IOCTL  // the text of an open file is never read
+#if defined(PROCMAP_ONLY_TEXT) && defined(PROCMAP_ONLY_IOCTL)
+#error "PROCMAP_ONLY_TEXT and PROCMAP_ONLY_IOCTL leave no back-end: define at most one of them"
+#include "stop: see the error above"
+#endif
+
+/// The inline namespace: version, exception mode, and the back-end that was left out. Two versions of the library, or code with and without
+/// exceptions, can be linked into one program; each keeps its own functions.
+#if defined(__cpp_exceptions) && defined(PROCMAP_ONLY_TEXT)
+#define PROCMAP_ABI v0_1_text
+#elif defined(__cpp_exceptions) && defined(PROCMAP_ONLY_IOCTL)
+#define PROCMAP_ABI v0_1_ioctl
+#elif defined(__cpp_exceptions)
 #define PROCMAP_ABI v0_1
+#elif defined(PROCMAP_ONLY_TEXT)
+#define PROCMAP_ABI v0_1_noexcept_text
+#elif defined(PROCMAP_ONLY_IOCTL)
+#define PROCMAP_ABI v0_1_noexcept_ioctl
 #else
 #define PROCMAP_ABI v0_1_noexcept
+#endif
+
+/// Tells Clang that the result borrows from the object or the parameter before it, so that it warns of a temporary there. GCC warns of the
+/// attribute itself.
+#if defined(__clang__)
+#define PROCMAP_LIFETIMEBOUND [[clang::lifetimebound]]
+#else
+#define PROCMAP_LIFETIMEBOUND
 #endif

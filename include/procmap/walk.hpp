@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 #include <procmap/detail/lookup.hpp>
 #include <procmap/options.hpp>
@@ -22,7 +23,7 @@ namespace procmap::inline PROCMAP_ABI {
 class mapping_walk;
 
 namespace detail {
-mapping_walk walk_over(const handle& from, const walk_options& options, backend use, std::uint64_t above = 0) noexcept;
+mapping_walk walk_over(const handle& from, const walk_options& options = {}, std::uint64_t above = 0) noexcept;
 }
 
 /// A walk over the mappings of an address space: a single-pass input range, returned by maps::walk. It borrows the handle. It is strictly
@@ -62,11 +63,10 @@ public:
 
     /// The new walk has not begun.
     ///@{
-    mapping_walk(mapping_walk&& other) noexcept : mapping_walk(*other.from_, other.options_, other.use_, other.above_) {}
+    mapping_walk(mapping_walk&& other) noexcept : mapping_walk(*other.from_, other.options_, other.above_) {}
     mapping_walk& operator=(mapping_walk&& other) noexcept {
         from_ = other.from_;
         options_ = other.options_;
-        use_ = other.use_;
         above_ = other.above_;
         reset();
         return *this;
@@ -78,8 +78,9 @@ public:
         reset();
         const bool small = !options_.buffer.empty() && options_.buffer.size() < 2 * detail::text_head_room;
         state_ = state::at_mapping;
-        if (small) {
-            fail(from_->failure(errc::invalid, step::query));
+        const bool absent = detail::left_out(options_.use) || (options_.use == backend::ioctl && !from_->by_ioctl());
+        if (small || absent) {
+            fail(from_->failure(small ? errc::invalid : errc::unsupported, step::query));
         } else {
             prepare();
             advance();
@@ -90,13 +91,15 @@ public:
 
     [[nodiscard]] const procmap::error& error() const noexcept { return error_; }  ///< what ended the walk early; errc::none: nothing did
     [[nodiscard]] bool complete() const noexcept { return state_ == state::at_end; }  ///< it reached the end of the address space
+    /// Returns the line of the text that ended the walk with errc::malformed, as much as is in the buffer; otherwise it is empty.
+    [[nodiscard]] std::string_view malformed_line() const noexcept PROCMAP_LIFETIMEBOUND { return reader_.wrong_line(); }
 
 private:
-    friend mapping_walk detail::walk_over(const detail::handle&, const walk_options&, backend, std::uint64_t) noexcept;
+    friend mapping_walk detail::walk_over(const detail::handle&, const walk_options&, std::uint64_t) noexcept;
 
-    /// `use`: the handle's back-end, or text. The walk starts at `above`; a mapping that reaches below it is clipped.
-    mapping_walk(const detail::handle& from, const walk_options& options, backend use, std::uint64_t above) noexcept
-        : from_(&from), options_(options), use_(use), above_(above) {}
+    /// The walk starts at `above`; a mapping that reaches below it is clipped.
+    mapping_walk(const detail::handle& from, const walk_options& options, std::uint64_t above) noexcept
+        : from_(&from), options_(options), above_(above) {}
 
     enum class state : unsigned char { not_begun, at_mapping, at_end, failed };
 
@@ -106,6 +109,7 @@ private:
         current_ = {};
         error_ = {};
         reader_ = {};
+        by_ioctl_ = from_->by_ioctl() && (options_.use != backend::text || !detail::has_text);
     }
 
     /// Prepares what all queries have in common. The buffer must be large enough.
@@ -123,7 +127,7 @@ private:
 
     void advance() noexcept {
         if (state_ != state::at_mapping) return;
-        if (!(use_ == backend::ioctl ? ask_next() : read_next())) [[unlikely]] return;
+        if (!(by_ioctl_ ? ask_next() : read_next())) [[unlikely]] return;
         if (current_.start < last_end_) {
             if (current_.file_backed()) current_.offset += last_end_ - current_.start;
             current_.start = last_end_;
@@ -150,6 +154,9 @@ private:
     [[nodiscard, gnu::noinline, gnu::cold]] bool take(const result<mapping>& next) noexcept {
         if (next) {
             current_ = *next;
+        } else if (next.error().errno_value == ENOENT && options_.gate && detail::has_text) {
+            by_ioctl_ = false;  // the ioctl does not report the gate VMA
+            return read_next();
         } else if (next.error().errno_value == ENOENT) {
             state_ = state::at_end;
         } else {  // not_mapped without ENOENT comes from an answer below the address, which is not the end
@@ -164,7 +171,9 @@ private:
     }
 
     [[nodiscard, gnu::noinline]] bool read_next() noexcept {
-        while (reader_.next(*from_, buffer(), last_end_, options_.names ? buffer().size() - detail::text_head_room : 0, current_))
+        if (!detail::has_text) return contradicted();  // not reached
+        const std::size_t name_room = options_.names ? buffer().size() - detail::text_head_room : 0;
+        while (reader_.next(*from_, buffer(), {last_end_, name_room, {.gate = options_.gate}}, current_))
             if (current_.passes(options_.only)) return true;
         state_ = state::at_end;
         if (reader_.error().code != errc::none) fail(reader_.error());
@@ -175,9 +184,9 @@ private:
 
     const detail::handle* from_;
     walk_options options_;
-    backend use_;
     std::uint64_t above_;
     state state_ = state::not_begun;
+    bool by_ioctl_ = false;
     std::uint64_t last_end_ = 0;
     mapping current_{};
     procmap::error error_{};
@@ -190,9 +199,9 @@ private:
 
 namespace detail {
 
-/// Returns a walk over the mappings of a handle by that back-end, starting at `above`.
-[[nodiscard]] inline mapping_walk walk_over(const handle& from, const walk_options& options, backend use, std::uint64_t above) noexcept {
-    return {from, options, use, above};
+/// Returns a walk over the mappings of a handle, starting at `above`.
+[[nodiscard]] inline mapping_walk walk_over(const handle& from, const walk_options& options, std::uint64_t above) noexcept {
+    return {from, options, above};
 }
 
 }  // namespace detail

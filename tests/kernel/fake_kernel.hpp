@@ -127,9 +127,13 @@ inline std::string line_of(const procmap::mapping& m) {
     return line;
 }
 
+// Names that were not requested are left out.
 inline std::string walked(procmap::mapping_walk& walk) {
     std::string lines;
-    for (const procmap::mapping& m : walk) lines += line_of(m) + '\n';
+    for (procmap::mapping m : walk) {
+        if (m.name_status == procmap::name_state::not_asked) m.name_status = procmap::name_state::exact;
+        lines += line_of(m) + '\n';
+    }
     return lines;
 }
 

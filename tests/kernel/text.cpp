@@ -116,7 +116,7 @@ TEST_CASE("a mapping of zero length, which others write, is in no walk, lookup o
     CHECK(maps.find(0x1000)->end == 0x3000);
     CHECK(maps.find(0x9000).error() == errc::not_mapped);
     CHECK(maps.find_from(0x9000)->start == 0xa000);
-    CHECK(procmap::snapshot::capture(maps)->size() == 4);
+    CHECK((*procmap::snapshot::capture(maps)).size() == 4);
 }
 
 TEST_CASE("malformed text is reported with its line and byte, and the lines before it are not lost") {

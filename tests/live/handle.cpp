@@ -72,7 +72,7 @@ TEST_CASE("errno is left as it was, whatever the outcome") {
         CHECK_FALSE(keeping_errno([&] { return dead.find(here).has_value(); }));
         const maps none;
         CHECK_FALSE(keeping_errno([&] { return none.find(here).has_value(); }));
-        CHECK(keeping_errno([&] { return maps::open_self({.use = use})->fd().get() >= 0; }));  // closed again, too
+        CHECK(keeping_errno([&] { return maps::open_self({.use = use}).value().fd().get() >= 0; }));  // closed again, too
     }
 }
 

@@ -196,7 +196,8 @@ TEST_CASE("a cancellation that is pending ends no function half-way, and never t
                 procmap::cached_maps c{*self, {.build_ids = true, .build_ids_from = procmap::build_id_choice::file}};
                 bool good = can.text && walk.complete() && !other && !adopted;
                 for (int again = 0; again < 2; ++again) {
-                    good = good && n.normalize(*self, addresses)->complete() && c.find(addresses[0]).has_value();
+                    const auto normalized = n.normalize(*self, addresses);
+                    good = good && normalized && normalized->complete() && c.find(addresses[0]).has_value();
                     n.release_files();
                 }
                 good = good && procmap::snapshot::capture(*self, {.build_ids = true}).has_value();

@@ -30,7 +30,7 @@ TEST_SUITE("an error") {
         CHECK_TWICE([] { return prints({}, "no error"); });
         CHECK_TWICE([] {
             return prints({.code = errc::not_mapped, .at = step::query, .pid = error::this_process},
-                          "maps of this process: no mapping at this address");
+                          "maps of this process: no such mapping at address 0x0");
         });
         CHECK_TWICE([] {
             return prints({.code = errc::interrupted, .at = step::query, .errno_value = EINTR, .pid = 42},
@@ -75,17 +75,18 @@ TEST_SUITE("an error") {
         for (auto code = errc::not_mapped; code <= last; code = static_cast<errc>(static_cast<int>(code) + 1)) {
             for (const auto& [at, word] : steps) {
                 const error e{.code = code, .at = at, .errno_value = EIO, .pid = 21, .tid = 43, .line = 65, .offset = 87};
-                const std::string what{describe(code)};
                 const bool answer = code == errc::not_mapped;
+                const std::string what = answer ? "no such mapping at address 0x" : std::string{describe(code)};
+                const auto address = [answer](const char* number) { return std::string{answer ? number : ""}; };
                 const std::string verb = answer ? "maps" : "cannot " + word + " maps";
-                CHECK(printed(e) == verb + " of process 21 by thread 43 line 65, byte 87: " + what + " [EIO]");
+                CHECK(printed(e) == verb + " of process 21 by thread 43 line 65, byte 87: " + what + address("57") + " [EIO]");
                 CHECK(streamed(e) == printed(e));
                 CHECK(printed(e).find('\n') == std::string::npos);
 
                 const std::string bare = printed(error{.code = code, .at = at});
-                CHECK(bare == (at == step::parse && !answer ? "cannot parse" : verb) + ": " + what);
+                CHECK(bare == (at == step::parse && !answer ? "cannot parse" : verb) + ": " + what + address("0"));
                 const std::string own = printed(error{.code = code, .at = at, .pid = error::this_process, .tid = 9});
-                CHECK(own == verb + " of this process by thread 9: " + what);
+                CHECK(own == verb + " of this process by thread 9: " + what + address("0"));
             }
             CHECK(printed(error{.code = code}) == describe(code));
         }

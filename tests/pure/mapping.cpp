@@ -7,6 +7,8 @@
 #include <span>
 #include <sstream>
 
+#include <sys/mman.h>
+
 #include <doctest/doctest.h>
 
 #include <procmap/mapping.hpp>
@@ -19,11 +21,12 @@ namespace {
 
 TEST_SUITE("a printed mapping") {
     TEST_CASE("pads its numbers as the kernel does") {
-        CHECK_TWICE([] { return print_short(mapping{}).view() == "00000000-00000000 ---p 00000000 00:00 0 "; });
+        CHECK_TWICE([] { return print_short(mapping{.name_status = name_state::exact}).view() == "00000000-00000000 ---p 00000000 00:00 0 "; });
         CHECK_TWICE([] {
             const mapping m{.start = 0x1,
                             .end = 0x123456789,
                             .permissions = perm::read | perm::write | perm::execute | perm::shared,
+                            .name_status = name_state::exact,
                             .offset = 0xabc,
                             .inode = 10,
                             .device = {0x1, 0x123}};
@@ -34,6 +37,32 @@ TEST_SUITE("a printed mapping") {
                             .offset = UINT64_MAX, .inode = UINT64_MAX, .device = {UINT32_MAX, UINT32_MAX}, .name = "x"};
             return print_short(m).view() ==
                    "ffffffffffffffff-ffffffffffffffff rwxs ffffffffffffffff ffffffff:ffffffff 18446744073709551615  x";
+        });
+    }
+
+    TEST_CASE("says that a name is not there, and why, where that is not known to be the mapping's") {
+        CHECK_TWICE([] {
+            const auto says = [](name_state state, std::string_view name, std::string_view end) {
+                return print_short(mapping{.name_status = state, .name = name}).view().substr(name_column_64) == end;
+            };
+            return says(name_state::not_asked, "", "(name not requested)") && says(name_state::too_long, "", "(name too long)") &&
+                   says(name_state::no_memory, "", "(no memory for the name)") && says(name_state::not_asked, "/a", "/a") &&
+                   says(name_state::escaped, "/a\\012", "/a\\012");
+        });
+        CHECK_TWICE([] {
+            return print_short(mapping{.name_status = name_state::ambiguous}).view() == print_short(mapping{.name_status = name_state::exact}).view();
+        });
+    }
+
+    TEST_CASE("has its name as print_name writes it") {
+        CHECK_TWICE([] {
+            const auto written = [](std::string_view name) {
+                text_buffer out;
+                print_name(out, name);
+                return out;
+            };
+            return written("").view().empty() && written("/a").view() == "/a" && written("\n").view() == "\\012" &&
+                   written("\n/a\n\n\\012b\n").view() == "\\012/a\\012\\012\\012b\\012";
         });
     }
 
@@ -48,6 +77,8 @@ TEST_SUITE("a printed mapping") {
 }
 
 TEST_SUITE("a mapping") {
+    bool has_contains() { return true; }
+
     TEST_CASE("contains its first address, not its end") {
         CHECK_TWICE([] {
             constexpr mapping m{.start = 0x1000, .end = 0x3000};
@@ -56,6 +87,28 @@ TEST_SUITE("a mapping") {
         });
         CHECK_TWICE([] { return mapping{}.size() == 0 && !mapping{}.contains(0); });
         CHECK_TWICE([] { return mapping{.start = UINT64_MAX - 1, .end = UINT64_MAX}.contains(UINT64_MAX - 1); });
+    }
+
+    TEST_CASE("contains a pointer, to an object or a function, as it contains its number") {
+        static const int object = 0;
+        const auto number = reinterpret_cast<std::uintptr_t>(&object);
+        const mapping m{.start = number, .end = number + 1};
+        CHECK(m.contains(&object));
+        CHECK(!m.contains(&object + 1));
+        const volatile int* const unstable = &object;
+        CHECK(m.contains(unstable));
+        const auto function = reinterpret_cast<std::uintptr_t>(&has_contains);
+        CHECK(mapping{.start = function, .end = function + 1}.contains(&has_contains));
+        CHECK(mapping{.start = function, .end = function + 1}.contains(has_contains));
+    }
+
+    TEST_CASE("permits what prot() says in the bits of mmap") {
+        static_assert(PROT_READ == 1 && PROT_WRITE == 2 && PROT_EXEC == 4 && PROT_NONE == 0);
+        CHECK_TWICE([] {
+            return prot({}) == PROT_NONE && prot(perm::read) == PROT_READ && prot(perm::write) == PROT_WRITE &&
+                   prot(perm::execute) == PROT_EXEC && prot(perm::shared) == PROT_NONE &&
+                   prot(permission_set::from_bits(UINT32_MAX)) == (PROT_READ | PROT_WRITE | PROT_EXEC);
+        });
     }
 
     TEST_CASE("has a file behind it where it has an inode or a device") {

@@ -92,7 +92,7 @@ TEST_CASE("a process that ends during its capture: whole, or gone and a beginnin
             victim.kill();
             victim.reap();
             CHECK(snapshot::capture(opened).error() == errc::gone);
-            CHECK(snapshot::capture(opened)->empty());
+            CHECK((*snapshot::capture(opened)).empty());
         }
         MESSAGE(std::string{use == backend::ioctl ? "ioctl" : "text"}, ": ", whole, " whole, ", begun, " broken off, ",
                 nothing, " too late");

@@ -91,9 +91,12 @@ void apply(model& to, std::span<const change> changes, std::uint64_t unit) {
         REQUIRE(c.start < c.end);
         CHECK(c.now.start == c.start);
         CHECK(c.now.end == c.end);
+        CHECK(c.size() == c.end - c.start);
+        CHECK(c.was.size() == (c.kind == change_kind::mapped ? 0 : c.size()));
         last_end = c.end;
-        model piece;
-        put(piece, c.now, unit);
+        model piece, before;
+        put(piece, c.now, unit), put(before, c.was, unit);
+        for (const auto& [at, was] : before) CHECK(to.at(at) == was);
         for (const auto& [at, now] : piece) {
             const auto old = to.find(at);
             const bool there = old != to.end();
@@ -160,10 +163,12 @@ TEST_CASE("applying a difference gives the other snapshot: random ones, also at 
         REQUIRE(applied == model_of(b, kib4));
         if (edits == 0) CHECK(changes.empty());
         for (std::size_t i = 1; i < changes.size(); ++i) {
-            model pair;  // neighbours that say the same would be one change
+            model pair, before;  // neighbours that say the same would be one change
             put(pair, changes[i - 1].now, kib4), put(pair, changes[i].now, kib4);
+            put(before, changes[i - 1].was, kib4), put(before, changes[i].was, kib4);
+            const bool same = pair[changes[i - 1].start] == pair[changes[i].start] && before[changes[i - 1].start] == before[changes[i].start];
             const bool adjacent = changes[i - 1].end == changes[i].start && changes[i - 1].kind == changes[i].kind;
-            CHECK_FALSE((adjacent && pair[changes[i - 1].start] == pair[changes[i].start]));
+            CHECK_FALSE((adjacent && same));
         }
     }
 }

@@ -18,7 +18,7 @@ template <class Allocator>
         if (!options.page_sizes) m.page_size = 0;
         name_buffer name;
         // If the name from the text is ambiguous or too long, the ioctl is queried for the exact one.
-        if (from.backend == backend::ioctl && (m.name_status == name_state::ambiguous || m.name_status == name_state::too_long)) {
+        if (from.by_ioctl() && (m.name_status == name_state::ambiguous || m.name_status == name_state::too_long)) {
             const auto exact = lookup(from, m.start, {.name = name}, false);
             if (exact && exact->end == m.end && exact->inode == m.inode && exact->device == m.device) {
                 m.name = exact->name;
@@ -30,7 +30,7 @@ template <class Allocator>
     // Continues from `above` to the end. Returns false and sets `broke` on failure.
     error broke;
     const auto go_on = [&](backend use) {
-        auto walk = walk_over(from, {.names = options.names}, use, above);
+        auto walk = walk_over(from, {.names = options.names, .gate = options.gate, .use = use}, above);
         for (const mapping& m : walk) keep(m);
         broke = walk.error();
         return walk.complete();
@@ -38,10 +38,10 @@ template <class Allocator>
     // The text is faster for reading all mappings (docs/performance.md), but it has no page sizes. An open file description has one
     // position in the text, and other processes may share it (fork, SCM_RIGHTS). Only the process that opened it reads the text.
     const bool own = from.pid != error::unknown && is_this_process(from.opener);
-    const bool by_text = own && !options.page_sizes;
+    const bool by_text = has_text && own && !options.page_sizes;
     // The text fails once the task that it was opened through is reaped. The ioctl then continues, or returns the error.
     if (!by_text || !go_on(backend::text)) {
-        if (!by_text || from.backend == backend::ioctl) go_on(from.backend);
+        if (!by_text || from.by_ioctl()) go_on(from.backend);
     }
     return broke;
 }

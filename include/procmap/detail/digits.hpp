@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <type_traits>
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
@@ -19,6 +20,40 @@ struct digit_table {
     unsigned char value[256] = {};
 };
 inline constexpr digit_table digit_values;
+
+/// Returns the first byte of [at, end) that equals `wanted`, or `end`. It calls no memchr, so that the parser needs no C library.
+[[nodiscard]] constexpr const char* find_byte(const char* at, const char* end, char wanted) noexcept {
+    if (!std::is_constant_evaluated()) {
+        constexpr std::uint64_t ones = 0x0101010101010101;
+        for (std::uint64_t word = 0; end - at >= 8; at += 8) {
+            __builtin_memcpy(&word, at, 8);
+            word ^= ones * static_cast<unsigned char>(wanted);
+            if (((word - ones) & ~word & ones << 7) != 0) break;  // one of its bytes is zero
+        }
+    }
+    while (at != end && *at != wanted) ++at;
+    return at;
+}
+
+/// Returns the first byte of [at, end) that differs from `skipped`, or `end`.
+[[nodiscard]] constexpr const char* skip_byte(const char* at, const char* end, char skipped) noexcept {
+    if (!std::is_constant_evaluated()) {
+        constexpr std::uint64_t ones = 0x0101010101010101;
+        for (std::uint64_t word = 0; end - at >= 8; at += 8) {
+            __builtin_memcpy(&word, at, 8);
+            if (word != ones * static_cast<unsigned char>(skipped)) break;
+        }
+    }
+    while (at != end && *at == skipped) ++at;
+    return at;
+}
+
+/// Compares texts without memcmp, for the same reason.
+[[nodiscard]] constexpr bool same_bytes(const char* a, const char* b, std::size_t size) noexcept {
+    for (; size != 0; --size)
+        if (*a++ != *b++) return false;
+    return true;
+}
 
 /// A buffer for one line, so that the sink is called once. Its users ensure that the line fits.
 template <std::size_t Capacity>

@@ -99,7 +99,7 @@ private:
     /// Queries the mapping again, if `id` with its build ID. Returns false if it is another mapping now.
     bool ask_again(const handle& from, const mapping& m, bool id, file_answer& a) {
         const find_options asked{.name = name_, .build_id = id ? std::span<std::byte>{id_} : std::span<std::byte>{}};
-        const auto again = from.backend == backend::ioctl ? lookup_ioctl(from, m.start, asked, false) : lookup(from, m.start, {.name = name_}, false);
+        const auto again = from.by_ioctl() ? lookup_ioctl(from, m.start, asked, false) : lookup(from, m.start, {.name = name_}, false);
         if (!again || !same_mapping(*again, m)) return false;
         if (id && !again->build_id.empty()) {
             a.id = build_id{again->build_id.bytes(), build_id_source::kernel};

@@ -6,7 +6,9 @@
 #include <procmap/build_id.hpp>
 #include <procmap/difference.hpp>
 #include <procmap/kind.hpp>
+#include <procmap/location.hpp>
 #include <procmap/options.hpp>
+#include <procmap/owned_mapping.hpp>
 
 namespace procmap::inline PROCMAP_ABI::detail {
 
@@ -14,8 +16,8 @@ template <class T, class... Types>
 concept one_of = (std::is_same_v<T, Types> || ...);
 
 template <class T>
-concept formatted = one_of<T, error, mapping, permission_set, device_number, build_id, build_id_view, change, change_kind,
-                           mapping_kind, backend>;
+concept formatted = one_of<T, error, errc, step, mapping, owned_mapping, permission_set, device_number, name_state, mapping_kind, build_id,
+                           build_id_view, build_id_source, backend, reason, file_state, change, change_kind>;
 
 /// A formatter on top of the string formatter of the formatting library. Allocates only if there is a format specification.
 template <class T, class Strings>
@@ -32,25 +34,17 @@ struct text_formatter : Strings {
     auto format(const T& value, Context& context) const {
         if (plain_) {
             auto out = context.out();
-            put([&out](std::string_view piece) {
+            print([&out](std::string_view piece) {
                 for (const char c : piece) *out++ = c;
             }, value);
             return out;
         }
         std::string text;
-        put([&text](std::string_view piece) { text += piece; }, value);
+        print([&text](std::string_view piece) { text += piece; }, value);
         return Strings::format({text.data(), text.size()}, context);
     }
 
 private:
-    template <class Sink>
-    static void put(Sink sink, const T& value) {
-        if constexpr (requires { to_string(value); })
-            sink(to_string(value));
-        else
-            print(sink, value);
-    }
-
     bool plain_ = true;
 };
 

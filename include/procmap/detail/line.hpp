@@ -18,9 +18,22 @@ concept temporary_text = std::is_class_v<Text> && !std::is_same_v<std::remove_cv
                          std::is_convertible_v<Text, std::string_view>;
 
 /// Reads fields from left to right. Each step returns false if it fails; `at` is then the first wrong byte.
+template <bool Loose = false>
 struct line_scanner {
     const char* at;
     const char* end;
+
+    [[nodiscard]] static constexpr bool is_blank(char c) noexcept { return c == ' ' || (Loose && c == '\t'); }
+    constexpr void skip_blanks() noexcept {
+        at = skip_byte(at, end, ' ');
+        while (Loose && at != end && is_blank(*at)) ++at;
+    }
+    constexpr bool blank() noexcept {
+        if (at == end || !is_blank(*at)) return false;
+        ++at;
+        if (Loose) skip_blanks();
+        return true;
+    }
 
     constexpr bool literal(char c) noexcept {
         if (at == end || *at != c) return false;
@@ -65,9 +78,22 @@ struct line_scanner {
     }
 };
 
+/// True if `text` begins with `\012`.
+[[nodiscard]] constexpr bool starts_with_escape(const char* text, const char* end) noexcept {
+    const std::size_t size = escaped_newline.size();
+    return static_cast<std::size_t>(end - text) >= size && same_bytes(text, escaped_newline.data(), size);
+}
+
+[[nodiscard]] constexpr bool has_escape(std::string_view name) noexcept {
+    const char* const end = name.data() + name.size();
+    for (const char* at = name.data(); (at = find_byte(at, end, '\\')) != end; ++at)
+        if (starts_with_escape(at, end)) return true;
+    return false;
+}
+
 /// Takes the next character of a name in maps text, in which `\012` is a newline. `name` must not be empty.
 constexpr char take_decoded(std::string_view& name) noexcept {
-    const bool newline = name.starts_with(escaped_newline);
+    const bool newline = starts_with_escape(name.data(), name.data() + name.size());
     const char c = newline ? '\n' : name.front();
     name.remove_prefix(newline ? escaped_newline.size() : 1);
     return c;
@@ -78,39 +104,35 @@ constexpr void decode(std::string_view name, Put put) {
     while (!name.empty()) put(take_decoded(name));
 }
 
-/// The padding before the name in nearly every line. Compared at once.
-inline constexpr std::string_view blanks = "                                                                         ";
-static_assert(blanks.size() == name_column_64);
-
-/// Returns where the name begins in a line whose inode ends before `after_inode`, or the line's size if it has none.
-constexpr std::size_t name_start(std::string_view line, std::size_t after_inode) noexcept {
-    if (after_inode < name_column_64 && line.size() > name_column_64 && line[name_column_64] != ' ' &&
-        line.substr(after_inode, name_column_64 - after_inode) == blanks.substr(after_inode))
-        return name_column_64;
-    const std::size_t text = line.find_first_not_of(' ', after_inode);
-    return text == std::string_view::npos ? line.size() : text;
-}
-
 inline constexpr std::size_t whole_line = std::string_view::npos;
 
-/// Reads one line, without its newline, into `m`. Returns `whole_line`, or the offset of the first wrong byte.
+/// Reads one line, without its newline, into `m`. Returns `whole_line`, or the offset of the first wrong byte. Like the rest of parse_line,
+/// it calls nothing of the C library and throws nothing. `Loose`: any number of blanks and tabs where the kernel writes one blank.
+template <bool Loose = false>
 constexpr std::size_t scan_line(std::string_view line, mapping& m) noexcept {
-    line_scanner s{line.data(), line.data() + line.size()};
+    line_scanner<Loose> s{line.data(), line.data() + line.size()};
     std::uint64_t major = 0;
     std::uint64_t minor = 0;
-    const bool head = s.hexadecimal(m.start) && s.literal('-') && s.hexadecimal(m.end) && s.literal(' ') &&
+    if (Loose) s.skip_blanks();
+    const bool head = s.hexadecimal(m.start) && s.literal('-') && s.hexadecimal(m.end) && s.blank() &&
                       s.either('r', '-', perm::read, m.permissions) && s.either('w', '-', perm::write, m.permissions) &&
                       s.either('x', '-', perm::execute, m.permissions) && s.either('s', 'p', 'S', '-', perm::shared, m.permissions) &&
-                      s.literal(' ') &&
-                      s.hexadecimal(m.offset) && s.literal(' ') && s.hexadecimal(major, 8) && s.literal(':') &&
-                      s.hexadecimal(minor, 8) && s.literal(' ') && s.decimal(m.inode) && (s.at == s.end || *s.at == ' ');
-    const auto read = static_cast<std::size_t>(s.at - line.data());
-    if (!head) return read;
+                      s.blank() &&
+                      s.hexadecimal(m.offset) && s.blank() && s.hexadecimal(major, 8) && s.literal(':') &&
+                      s.hexadecimal(minor, 8) && s.blank() && s.decimal(m.inode) && (s.at == s.end || s.is_blank(*s.at));
+    if (!head) return static_cast<std::size_t>(s.at - line.data());
     if (m.start > m.end) return 0;
     m.device = {static_cast<std::uint32_t>(major), static_cast<std::uint32_t>(minor)};
-    m.name = line.substr(name_start(line, read));
-    m.name_status = m.name.find(escaped_newline) == std::string_view::npos ? name_state::exact : name_state::escaped;
+    s.skip_blanks();
+    m.name = {s.at, static_cast<std::size_t>(s.end - s.at)};
+    m.name_status = has_escape(m.name) ? name_state::escaped : name_state::exact;
     return whole_line;
+}
+
+/// True if a name is `literal`.
+template <std::size_t Size>
+[[nodiscard]] constexpr bool is_name(std::string_view name, const char (&literal)[Size]) noexcept {
+    return name.size() == Size - 1 && same_bytes(name.data(), literal, Size - 1);
 }
 
 /// True if a line that scan_line read is of a gate VMA. Text lists it after the mappings, but it is in no address space, so the ioctl never
@@ -118,13 +140,13 @@ constexpr std::size_t scan_line(std::string_view line, mapping& m) noexcept {
 /// ARM's name into 32-bit processes; that is a mapping, and its name is in the column of a 64-bit kernel.
 constexpr bool is_gate(std::string_view line, const mapping& m) noexcept {
     return !m.file_backed() &&
-           (m.name == "[vsyscall]" || (m.name == "[vectors]" && m.name.data() == line.data() + name_column_32));
+           (is_name(m.name, "[vsyscall]") || (is_name(m.name, "[vectors]") && m.name.data() == line.data() + name_column_32));
 }
 
 /// True if a line that scan_line read is that of smaps_rollup, whose range is not a mapping's (show_smaps_rollup()).
-constexpr bool is_rollup(const mapping& m) noexcept { return m.name == "[rollup]" && !m.file_backed(); }
+constexpr bool is_rollup(const mapping& m) noexcept { return is_name(m.name, "[rollup]") && !m.file_backed(); }
 
 /// True if the line of a mapping without a file ended with CR LF: no kernel writes such a name with a carriage return at its end.
-constexpr bool ends_with_cr(const mapping& m) noexcept { return m.name.ends_with('\r') && !m.file_backed(); }
+constexpr bool ends_with_cr(const mapping& m) noexcept { return !m.name.empty() && m.name.data()[m.name.size() - 1] == '\r' && !m.file_backed(); }
 
 }  // namespace procmap::inline PROCMAP_ABI::detail

@@ -34,7 +34,7 @@ inline constexpr find_options nothing_asked{};
 /// Returns the error for an answer about another address. A 32-bit kernel truncates the address: nothing is mapped at the queried one.
 [[nodiscard, gnu::noinline, gnu::cold]] inline error contradiction(const handle& from, std::uint64_t address, std::uint64_t end) noexcept {
     const bool cut = (address >> 32) != 0 && end <= 0x1'0000'0000;
-    return from.failure(cut ? errc::not_mapped : errc::malformed, step::query);
+    return cut ? from.not_mapped(address) : from.failure(errc::malformed, step::query);
 }
 
 /// Copies the kernel's answer to `m`, without name and build ID if they were not asked for. Returns false if it contradicts the query.
@@ -53,7 +53,8 @@ inline constexpr find_options nothing_asked{};
     if (!asked.name.empty()) {
         if (raw.vma_name_size > asked.name.size()) [[unlikely]] return false;
         m.name_status = raw.vma_name_addr != 0 ? name_state::exact : unnamed;
-        m.name = {asked.name.data(), raw.vma_name_size != 0 && raw.vma_name_addr != 0 ? raw.vma_name_size - 1 : 0};
+        const bool named = raw.vma_name_size != 0 && raw.vma_name_addr != 0;
+        m.name = {named ? asked.name.data() : "", named ? raw.vma_name_size - 1 : 0};  // NUL-terminated
     }
     if (!asked.build_id.empty()) {
         if (raw.build_id_size > asked.build_id.size()) [[unlikely]] return false;
@@ -85,6 +86,7 @@ inline constexpr find_options nothing_asked{};
         sent = answer.size;
     }
     if (failure == 0 && sent < static_cast<std::size_t>(uapi::layout::v6_11)) failure = E2BIG;  // the answer has no mapping
+    if (failure == ENOENT) return from.not_mapped(address, failure);
     if (failure != 0) return from.failure(query_failure(failure), step::query, failure);
     mapping m;
     if (!to_mapping(q, asked, address, next, unnamed, m)) return contradiction(from, address, q.raw().vma_end);
@@ -119,7 +121,7 @@ template <class T>
 inline void hand_over_name(std::span<char> to, mapping& m) noexcept {
     if (m.name_status != name_state::exact && m.name_status != name_state::ambiguous) return;
     const std::string_view name = m.name;
-    m.name = {};
+    m.name = "";
     if (name.size() >= to.size()) {
         m.name_status = name_state::too_long;
         return;
@@ -151,6 +153,7 @@ inline void hand_over_name(std::span<char> to, mapping& m) noexcept {
             const std::uint64_t there = address > found->start ? address : found->start;
             auto with_id = lookup_ioctl(from, there, asked, false);
             if (!with_id && with_id.error() == errc::not_mapped) continue;
+            if (!with_id) return with_id;
             // An empty ID does not prove that there is none: the kernel returns only IDs of at most 20 bytes.
             with_id->build_id_known = !with_id->build_id.empty();
             return with_id;
@@ -173,14 +176,14 @@ inline void hand_over_name(std::span<char> to, mapping& m) noexcept {
     const std::span<char> buffer = asked.name.size() > sizeof own ? asked.name : std::span<char>{own};
     text_reader reader;
     mapping m;
-    while (reader.next(from, buffer, address, asked.name.size(), m)) {
-        if (!next && (m.start > address || !m.passes(asked.only))) return from.failure(errc::not_mapped, step::query);
+    while (reader.next(from, buffer, {.above = address, .name_room = asked.name.size()}, m)) {
+        if (!next && (m.start > address || !m.passes(asked.only))) return from.not_mapped(address);
         if (!m.passes(asked.only)) continue;
         hand_over_name(asked.name, m);
         return m;
     }
     if (reader.error().code != errc::none) return reader.error();
-    return from.failure(errc::not_mapped, step::query);
+    return from.not_mapped(address);
 }
 
 [[nodiscard, gnu::noinline]] inline result<mapping> lookup_ioctl_with_id(const handle& from, std::uint64_t address, const find_options& asked,
@@ -193,14 +196,14 @@ inline void hand_over_name(std::span<char> to, mapping& m) noexcept {
 [[nodiscard, gnu::noinline]] inline result<mapping> lookup_rare(const handle& from, std::uint64_t address, const find_options& asked,
                                                                 bool next) noexcept {
     if (!asked.build_id.empty() && asked.build_id.size() < uapi::build_id_size_max) return from.failure(errc::invalid, step::query);
-    return from.backend == backend::ioctl ? lookup_ioctl_with_id(from, address, asked, next) : lookup_text(from, address, asked, next);
+    return from.by_ioctl() ? lookup_ioctl_with_id(from, address, asked, next) : lookup_text(from, address, asked, next);
 }
 
 /// The same, but a cancellation point on the text back-end, so that a thread that does nothing but lookups can be cancelled.
 [[nodiscard, gnu::noinline]] inline result<mapping> lookup_rare_cancellably(const handle& from, std::uint64_t address, const find_options& asked,
                                                                             bool next) {
     const auto found = lookup_rare(from, address, asked, next);
-    if (from.backend == backend::ioctl) return found;
+    if (from.by_ioctl()) return found;
     const errno_kept keep;
     (void)::poll(nullptr, 0, 0);
     return found;
@@ -208,14 +211,14 @@ inline void hand_over_name(std::span<char> to, mapping& m) noexcept {
 
 [[nodiscard, gnu::always_inline]] inline result<mapping> lookup(const handle& from, std::uint64_t address,
                                                                 const find_options& asked, bool next) noexcept {
-    if (from.backend == backend::ioctl && asked.build_id.empty()) [[likely]]
+    if (from.by_ioctl() && asked.build_id.empty()) [[likely]]
         return lookup_ioctl(from, address, asked, next);
     return copy_of(lookup_rare(from, address, asked, next));
 }
 
 [[nodiscard, gnu::always_inline]] inline result<mapping> lookup_cancellably(const handle& from, std::uint64_t address,
                                                                             const find_options& asked, bool next) {
-    if (from.backend == backend::ioctl && asked.build_id.empty()) [[likely]]
+    if (from.by_ioctl() && asked.build_id.empty()) [[likely]]
         return lookup_ioctl(from, address, asked, next);
     return copy_of(lookup_rare_cancellably(from, address, asked, next));
 }

@@ -42,7 +42,7 @@ private:
     }
     if (!gap) return header.offset == 0;
     if (!task.may_walk()) return false;
-    for (const mapping& below : walk_over(from, {.only = file_backed, .names = true}, from.backend)) {
+    for (const mapping& below : walk_over(from, {.only = file_backed, .names = true})) {
         if (below.start >= m.start) break;
         if (below.offset == 0 && same_file(below)) header = below;
     }

@@ -59,6 +59,7 @@ struct first_answer {
         }
         first.absent = answer;
     }
+    if (!has_text) return first;
     const errno_kept keep;
     struct stat file;
     first.other_file = ::fstat(h.fd.get(), &file) == 0 && !S_ISREG(file.st_mode);
@@ -80,9 +81,10 @@ struct first_answer {
     auto file = open_maps(t);
     if (!file) return file.error();
     handle h{.fd = std::move(*file), .pid = t.pid, .tid = t.tid, .opener = this_process()};
+    if (left_out(how.use)) return h.failure(errc::unsupported, step::open);
     const first_answer first = choose(h, how);
     if (first.other_file) return h.failure(errc::not_maps, step::open);
-    if (first.absent != 0 && how.use == backend::ioctl) return h.failure(refusal(first.absent), step::open, first.absent);
+    if (first.absent != 0 && (how.use == backend::ioctl || !has_text)) return h.failure(refusal(first.absent), step::open, first.absent);
     if (first.empty) return h.failure(errc::gone, step::open);
     if (first.failure == 0) return h;
     return h.failure(text_reader::meaning(h, first.failure), step::read, first.failure);
@@ -123,10 +125,12 @@ struct first_answer {
     }
     if ((mode & O_ACCMODE) == O_WRONLY) return h.failure(errc::not_maps, step::adopt);
     // Only a maps file answers the ioctl. Without it, a file like smaps is recognized by its second line, which is not a maps line.
+    if (left_out(how.use)) return h.failure(errc::unsupported, step::adopt);
     const auto first = choose(h, how, true);
     if (first.other_file) return h.failure(errc::not_maps, step::adopt);
     if (first.unsure) return h.failure(errc::unsupported, step::adopt);
-    if (h.backend == backend::ioctl) {
+    if (h.by_ioctl()) {
+        if (first.absent != 0) return h.failure(refusal(first.absent), step::adopt, first.absent);  // text is left out
         const auto any = lookup_ioctl(h, 0, {}, true);
         if (any || any.error() == errc::not_mapped) return h;
         return h.failure(any.error().code, step::adopt, any.error().errno_value);
@@ -134,7 +138,7 @@ struct first_answer {
     char buffer[text_buffer_size];
     text_reader reader;
     mapping m;
-    for (int line = 0; line < 2 && reader.next(h, buffer, 0, 0, m); ++line) {}
+    for (int line = 0; line < 2 && reader.next(h, buffer, {}, m); ++line) {}
     const error& failure = reader.error();
     if (failure == errc::gone || failure == errc::task_gone || failure == errc::denied || failure == errc::interrupted)
         return h.failure(failure.code, step::adopt, failure.errno_value);
@@ -160,7 +164,7 @@ inline int read_fields(borrowed_fd file, std::span<char> room, std::string_view&
     constexpr std::string_view key = "Pid:\t";
     const std::size_t at = fdinfo.find(key);
     if (at == std::string_view::npos) return error{.code = errc::invalid, .at = step::open};
-    line_scanner scanner{fdinfo.data() + at + key.size(), fdinfo.data() + fdinfo.size()};
+    line_scanner<> scanner{fdinfo.data() + at + key.size(), fdinfo.data() + fdinfo.size()};
     std::uint64_t pid = 0;
     if (scanner.at != scanner.end && *scanner.at == '-') return error{.code = errc::gone, .at = step::open};
     if (!scanner.decimal(pid) || pid == 0 || pid > INT32_MAX) return error{.code = errc::unsupported, .at = step::open};

@@ -74,18 +74,6 @@ using path_buffer = path_text<4096>;  // PATH_MAX
     return n <= 0 || static_cast<std::size_t>(n) == room.size() ? std::string_view{} : std::string_view{room.data(), static_cast<std::size_t>(n)};
 }
 
-/// Returns the error code for an errno, for calls without more specific errors.
-[[nodiscard]] constexpr errc failure_of(int code) noexcept {
-    switch (code) {
-        case EPERM:
-        case EACCES: return errc::denied;
-        case ESRCH: return errc::gone;
-        case EINTR: return errc::interrupted;
-        case EBADF: return errc::invalid;
-        default: return errc::failed;
-    }
-}
-
 /// Returns the error code for a failed open of maps. ENOENT means errc::gone, unless the process is hidden (hidepid) or procfs is missing.
 inline errc open_failure(const target& t, int code) noexcept {
     if (code == EBADF) return errc::failed;
@@ -136,7 +124,7 @@ inline errc open_failure(const target& t, int code) noexcept {
     fields.remove_prefix(name_end + 2);  // to the state; the flags are the sixth field after it
     if (fields[0] == 'Z' || fields[0] == 'X') return errc::zombie;
     for (int i = 0; i < 6; ++i) fields.remove_prefix(next_field(fields));
-    line_scanner number{fields.data(), fields.data() + fields.size()};
+    line_scanner<> number{fields.data(), fields.data() + fields.size()};
     std::uint64_t flags = 0;
     constexpr std::uint64_t pf_kthread = 0x00200000;
     return number.decimal(flags) && (flags & pf_kthread) != 0 ? errc::kernel_thread : errc::gone;
@@ -158,7 +146,7 @@ int any_thread(int at, const char* task, Visit visit) noexcept {
             const char* const entry = entries + done;
             std::uint16_t size = 0;
             __builtin_memcpy(&size, entry + 16, sizeof size);
-            line_scanner name{entry + name_offset, entry + size};
+            line_scanner<> name{entry + name_offset, entry + size};
             std::uint64_t tid = 0;
             if (name.decimal(tid) && tid <= INT32_MAX && visit(static_cast<std::int32_t>(tid))) return 0;
             done += size;
@@ -166,8 +154,9 @@ int any_thread(int at, const char* task, Visit visit) noexcept {
     }
 }
 
-/// Sends the cheapest query. Returns 0 or its errno.
+/// Sends the cheapest query. Returns 0 or its errno; ENOTTY if the program leaves the ioctl out.
 [[nodiscard]] inline int any_query(borrowed_fd fd) noexcept {
+    if (!has_ioctl) return ENOTTY;
     uapi::query<uapi::layout::lookup> any{0, {}};
     return uapi::send(fd, any).error;
 }

@@ -27,7 +27,7 @@ public:
         finder().cache().release_unused();
         task_files task{from};
         task_ = &task;
-        const error broke = from.backend == backend::ioctl ? by_queries(from) : by_walk(from);
+        const error broke = from.by_ioctl() ? by_queries(from) : by_walk(from);
         task_ = nullptr;
         return finish(broke);
     }
@@ -76,7 +76,7 @@ private:
         name_count_ = 0;
         seen_at_ = finder().cache().time();
         std::size_t i = 0;
-        auto walk = walk_over(from, {.names = true}, from.backend);
+        auto walk = walk_over(from, {.names = true});
         for (const mapping& m : walk) {
             i = mark_unmapped(i, &m);
             const std::size_t first = i;
@@ -187,7 +187,7 @@ private:
             found = m;
             return address < m.end;
         }
-        if (from.backend == backend::ioctl) {
+        if (from.by_ioctl()) {
             const std::span<char> name = file.known.by_inode ? std::span<char>{} : std::span<char>{neighbour_name_};
             const auto other = lookup(from, address, {.only = file_backed, .name = name}, true);
             if (other) found = *other;

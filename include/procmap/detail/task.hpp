@@ -98,7 +98,7 @@ private:
         const auto there = lookup(b, m.start, {.name = m.name_status == name_state::not_asked ? std::span<char>{} : std::span<char>{name}}, false);
         if (!there || !same_mapping(*there, m) || there->permissions != m.permissions) return false;
         for (int tries = 0; tries < 3; ++tries) {  // mappings may change between the two walks
-            auto one = walk_over(a, {}, a.backend), other = walk_over(b, {}, b.backend);
+            auto one = walk_over(a), other = walk_over(b);
             auto i = one.begin();
             auto j = other.begin();
             int same = 0;

@@ -102,7 +102,7 @@ struct file_version {
     constexpr std::string_view key = "mnt_id:\t";
     const std::size_t at = fields.find(key);
     if (at == std::string_view::npos) return 0;
-    line_scanner number{fields.data() + at + key.size(), fields.data() + fields.size()};
+    line_scanner<> number{fields.data() + at + key.size(), fields.data() + fields.size()};
     std::uint64_t id = 0;
     return number.decimal(id) && number.literal('\n') ? id : 0;
 }
