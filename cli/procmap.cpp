@@ -24,10 +24,10 @@ struct command {
     const char* help;
     std::string_view options;  // letters of its own options; T: TARGET, A: ADDRESS
 
-    [[nodiscard]] bool takes(char letter) const { return (std::string(options) + "PHV").find(letter) != std::string::npos; }
+    [[nodiscard]] bool takes(char letter) const { return (std::string(options) + "PhV").find(letter) != std::string::npos; }
 };
 
-constexpr command commands[] = {
+constexpr command commands[] = {  // list is the first: see run()
     {"list", list, "print all mappings of a process", list_help, "TFrwxsfbSjB"},
     {"find", find, "print the mapping that contains an address", find_help, "TAFnjB"},
     {"normalize", normalize, "resolve addresses to file, offset and build ID", normalize_help, "TAFjB"},
@@ -40,7 +40,7 @@ constexpr command commands[] = {
 
 constexpr option options[] = {
     {"backend", required_argument, nullptr, 'B'},  {"proc", required_argument, nullptr, 'P'},
-    {"help", no_argument, nullptr, 'H'},           {"version", no_argument, nullptr, 'V'},
+    {"help", no_argument, nullptr, 'h'},           {"version", no_argument, nullptr, 'V'},
     {"from", required_argument, nullptr, 'F'},
     {"readable", no_argument, nullptr, 'r'},       {"writable", no_argument, nullptr, 'w'},
     {"executable", no_argument, nullptr, 'x'},     {"exec", no_argument, nullptr, 'x'},
@@ -52,9 +52,11 @@ constexpr option options[] = {
 };
 
 void put_help() {
-    put("usage: procmap COMMAND [ARGUMENT...]\n       procmap --help | --version\n\n");
+    put("usage: procmap COMMAND [ARGUMENT...]\n"
+        "       procmap TARGET [OPTION...]    as procmap list TARGET\n"
+        "       procmap help [COMMAND] | --help | --version\n\n");
     for (const command& c : commands) put("  " + std::string(c.name).append(11 - std::strlen(c.name), ' ') + c.summary + '\n');
-    put("\nRun 'procmap COMMAND --help' for details.\n"
+    put("\nTARGET is self, PID or PID/TID. Run 'procmap COMMAND --help' for details.\n"
         "Exit status: 0 success; 1 an address is not mapped (find) or not in a file (normalize), or the results differ (compare);\n"
         "2 usage error; 3 any other error. Errors are reported on standard error.\n");
 }
@@ -65,8 +67,8 @@ void put_help(const command& c) {
     if (c.takes('F')) put("  --from FILE      read maps, smaps or snapshot text instead of a process; - is standard input\n");
     if (c.takes('B')) put("  --backend WHICH  auto (default: the ioctl if available, otherwise text), ioctl or text\n");
     put("  --proc DIR       where procfs is mounted (default: /proc)\n"
-        "  --help           print this help\n"
-        "  --version        print the version\n");
+        "  --help, -h       print this help\n"
+        "  --version, -V    print the version\n");
     if (c.takes('T')) put("\nTARGET is self (default), PID or PID/TID.\n");
     if (c.takes('A'))
         put("ADDRESS is hexadecimal, with or without 0x. The first argument is the TARGET if it is self, PID/TID or decimal, and an\n"
@@ -99,7 +101,7 @@ arguments parse_arguments(const command& c, int argc, char** argv) {
     opterr = 0;  // getopt's own messages are not safe for terminals
     arguments a;
     int index = 0;
-    for (int key = 0; (key = ::getopt_long(argc, argv, ":", options, &index)) != -1;) {
+    for (int key = 0; (key = ::getopt_long(argc, argv, ":hV", options, &index)) != -1;) {
         const std::string last = argv[optind - 1];
         if (key == ':') usage_error("option '" + last + "' requires a value");
         if (key == '?' && optopt == 0) usage_error("unknown or ambiguous option '" + last + "'");
@@ -109,7 +111,7 @@ arguments parse_arguments(const command& c, int argc, char** argv) {
         const char letter = static_cast<char>(key);
         if (!c.takes(letter)) usage_error(std::string("option '--") + options[index].name + "' is not valid for " + c.name);
         switch (letter) {
-            case 'H': put_help(c); flush(); std::exit(done);
+            case 'h': put_help(c); flush(); std::exit(done);
             case 'V': put_version(); flush(); std::exit(done);
             case 'B': a.how.use = parse_backend(optarg); break;
             case 'P': a.how.proc = optarg; break;
@@ -138,10 +140,18 @@ arguments parse_arguments(const command& c, int argc, char** argv) {
 int run(int argc, char** argv) {
     if (argc < 2) usage_error("missing command");
     const std::string_view name = argv[1];
-    if (name == "--help") return put_help(), done;
-    if (name == "--version") return put_version(), done;
+    if (name == "--version" || name == "-V") return put_version(), done;
+    if (name == "--help" || name == "-h" || (name == "help" && argc == 2)) return put_help(), done;
+    if (name == "help") {  // help COMMAND is COMMAND --help
+        if (argc > 3) usage_error("unexpected argument '" + std::string(argv[3]) + "'");
+        char help[] = "--help";
+        char* same[] = {argv[0], argv[2], help, nullptr};
+        return run(3, same);
+    }
     for (const command& c : commands)
         if (name == c.name) return c.run(parse_arguments(c, argc - 1, argv + 1));
+    const bool is_target = name == "self" || name.find_first_of("0123456789") == 0;
+    if (is_target) return list(parse_arguments(commands[0], argc, argv));
     usage_error("unknown command '" + std::string(name) + "'");
 }
 

@@ -77,6 +77,22 @@ check "list: self is procmap" out_has "/$(basename "$procmap")"
 check "list self" exits 0 list self
 check "list self is procmap" out_has "/$(basename "$procmap")"
 
+# A TARGET in place of a command is listed.
+for place in $target $target/$target; do
+    check "TARGET" exits 0 $place
+    check "TARGET is list TARGET" out_is_file "$work/maps"
+done
+check "self" exits 0 self
+check "self is procmap" out_has "/$(basename "$procmap")"
+check "TARGET --summary" exits 0 $target --summary
+check "TARGET --summary is that" out_has 'kind              mappings        size'
+check "TARGET, two" exits 2 $target 1
+check "TARGET, two: said" err_has 'procmap: expected at most one target'
+check "TARGET, an option of another command" exits 2 $target --next
+check "TARGET, an option of another command: said" err_has "procmap: option '--next' is not valid for list"
+check "TARGET, invalid" exits 2 1x
+check "TARGET, invalid: said" err_has "procmap: invalid target '1x': expected self, PID or PID/TID"
+
 # Filters: mappings that are all that is asked for.
 for backend in $backends; do
     check "list --executable, $backend" exits 0 list --backend "$backend" --executable $target
@@ -835,6 +851,7 @@ check "list, no such thread" exits 3 list $target/2147483647
 
 # Usage.
 check "no command" exits 2
+check "no command: the hint" err_has "Try 'procmap --help'."
 check "no such command" exits 2 lst
 check "no such command: the hint" err_has "Try 'procmap --help'."
 for wrong in "list --no-such" "list --next" "list 1 2" "list 0" "list -- -1" "list 1/" "list 1x" "list 99999999999" \
@@ -867,13 +884,25 @@ says "invalid back-end 'quick': expected auto, ioctl or text" list --backend qui
 for command in "" list find normalize snapshot diff watch compare probe; do
     check "$command --help" exits 0 $command --help
     check "$command --help: usage" out_has "usage: procmap ${command:-COMMAND}"
+    cp "$work/out" "$work/wanted"
+    for same in "$command -h" "help $command"; do
+        # shellcheck disable=SC2086  # words
+        check "$same" exits 0 $same
+        check "$same is $command --help" out_is_file "$work/wanted"
+    done
 done
+check "help, no such command" exits 2 help lst
+check "help, no such command: said" err_has "procmap: unknown command 'lst'"
+check "help, two commands" exits 2 help list find
+check "help, two commands: said" err_has "procmap: unexpected argument 'find'"
 
 # The version is the header's.
 version=$(sed -n 's/^#define PROCMAP_VERSION_[A-Z]* \([0-9]*\)$/\1/p' "$here/../include/procmap/version.hpp" | paste -s -d . -)
 for command in "" list find normalize snapshot diff watch compare probe; do
     check "$command --version" exits 0 $command --version
     check "$command --version is the header's" out_is "procmap $version"
+    check "$command -V" exits 0 $command -V
+    check "$command -V is the header's" out_is "procmap $version"
 done
 
 # Output that cannot be written.

@@ -79,8 +79,17 @@ END2
     # completions WORD...: what is offered for the last one
     completions() { bash -u "$work/complete.sh" "$@"; }
     completions '' >"$work/got"
-    { echo "$commands"; echo --help; echo --version; } >"$work/wanted"
+    { echo "$commands"; printf '%s\n' help self --help --version; } >"$work/wanted"
     same "bash: commands"
+    echo "$commands" >"$work/wanted"
+    completions help '' >"$work/got"
+    same "bash: commands of help"
+    echo $$ >"$work/wanted"
+    completions $$ | grep -x $$ >"$work/got"
+    same "bash: a target in place of a command"
+    cp "$work/list" "$work/wanted"
+    completions $$ -- >"$work/got"
+    same "bash: options of a target"
     completions sn >"$work/got"
     echo snapshot >"$work/wanted"
     same "bash: a command's beginning"
@@ -111,7 +120,7 @@ END2
     completions list --json se >"$work/got"
     same "bash: a target behind an option"
     echo >"$work/wanted"
-    for line in "probe s" "list 1 s" "list --from x s" "diff 1 2 s" "watch --count s" "find --interval = s"; do
+    for line in "probe s" "self s" "help list s" "list 1 s" "list --from x s" "diff 1 2 s" "watch --count s" "find --interval = s"; do
         # shellcheck disable=SC2086  # words
         { completions $line; echo; } >"$work/got"
         same "bash: nothing for $line"
@@ -141,6 +150,7 @@ END2
         for command in $commands; do printf 'procmap %s --\nprocmap %s \n' "$command" "$command"; done
         echo 'procmap list --backend='
         echo "procmap diff self $root/cli/completion/"
+        echo 'procmap self --'
     } >"$work/lines"
     zsh -f "$work/zsh" "$root/cli/completion" <"$work/lines" 2>"$work/err" |
         tr '\r' '\n' | sed "s/$(printf '\033')\[[0-9;?]*[A-Za-z]/\n/g; s/ *\$//" >"$work/offers"
@@ -148,6 +158,7 @@ END2
     offered() { awk -v line="LINE ${1% }" '$0 == line { on = 1; next } /^LINE / { on = 0 } on' "$work/offers"; }
     offered 'procmap ' | sed -n 's/^\([a-z]*\)  *## /\1 /p' >"$work/got"
     sed -n 's/^  \([a-z][a-z]*\)  *\([a-z].*\)/\1 \2/p' "$work/help" >"$work/wanted"
+    echo 'help print the help of a command' >>"$work/wanted"
     same "zsh: commands, explained as by --help"
     for command in $commands; do
         offered "procmap $command --" | grep -v "procmap $command --\$" | grep -oE -e '--[a-z-]+' >"$work/got"
@@ -158,6 +169,9 @@ END2
         echo self >"$work/wanted"
         same "zsh: targets of $command"
     done
+    offered 'procmap self --' | grep -v 'procmap self --$' | grep -oE -e '--[a-z-]+' >"$work/got"
+    cp "$work/list" "$work/wanted"
+    same "zsh: options of a target"
     printf '%s\n' auto ioctl text >"$work/wanted"
     offered 'procmap list --backend=' | sed -n '/^auto/{s/  */\n/g;p;}' >"$work/got"
     same "zsh: a value"
