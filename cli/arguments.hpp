@@ -19,6 +19,7 @@ struct arguments {
     bool next = false;
     bool build_ids = false;
     bool page_sizes = false;
+    bool long_form = false;
     bool summary = false;
     bool all = false;
     bool json = false;

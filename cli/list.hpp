@@ -1,7 +1,9 @@
-// procmap list: all mappings of a process, or a summary of them.
+// procmap list: all mappings of a process, a table of them, or a summary.
 #pragma once
 
 #include "mapping.hpp"
+#include "name.hpp"
+#include "table.hpp"
 #include "target.hpp"
 
 #include <procmap/kind.hpp>
@@ -23,9 +25,46 @@ process. Recorded mappings are printed as recorded; --json also has the page siz
                    print only mappings with all of these properties
   --build-ids      print the build ID of the mapped file after each mapping, like snapshot (empty: it has none). The kernel is
                    queried for regular files only; if it returns none, the file or the memory of the process is read
+  --long           print a table for reading instead: address range, size, permissions, offset in the file, kind and name, and
+                   with --build-ids the build ID; - is an unknown value or none
   --summary        print the number and the total size of the mappings of each kind instead; that is address space, not the
                    memory in use
 )";
+
+/// Returns the name of a kind in words.
+inline std::string in_words(std::string_view kind) {
+    std::string words(kind);
+    std::replace(words.begin(), words.end(), '_', ' ');
+    return words;
+}
+
+/// The table of --long, which is written as a whole because the columns are as wide as their widest cell.
+class mapping_table {
+public:
+    explicit mapping_table(bool build_ids) : build_ids_(build_ids) {
+        std::vector<std::string> header{"address", "        size", "perms", "offset", "kind"};
+        if (build_ids) header.push_back("build ID");
+        header.push_back("name");
+        rows_.push_back(std::move(header));
+    }
+
+    void add(const record& r) {
+        const procmap::mapping& m = r.mapping;
+        std::vector<std::string> row{hex(m.start, 8) + '-' + hex(m.end, 8), size_in_words(m.size()), printed(m.permissions)};
+        row.push_back(m.file_backed() ? "0x" + hex(m.offset) : "-");
+        row.push_back(in_words(procmap::to_string(procmap::kind_of(m))));
+        if (build_ids_) row.push_back(m.build_id.empty() ? "-" : printed(m.build_id));
+        row.push_back(m.name.empty() ? "-" : one_line(m.name));
+        rows_.push_back(std::move(row));
+        if (name_is_missing(m) && r.line.empty()) report_name_omitted(m);
+    }
+
+    void show() const { put_table(rows_); }
+
+private:
+    bool build_ids_;
+    std::vector<std::vector<std::string>> rows_;
+};
 
 /// The number and size of the mappings of each kind.
 class summary {
@@ -58,15 +97,9 @@ private:
     };
 
     static std::string line(std::string_view kind, const row& r) {
-        double size = static_cast<double>(r.size) / 1024;
-        const char* const units[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-        const char* const* unit = units;
-        for (; size >= 1023.95; ++unit) size /= 1024;  // it would be printed as 1024.0
-        std::string name(kind);
-        std::replace(name.begin(), name.end(), '_', ' ');
         char text[80];
-        std::snprintf(text, sizeof text, "%-16s%10llu%8.1f %s", name.c_str(), static_cast<unsigned long long>(r.count), size, *unit);
-        return text;
+        std::snprintf(text, sizeof text, "%-16s%10llu", in_words(kind).c_str(), static_cast<unsigned long long>(r.count));
+        return text + size_in_words(r.size);
     }
 
     /// Returns a bar of a fraction of the width that 80 columns leave, rounded up.
@@ -89,8 +122,10 @@ private:
 inline int list(const arguments& a) {
     const std::string_view target = only_target(a);
     if (a.summary && a.build_ids) usage_error("--summary cannot be used with --build-ids");
+    if (a.long_form && (a.summary || a.json)) usage_error("--long cannot be used with --summary or --json");
     summary kinds;
-    const auto take = [&](const record& r) { a.summary ? kinds.add(r.mapping) : show(a, r); };
+    mapping_table table(a.build_ids);
+    const auto take = [&](const record& r) { a.summary ? kinds.add(r.mapping) : a.long_form ? table.add(r) : show(a, r); };
     int status = done;
     procmap::error error;
     if (a.from) {
@@ -111,6 +146,7 @@ inline int list(const arguments& a) {
         error = walk.error();
     }
     if (a.summary) kinds.show(a.json);
+    if (a.long_form) table.show();
     check(error);
     return status;
 }

@@ -43,6 +43,13 @@ inline std::size_t name_column(const char* proc) {
     return column;
 }
 
+/// Reports that a live process has a name here that could not be read.
+inline void report_name_omitted(const procmap::mapping& m) {
+    const bool too_long = m.name_status == procmap::name_state::too_long;
+    report(hex(m.start, 8) + '-' + hex(m.end, 8) + ": name omitted: " + (too_long ? "too long" : "the kernel had no memory for it") +
+           "; use --backend text for names of up to 256 KiB");
+}
+
 inline char name_storage[256 * 1024];  // for lines of text too, which can be longer than PATH_MAX
 
 /// Writes a mapping; JSON begins with the address that was looked up, if any.
@@ -58,10 +65,7 @@ inline void show(const arguments& a, const record& r, std::optional<std::uint64_
         put("\n");
         if (a.build_ids && m.build_id_known) put("BuildID:           " + printed(m.build_id) + '\n');
     }
-    if (!name_is_missing(m) || !r.line.empty()) return;
-    const bool too_long = m.name_status == procmap::name_state::too_long;
-    report(hex(m.start, 8) + '-' + hex(m.end, 8) + ": name omitted: " + (too_long ? "too long" : "the kernel had no memory for it") +
-           "; use --backend text for names of up to 256 KiB");
+    if (name_is_missing(m) && r.line.empty()) report_name_omitted(m);
 }
 
 }  // namespace cli

@@ -3,6 +3,8 @@
 
 #include "addresses.hpp"
 #include "json.hpp"
+#include "name.hpp"
+#include "table.hpp"
 #include "target.hpp"
 
 #include <procmap/kind.hpp>
@@ -71,12 +73,8 @@ std::string_view word(std::span<const std::string_view> words, auto value) {
     return words[static_cast<std::size_t>(value)];
 }
 
-/// Returns the path as the kernel writes it in maps, with newlines as \012, and the offset.
 inline std::string path_and_offset(const procmap::location& at, const procmap::mapped_file& file) {
-    std::string out;
-    for (const char c : at.reason == procmap::reason::none ? file.path : word(reasons_in_words, at.reason))
-        c == '\n' ? out += procmap::escaped_newline : out += c;
-    return out + "+0x" + hex(at.offset);
+    return one_line(at.reason == procmap::reason::none ? file.path : word(reasons_in_words, at.reason)) + "+0x" + hex(at.offset);
 }
 
 inline void put_json(std::uint64_t address, const procmap::location& at, const procmap::mapped_file& file) {
@@ -88,20 +86,6 @@ inline void put_json(std::uint64_t address, const procmap::location& at, const p
     o.add("build_id", json_string_or_null(printed(file.build_id)));
     o.add("build_id_source", json_string_or_null(word(build_id_sources, file.build_id.source())));
     o.add("state", json_string_or_null(word(file_states, file.state))).add("reason", json_string_or_null(word(reasons, at.reason))).put();
-}
-
-/// Writes a table. A cell that is wider than 64 characters does not widen its column.
-inline void put_table(const std::vector<std::vector<std::string>>& table) {
-    std::size_t widths[4] = {};  // the last cell of a row, which has at most five, is not padded
-    for (const auto& row : table)
-        for (std::size_t i = 0; i + 1 < row.size(); ++i)
-            if (row[i].size() <= 64) widths[i] = std::max(widths[i], row[i].size());
-    for (const auto& row : table) {
-        std::string line;
-        for (std::size_t i = 0; i + 1 < row.size(); ++i)
-            line.append(row[i]).append(std::max(widths[i], row[i].size()) - row[i].size() + 2, ' ');
-        put(line + row.back() + '\n');
-    }
 }
 
 inline std::vector<std::string> table_row(std::uint64_t address, const procmap::location& at, const procmap::mapped_file& file) {

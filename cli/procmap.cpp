@@ -28,7 +28,7 @@ struct command {
 };
 
 constexpr command commands[] = {  // list is the first: see run()
-    {"list", list, "print all mappings of a process", list_help, "TFrwxsfbSjB"},
+    {"list", list, "print all mappings of a process", list_help, "TFrwxsfblSjB"},
     {"find", find, "print the mapping that contains an address", find_help, "TAFnjB"},
     {"normalize", normalize, "resolve addresses to file, offset and build ID", normalize_help, "TAFjB"},
     {"snapshot", snapshot, "save all mappings of a process as text", snapshot_help, "TFpbB"},
@@ -47,6 +47,7 @@ constexpr option options[] = {
     {"shared", no_argument, nullptr, 's'},         {"file-backed", no_argument, nullptr, 'f'},
     {"next", no_argument, nullptr, 'n'},           {"build-ids", no_argument, nullptr, 'b'},
     {"page-sizes", no_argument, nullptr, 'p'},     {"summary", no_argument, nullptr, 'S'},
+    {"long", no_argument, nullptr, 'l'},
     {"interval", required_argument, nullptr, 'i'}, {"count", required_argument, nullptr, 'c'},
     {"all", no_argument, nullptr, 'a'},            {"json", no_argument, nullptr, 'j'},           {nullptr, 0, nullptr, 0},
 };
@@ -124,6 +125,7 @@ arguments parse_arguments(const command& c, int argc, char** argv) {
             case 'n': a.next = true; break;
             case 'b': a.build_ids = true; break;
             case 'p': a.page_sizes = true; break;
+            case 'l': a.long_form = true; break;
             case 'S': a.summary = true; break;
             case 'i': a.interval = parse_interval(optarg); break;
             case 'a': a.all = true; break;

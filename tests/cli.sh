@@ -594,6 +594,44 @@ done
 check "list --summary --executable" exits 0 list --summary --exec --from "$work/kinds"
 check "list --summary --executable: only those" out_has 'total                    1     1.0 MiB'
 
+# list --long: a table with the sizes, whose columns stand below each other.
+cat >"$work/wanted" <<'END'
+address                          size  perms  offset    kind             name
+00100000-00200000             1.0 MiB  r-xp   0x0       file             /lib/one
+00200000-00280000           512.0 KiB  r--p   0x100000  file             /lib/one
+00300000-00301000             4.0 KiB  rw-p   -         anonymous        -
+00310000-003d0000           768.0 KiB  rw-p   -         named anonymous  [anon:mine]
+10000000000-14000000000     256.0 GiB  ---s   0x0       memfd            /memfd:x (deleted)
+90000000-900ffc00          1023.0 KiB  rw-p   -         heap             [heap]
+END
+check "list --long" exits 0 list --long --from "$work/kinds"
+check "list --long: the table" out_is_file "$work/wanted"
+check "list --long is silent otherwise" err_is_empty
+check "list --long --writable" exits 0 list --long --writable --from "$work/kinds"
+check "list --long --writable: only those, and the header" \
+    [ "$(awk '{ print $1 }' "$work/out" | paste -s -d ' ' -)" = 'address 00300000-00301000 00310000-003d0000 90000000-900ffc00' ]
+check "list --long, one that is malformed" exits 3 list --long --from "$work/bad"
+check "list --long, one that is malformed: the others" [ "$(wc -l <"$work/out")" -eq 4 ]
+check "list --long, strange names" exits 0 list --long --from "$strange"
+check "list --long, strange names: a line for each" [ "$(wc -l <"$work/out")" -eq $(($(wc -l <"$strange") + 1)) ]
+check "list --long, strange names: a newline" out_has '  /var/lib/strange/new\012line'
+check "list --long, an unknown name" exits 0 list --long --from "$work/keyed"
+check "list --long, an unknown name: none" grep -q '^00006000-00007000  .*  file  *-$' "$work/out"
+for backend in $backends; do
+    check "list --long, live, $backend" exits 0 list --long --backend "$backend" $target
+    sed 1d "$work/out" | awk '{ print $1, $4 }' >"$work/columns"
+    awk '{ print $1, $2 }' "$work/maps" | cmp -s - "$work/columns"
+    check "list --long: all mappings, $backend" [ $? -eq 0 ]
+    check "list --long --build-ids, $backend" exits 0 list --long --build-ids --exec --file-backed --backend "$backend" $target
+    check "list --long --build-ids: the header, $backend" grep -qE '^address .* kind +build ID +name$' "$work/out"
+    check "list --long --build-ids: the ID, $backend" grep -qE "  file +$sleep_id  $sleep_path\$" "$work/out"
+done
+for other in --json --summary; do
+    check "list --long $other" exits 2 list --long $other
+    check "list --long $other: said" err_has 'procmap: --long cannot be used with --summary or --json'
+    check "list --long $other: in one line, and the hint" [ "$(wc -l <"$work/err")" -eq 2 ]
+done
+
 # The bars are drawn in finer steps where the terminal can show them.
 if has_terminal && locale -a 2>"$work/err" | grep -qix 'c.utf-\{0,1\}8'; then
     for set in C C.UTF-8; do
@@ -778,6 +816,8 @@ END
     check "a name too long: which, and what to do" grep -q "^procmap: $range: .*too long.*--backend text" "$work/err"
     check "a name too long, list" exits 0 list --backend ioctl $deep
     check "a name too long, list: said once" [ "$(grep -c "^procmap: $range: " "$work/err")" -eq 1 ]
+    check "a name too long, list --long" exits 0 list --long --backend ioctl $deep
+    check "a name too long, list --long: said" [ "$(grep -c "^procmap: $range: " "$work/err")" -eq 1 ]
     check "a name too long, --json" exits 0 find --backend ioctl --json $deep 0x"$start"
     check "a name too long, --json: null" out_has '"name":null,'
     check "a name too long, text" exits 0 find --backend text $deep 0x"$start"
@@ -912,7 +952,7 @@ if [ -c /dev/full ]; then
     cp "$here/data/realistic_10k.maps" "$work/long.maps"
     cp "$strange" "$work/strange.maps"
     # In that directory, for the path of it may have spaces.
-    for command in "list --from long.maps" "list --summary" "find self --next 0" "normalize self 0" snapshot \
+    for command in "list --from long.maps" "list --long" "list --summary" "find self --next 0" "normalize self 0" snapshot \
         "diff strange.maps self" probe "$compare" --help "list --help" --version; do
         # shellcheck disable=SC2086  # words
         (cd "$work" && "$procmap" $command >/dev/full 2>err)
@@ -971,7 +1011,7 @@ END
         export hostile procmap
         printf 'a\033]0;x\007\302\233\177\377\342\200\256 ' >"$work/word"
         # shellcheck disable=SC2016  # expanded in the terminal
-        for command in "list $deep" "list --json $deep" "find $deep $place" "normalize $deep $place" "normalize --json $deep $place" \
+        for command in "list $deep" "list --json $deep" "list --long $deep" "find $deep $place" "normalize $deep $place" "normalize --json $deep $place" \
             "snapshot $deep" "list --from '$work/hostile.maps'" "find --from '$work/hostile.maps' $place" "diff /dev/null $deep" \
             'list --from "$hostile"' 'list "$hostile"' '"$hostile"' 'find "$hostile"' 'normalize "$hostile"' 'probe "$hostile"' \
             'diff "$hostile" self' 'watch --interval "$hostile"' 'watch --count "$hostile"' 'list --backend "$hostile"' \
