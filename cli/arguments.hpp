@@ -14,6 +14,7 @@ struct arguments {
     procmap::open_options how;
     procmap::filters only;
     const char* from = nullptr;
+    const char* name = nullptr;
     double interval = 1;
     std::optional<std::uint64_t> count;
     bool next = false;

@@ -23,6 +23,8 @@ process. Recorded mappings are printed as recorded; --json also has the page siz
 
   --executable, --exec, --readable, --writable, --shared, --file-backed
                    print only mappings with all of these properties
+  --name TEXT      print only mappings whose name contains TEXT; if TEXT has a * (any text) or ? (any character), it must match
+                   the whole name, in which (deleted) at the end can be left out
   --build-ids      print the build ID of the mapped file after each mapping, like snapshot (empty: it has none). The kernel is
                    queried for regular files only; if it returns none, the file or the memory of the process is read
   --long           print a table for reading instead: address range, size, permissions, offset in the file, kind and name, and
@@ -125,7 +127,12 @@ inline int list(const arguments& a) {
     if (a.long_form && (a.summary || a.json)) usage_error("--long cannot be used with --summary or --json");
     summary kinds;
     mapping_table table(a.build_ids);
-    const auto take = [&](const record& r) { a.summary ? kinds.add(r.mapping) : a.long_form ? table.add(r) : show(a, r); };
+    const auto take = [&](const record& r) {
+        const procmap::mapping& m = r.mapping;
+        if (a.name && name_is_missing(m) && r.line.empty()) report_name_omitted(m);
+        if (a.name && (name_is_missing(m) || !is_selected(m.name, a.name))) return;
+        a.summary ? kinds.add(m) : a.long_form ? table.add(r) : show(a, r);
+    };
     int status = done;
     procmap::error error;
     if (a.from) {

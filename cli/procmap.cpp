@@ -28,7 +28,7 @@ struct command {
 };
 
 constexpr command commands[] = {  // list is the first: see run()
-    {"list", list, "print all mappings of a process", list_help, "TFrwxsfblSjB"},
+    {"list", list, "print all mappings of a process", list_help, "TFrwxsfNblSjB"},
     {"find", find, "print the mapping that contains an address", find_help, "TAFnjB"},
     {"normalize", normalize, "resolve addresses to file, offset and build ID", normalize_help, "TAFjB"},
     {"snapshot", snapshot, "save all mappings of a process as text", snapshot_help, "TFpbB"},
@@ -47,7 +47,7 @@ constexpr option options[] = {
     {"shared", no_argument, nullptr, 's'},         {"file-backed", no_argument, nullptr, 'f'},
     {"next", no_argument, nullptr, 'n'},           {"build-ids", no_argument, nullptr, 'b'},
     {"page-sizes", no_argument, nullptr, 'p'},     {"summary", no_argument, nullptr, 'S'},
-    {"long", no_argument, nullptr, 'l'},
+    {"long", no_argument, nullptr, 'l'},           {"name", required_argument, nullptr, 'N'},
     {"interval", required_argument, nullptr, 'i'}, {"count", required_argument, nullptr, 'c'},
     {"all", no_argument, nullptr, 'a'},            {"json", no_argument, nullptr, 'j'},           {nullptr, 0, nullptr, 0},
 };
@@ -117,6 +117,7 @@ arguments parse_arguments(const command& c, int argc, char** argv) {
             case 'B': a.how.use = parse_backend(optarg); break;
             case 'P': a.how.proc = optarg; break;
             case 'F': a.from = optarg; break;
+            case 'N': a.name = optarg; break;
             case 'r': a.only |= procmap::readable; break;
             case 'w': a.only |= procmap::writable; break;
             case 'x': a.only |= procmap::executable; break;

@@ -632,6 +632,56 @@ for other in --json --summary; do
     check "list --long $other: in one line, and the hint" [ "$(wc -l <"$work/err")" -eq 2 ]
 done
 
+# list --name: a part of the name or, with * or ?, a pattern of all of it.
+{
+    printf '%s\n' '1000-2000 r--p 00000000 fe:00 1 /lib/libc.so.6' '2000-3000 r-xp 00000000 fe:00 2 /lib/libm.so.6 (deleted)' \
+        '3000-4000 rw-p 00000000 00:00 0 ' '4000-5000 rw-p 00000000 00:00 0 [heap]' '5000-6000 rw-p 00000000 00:00 0 [anon:a*b]' \
+        '6000-7000 r--p 00000000 fe:00 3 /lib/new\012line'
+    printf '7000-8000 r--p 00000000 fe:00 4 /lib/\303\244\n'
+    printf '%s\n' '8000-9000 r--p 00000000 fe:00 5 ' 'NameState:         too_long'
+} >"$work/named"
+# selects TEXT START...: list --name TEXT prints those
+selects() {
+    text=$1
+    shift
+    exits 0 list --name "$text" --from "$work/named" && err_is_empty &&
+        [ "$(sed 's/-.*//' "$work/out" | paste -s -d ' ' -)" = "$*" ]
+}
+check "list --name: a part of the name" selects libc 1000
+check "list --name: all of those" selects /lib/ 1000 2000 6000 7000
+check "list --name: a path whose file is deleted" selects /lib/libm.so.6 2000
+check "list --name: or just those that are deleted" selects '(deleted)' 2000
+check "list --name: brackets are brackets" selects '[heap]' 4000
+check "list --name: brackets in a pattern are brackets" selects '[anon:*]' 5000
+check "list --name: the whole name" selects 'lib*'
+check "list --name: the whole name, to its end" selects '*lib'
+check "list --name: * is also /" selects '*lib?.so*' 1000 2000
+check "list --name: a pattern, whose file is deleted" selects '/lib/libm.so.?' 2000
+check "list --name: a pattern of what is deleted" selects '/*(deleted)' 2000
+check "list --name: ? is one character" selects '/lib/?' 7000
+check "list --name: not none" selects '/lib/libc.so.6?'
+check "list --name: * is also nothing" selects '/lib/libc.so.6*' 1000
+check "list --name: several *" selects '*l*b*o*6' 1000 2000
+check "list --name: every name" selects '*' 1000 2000 3000 4000 5000 6000 7000
+check "list --name: a newline as it is printed" selects 'new\012line' 6000
+check "list --name: a newline" selects "$(printf 'new\nline')" 6000
+check "list --name: a newline in a pattern" selects '*w?line' 6000
+check "list --name: nothing" selects nothing
+check "list --name, other filters" exits 0 list --name /lib/ --executable --from "$work/named"
+check "list --name, other filters: both" out_is '2000-3000 r-xp 00000000 fe:00 2 /lib/libm.so.6 (deleted)'
+check "list --name --summary" exits 0 list --name lib --summary --from "$work/named"
+check "list --name --summary: only those" out_has 'total                    4    16.0 KiB'
+check "list --name --long" exits 0 list --name heap --long --from "$work/named"
+check "list --name --long: only those" [ "$(wc -l <"$work/out")" -eq 2 ]
+check "list --name --json" exits 0 list --name line --json --from "$work/named"
+check "list --name --json: only those" [ "$(grep -c '"name":"/lib/new' "$work/out")$(wc -l <"$work/out")" = 11 ]
+for backend in $backends; do
+    check "list --name, live, $backend" exits 0 list --backend "$backend" --name '[st' $target
+    check "list --name, live: the stack, $backend" out_is "$stack_line"
+    check "list --name --build-ids, live, $backend" exits 0 list --backend "$backend" --build-ids --exec --name "$sleep_path" $target
+    check "list --name --build-ids, live: two lines, $backend" [ "$(wc -l <"$work/out")" -eq 2 ]
+done
+
 # The bars are drawn in finer steps where the terminal can show them.
 if has_terminal && locale -a 2>"$work/err" | grep -qix 'c.utf-\{0,1\}8'; then
     for set in C C.UTF-8; do
@@ -818,6 +868,11 @@ END
     check "a name too long, list: said once" [ "$(grep -c "^procmap: $range: " "$work/err")" -eq 1 ]
     check "a name too long, list --long" exits 0 list --long --backend ioctl $deep
     check "a name too long, list --long: said" [ "$(grep -c "^procmap: $range: " "$work/err")" -eq 1 ]
+    check "a name too long, list --name" exits 0 list --name ddd --backend ioctl $deep
+    check "a name too long, list --name: it is not known" out_is_empty
+    check "a name too long, list --name: said" [ "$(grep -c "^procmap: $range: " "$work/err")" -eq 1 ]
+    check "a name too long, list --name, text" exits 0 list --name ddd --backend text $deep
+    check "a name too long, list --name, text: the line" out_is "$line"
     check "a name too long, --json" exits 0 find --backend ioctl --json $deep 0x"$start"
     check "a name too long, --json: null" out_has '"name":null,'
     check "a name too long, text" exits 0 find --backend text $deep 0x"$start"

@@ -34,7 +34,7 @@ every=$(cd "$work" && for command in $commands; do cat "$command"; done | sort -
 for command in $commands; do
     for option in $every; do
         case $option in
-            --from) value='=x' ;; --backend) value='=auto' ;; --proc) value='=/proc' ;; --interval | --count) value='=1' ;; *) value= ;;
+            --from | --name) value='=x' ;; --backend) value='=auto' ;; --proc) value='=/proc' ;; --interval | --count) value='=1' ;; *) value= ;;
         esac
         "$procmap" "$command" "$option$value" --help >"$work/out" 2>&1 && echo "$option"
     done >"$work/got"
@@ -120,7 +120,7 @@ END2
     completions list --json se >"$work/got"
     same "bash: a target behind an option"
     echo >"$work/wanted"
-    for line in "probe s" "self s" "help list s" "list 1 s" "list --from x s" "diff 1 2 s" "watch --count s" "find --interval = s"; do
+    for line in "probe s" "self s" "help list s" "list 1 s" "list --from x s" "diff 1 2 s" "list --name s" "watch --count s" "find --interval = s"; do
         # shellcheck disable=SC2086  # words
         { completions $line; echo; } >"$work/got"
         same "bash: nothing for $line"
