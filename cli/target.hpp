@@ -2,6 +2,7 @@
 #pragma once
 
 #include "arguments.hpp"
+#include "foreign.hpp"
 
 #include <procmap/snapshot.hpp>
 
@@ -29,7 +30,8 @@ inline std::string display_name(const char* file) {
     return std::string_view(file) == "-" ? "standard input" : file;
 }
 
-/// Reads recorded text, or ends the program. The limits keep endless input and binary data from filling the memory.
+/// Reads recorded text, or ends the program. The kind is checked first, because core files and the like are large. The limits keep
+/// endless input from filling the memory.
 inline std::string read_recorded(const char* file) {
     constexpr std::size_t most = std::size_t{1} << 30;          // smaps text of more than a million mappings
     constexpr std::size_t longest_line = std::size_t{1} << 20;  // 256 times PATH_MAX
@@ -38,16 +40,17 @@ inline std::string read_recorded(const char* file) {
     std::FILE* const in = std::string_view(file) == "-" ? stdin : std::fopen(file, "r");
     if (in == nullptr) give_up(std::strerror(errno));
     struct stat s;
-    check_size(::fstat(::fileno(in), &s) != 0 || !S_ISREG(s.st_mode) || s.st_size <= static_cast<off_t>(most));
+    const bool fits = ::fstat(::fileno(in), &s) != 0 || !S_ISREG(s.st_mode) || s.st_size <= static_cast<off_t>(most);
     std::string text;
     std::size_t line = 0;  // size of the current line so far
     char chunk[1 << 16];
     while (const std::size_t n = std::fread(chunk, 1, sizeof chunk, in)) {
         const std::string_view read(chunk, n);
+        if (text.empty()) check_kind(display_name(file), read);
+        check_size(fits && n <= most - text.size());
         const std::size_t first = std::min(read.find('\n'), n);
         if (line + first > longest_line) give_up("line longer than 1 MiB; expected maps, smaps or snapshot text");
         line = first == n ? line + n : n - 1 - read.rfind('\n');
-        check_size(n <= most - text.size());
         text += read;
     }
     if (std::ferror(in)) give_up(std::strerror(errno));

@@ -191,6 +191,64 @@ done
 check "list --from a missing file" exits 3 list --from "$work/missing"
 check "list --from a missing file names it" err_has "$work/missing: No such file or directory"
 check "list --from a directory" exits 3 list --from "$work"
+check "list --from a directory: said" err_has "procmap: cannot read $work: Is a directory"
+check "list --from a directory: once" [ "$(wc -l <"$work/err")" -eq 1 ]
+check "list --from an empty file" exits 0 list --from /dev/null
+check "list --from an empty file has no mappings" out_is_empty
+
+# What is not maps text is named in one line, with what reads it.
+mkdir "$work/foreign"
+head -c 100000 /dev/zero >"$work/zeros"
+foreign() { cat - "$work/zeros" >"$work/foreign/$1"; }
+printf '\177ELF\002\001\001\0\0\0\0\0\0\0\0\0\004\0\n1\n' | foreign core
+printf '\177ELF\002\002\001\0\0\0\0\0\0\0\0\0\0\004\n1\n' | foreign core_big_endian
+cp "$procmap" "$work/foreign/program"
+printf '\177ELF' >"$work/foreign/short"
+printf 'PERFILE2\n1\n' | foreign perf.data
+printf '\037\213\010\n1\n' | foreign gz
+printf '\3757zXZ\000\n1\n' | foreign xz
+printf '\050\265\057\375\n1\n' | foreign zst
+printf '\001\0\0\0\n1\n' | foreign binary
+"$procmap" list --json --from "$strange" >"$work/foreign/json"
+cp "$work/foreign/json" "$work/foreign/other"
+sed -i '1s/^/x/' "$work/foreign/other"
+printf '%s\n' '563eaa8c4000 default file=/usr/bin/head mapped=2 N0=2 kernelpagesize_kB=4' '563eaa8c6000 default' >"$work/foreign/numa_maps"
+printf '%s\n' '563eaa8c4000 bind:0-1 anon=2' '563eaa8c6000 default' >"$work/foreign/numa_bind"
+printf '\n\n' >"$work/foreign/blank"
+text='not maps, smaps or snapshot text'
+for file in "$work"/foreign/*; do
+    case $file in
+        */core*) what="is an ELF core file, $text; gdb, readelf -n and eu-unstrip -n read it" ;;
+        */program | */short) what="is an ELF program, library or object file, $text; readelf reads it" ;;
+        */perf.data) what="is perf data, $text; perf script --show-mmap-events prints its mappings" ;;
+        */gz) what="is compressed, $text; decompress it with gzip -d" ;;
+        */xz) what="is compressed, $text; decompress it with xz -d" ;;
+        */zst) what="is compressed, $text; decompress it with zstd -d" ;;
+        */binary) what="is binary data, $text" ;;
+        */json) what="is JSON, $text; procmap snapshot writes text that can be read back" ;;
+        */numa*) what="is numa_maps text, $text; use maps or smaps" ;;
+        *) what="is $text: line 1 is malformed at byte 0" ;;
+    esac
+    check "list --from ${file##*/}" exits 3 list --from "$file"
+    check "list --from ${file##*/}: what it is" [ "$(cat "$work/err")" = "procmap: $file $what" ]
+    check "list --from ${file##*/}: nothing else" out_is_empty
+done
+for command in "find --from - 1" "normalize --from - 1" "snapshot --from -" "diff self -" "diff - self"; do
+    # shellcheck disable=SC2086  # words
+    check "$command, a core file" exits 3 $command <"$work/foreign/core"
+    check "$command, a core file: what it is" [ "$(cut -d, -f1 "$work/err")" = 'procmap: standard input is an ELF core file' ]
+    check "$command, a core file: nothing else" out_is_empty
+done
+if truncate -s 3G "$work/foreign/core" 2>"$work/err"; then
+    check "list --from a large core file" exits 3 list --from "$work/foreign/core"
+    check "list --from a large core file: what it is" err_has 'is an ELF core file'
+    rm "$work/foreign/core"
+fi
+# Malformed lines before the first mapping are errors of their own, as others are.
+{ printf '%s\n' '{' x; cat "$strange"; } >"$work/bad"
+check "list --from, malformed at first" exits 3 list --from "$work/bad"
+check "list --from, malformed at first: the mappings" out_is_file "$strange"
+check "list --from, malformed at first: each line" [ "$(wc -l <"$work/err")" -eq 2 ]
 
 # A malformed line is said with its number and byte; the others are there.
 { head -n 2 "$strange"; echo '55880c24e000-55880c24f000 r--q 00004000 fe:00 1'; sed -n 4p "$strange"; } >"$work/bad"
@@ -1101,13 +1159,14 @@ fi
 
 # Input without an end, or without lines.
 check "--from /dev/zero" exits 3 list --from /dev/zero
-check "--from /dev/zero: why" err_has 'procmap: cannot read /dev/zero: line longer than 1 MiB'
+check "--from /dev/zero: why" err_has 'procmap: /dev/zero is binary data, not maps'
 awk 'BEGIN { printf "00001000-00002000 r--p 00000000 fe:00 7 "; for (i = 0; i < 1048536; ++i) printf "x"; print "" }' >"$work/line"
 check "--from, a line of 1 MiB" exits 0 list --from "$work/line"
 check "--from, a line of 1 MiB: it is there" out_is_file "$work/line"
 { cat "$work/maps"; sed 's/x$/xx/' "$work/line"; } >"$work/longer"
 check "--from, a longer line" exits 3 list --from "$work/longer"
 check "--from, a longer line: why" err_has "procmap: cannot read $work/longer: line longer than 1 MiB"
+cp "$strange" "$work/sparse"
 if truncate -s 1073741825 "$work/sparse" 2>"$work/err"; then
     check "--from, a file of more than 1 GiB" exits 3 normalize --from "$work/sparse" 1
     check "--from, a file of more than 1 GiB: why" err_has "procmap: cannot read $work/sparse: larger than 1 GiB"
