@@ -79,7 +79,7 @@ check "list self is procmap" out_has "/$(basename "$procmap")"
 
 # A TARGET in place of a command is listed.
 for place in $target $target/$target; do
-    check "TARGET" exits 0 $place
+    check "TARGET" exits 0 "$place"
     check "TARGET is list TARGET" out_is_file "$work/maps"
 done
 check "self" exits 0 self
@@ -818,12 +818,13 @@ if c++ -no-pie "$work/mapper.cpp" -o "$work/mapper" 2>"$work/err"; then
     "$procmap" watch --interval 0.05 $mapper >"$work/out" 2>"$work/err" &
     watch=$!
     until [ -s "$work/out" ]; do kill -0 $watch || break; done  # written as it happens
+    watched=$mapper
     kill $mapper
     wait $mapper 2>"$work/script"
     mapper=
     wait $watch
     check "watch, exit" [ $? -eq 0 ]
-    check "watch, exit: said" err_has ': no such process or thread (it exited'
+    check "watch, exit: said" [ "$(cat "$work/err")" = "procmap: process $watched exited" ]
     check "watch, exit: what came before" in_sequence
 
     # A process that changes all the time is not taken for back-ends that differ; one that comes to rest is waited for. Reads
@@ -848,6 +849,55 @@ if c++ -no-pie "$work/mapper.cpp" -o "$work/mapper" 2>"$work/err"; then
 else
     echo "NOT INCLUDED: cli: watch, and ELF addresses of a program that is not relocated, without c++"
 fi
+
+# How watch ends. It has begun as soon as it has opened the maps and the stat of the process.
+# watch_end HOW TARGET ENDING COMMAND...: COMMAND ends the address space, which watch then says in text and JSON, and exits with 0
+watch_end() {
+    how=$1
+    of=$2
+    ending=$3
+    shift 3
+    "$procmap" watch --interval 0.05 --backend "$backend" ${json:+"$json"} "$of" >"$work/out" 2>"$work/err" &
+    watch=$!
+    # shellcheck disable=SC2010  # links of procfs
+    until [ "$(ls -l /proc/$watch/fd 2>"$work/script" | grep -cE '/(maps|stat)$')" -eq 2 ]; do kill -0 $watch || break; done
+    "$@"
+    wait $watch
+    check "watch, $how" [ $? -eq 0 ]
+    check "watch, $how: said" [ "$(cat "$work/err")" = "procmap: process ${of%/*} $ending" ]
+    case $json in
+        "") check "watch, $how: nothing else" out_has_not kind ;;
+        *) check "watch, $how: the object" [ "$(tail -n 1 "$work/out")" = '{"kind":"'"${ending%% *}"'"}' ] ;;
+    esac
+}
+reap() { kill $deep && wait $deep 2>"$work/script"; }
+# executes PID NAME: the shell has become that program
+executes() { until grep -qa "$2" "/proc/$1/cmdline" 2>"$work/script"; do kill -0 "$1" || break; done; }
+for backend in $backends; do
+    for json in "" --json; do
+        sleep 600 &
+        deep=$!
+        executes $deep '^sleep'
+        watch_end "reaped, $backend $json" $deep exited reap
+        sh -c 'sleep 601 & exec sleep 602' &
+        zombie=$!
+        executes $zombie '^sleep'
+        child=$(cat /proc/$zombie/task/$zombie/children)
+        child=${child% }
+        executes "$child" '^sleep'
+        watch_end "a zombie, $backend $json" "$child/$child" exited kill "$child"
+        kill $zombie
+        wait $zombie 2>"$work/script"
+        sh -c 'until [ -e "$0" ]; do sleep 0.01; done; exec sleep 600' "$work/go" &
+        deep=$!
+        executes $deep until
+        watch_end "exec, $backend $json" $deep 'executed another program; watch it again for its new mappings' touch "$work/go"
+        rm "$work/go"
+        reap
+        deep=
+    done
+done
+zombie=
 
 # Processes without an address space are told apart.
 sh -c 'sleep 0 & exec sleep 600' &
