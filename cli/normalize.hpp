@@ -36,10 +36,12 @@ public:
         for (const std::uint64_t address : addresses) {
             procmap::location& at = locations_.emplace_back();
             const auto m = recorded_.find(address);
-            const mapping_kind kind = procmap::kind_of(*m);
             if (!m) {
                 at.reason = procmap::reason::not_mapped;
-            } else if (m->file_backed() || kind == mapping_kind::vdso) {
+                continue;
+            }
+            const mapping_kind kind = procmap::kind_of(*m);
+            if (m->file_backed() || kind == mapping_kind::vdso) {
                 at.offset = address - m->start + m->offset;
                 at.file = static_cast<std::uint32_t>(files_.size());
                 if (m->name.empty()) at.reason = procmap::reason::name_unknown;
@@ -60,21 +62,20 @@ private:
     std::vector<procmap::mapped_file> files_;
 };
 
-// In the order of the enumerations; empty: nothing to report.
-inline constexpr std::string_view reasons[] = {
-    "", "not_mapped", "not_file_backed", "special", "gone", "denied", "failed", "name_unknown"};
+// In the order of the enumeration.
 inline constexpr std::string_view reasons_in_words[] = {
     "", "not mapped", "no file: anonymous memory", "no file: the kernel's own memory", "not looked up: the process is gone",
     "not looked up: permission denied", "not looked up: an earlier error", "(path not known)"};
-inline constexpr std::string_view file_states[] = {"", "linked", "deleted", "replaced", "unreadable"};
-inline constexpr std::string_view build_id_sources[] = {"", "kernel", "map_files", "root_path", "memory", "given"};
 
-std::string_view word(std::span<const std::string_view> words, auto value) {
-    return words[static_cast<std::size_t>(value)];
+inline std::string_view in_words(procmap::reason why) { return reasons_in_words[static_cast<std::size_t>(why)]; }
+
+/// Returns the name of an enumerator, or nothing for the first one, which says that there is nothing to report.
+std::string_view word(auto value) {
+    return value == decltype(value){} ? std::string_view{} : to_string(value);
 }
 
 inline std::string path_and_offset(const procmap::location& at, const procmap::mapped_file& file) {
-    return one_line(at.reason == procmap::reason::none ? file.path : word(reasons_in_words, at.reason)) + "+0x" + hex(at.offset);
+    return one_line(at.reason == procmap::reason::none ? file.path : in_words(at.reason)) + "+0x" + hex(at.offset);
 }
 
 inline void put_json(std::uint64_t address, const procmap::location& at, const procmap::mapped_file& file) {
@@ -84,17 +85,17 @@ inline void put_json(std::uint64_t address, const procmap::location& at, const p
     o.add("offset", at ? json_hex(at.offset) : "null");
     o.add("elf_address", at.elf_address_known ? json_hex(at.elf_address) : "null");
     o.add("build_id", json_string_or_null(printed(file.build_id)));
-    o.add("build_id_source", json_string_or_null(word(build_id_sources, file.build_id.source())));
-    o.add("state", json_string_or_null(word(file_states, file.state))).add("reason", json_string_or_null(word(reasons, at.reason))).put();
+    o.add("build_id_source", json_string_or_null(word(file.build_id.source())));
+    o.add("state", json_string_or_null(word(file.state))).add("reason", json_string_or_null(word(at.reason))).put();
 }
 
 inline std::vector<std::string> table_row(std::uint64_t address, const procmap::location& at, const procmap::mapped_file& file) {
-    if (!at) return {"0x" + hex(address), std::string(word(reasons_in_words, at.reason))};
+    if (!at) return {"0x" + hex(address), std::string(in_words(at.reason))};
     std::vector<std::string> row{"0x" + hex(address), path_and_offset(at, file)};
     row.push_back(at.elf_address_known ? "elf 0x" + hex(at.elf_address) : "elf -");
     row.push_back(file.build_id.empty() ? "-" : printed(file.build_id));
     if (file.state == procmap::file_state::deleted || file.state == procmap::file_state::replaced)
-        row.emplace_back(word(file_states, file.state));
+        row.emplace_back(word(file.state));
     return row;
 }
 
@@ -104,7 +105,7 @@ inline bool show(const arguments& a, std::span<const std::uint64_t> addresses, c
     bool all = true;
     for (std::size_t i = 0; i < addresses.size(); ++i) {
         const procmap::location& at = found.locations[i];
-        const procmap::mapped_file file = at ? found.files[at.file] : procmap::mapped_file{};
+        const procmap::mapped_file& file = found.file(at);
         a.json ? put_json(addresses[i], at, file) : table.push_back(table_row(addresses[i], at, file));
         all = all && at;
     }

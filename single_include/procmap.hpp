@@ -544,7 +544,7 @@ private:
 /// of the program: unless NDEBUG is defined, assert() reports it and aborts; with NDEBUG, a value-initialized T is read. Of a snapshot's
 /// failure, `*` returns what was obtained before it. value() throws bad_result_access, or aborts without exceptions.
 ///
-/// `*` and value() of a temporary return by value, so that `for (const auto& m : *snapshot::capture(self))` is safe in C++20.
+/// `*` and value() of a temporary return by value, which a range-for keeps: to walk over `*snapshot::capture(self)` is safe in C++20.
 template <class T>
 class [[nodiscard]] result {
 public:
@@ -1219,7 +1219,6 @@ constexpr std::size_t scan_line(std::string_view line, mapping& m) noexcept {
     line_scanner<Loose> s{line.data(), line.data() + line.size()};
     std::uint64_t major = 0;
     std::uint64_t minor = 0;
-    if (Loose) s.skip_blanks();
     const bool head = s.hexadecimal(m.start) && s.literal('-') && s.hexadecimal(m.end) && s.blank() &&
                       s.either('r', '-', perm::read, m.permissions) && s.either('w', '-', perm::write, m.permissions) &&
                       s.either('x', '-', perm::execute, m.permissions) && s.either('s', 'p', 'S', '-', perm::shared, m.permissions) &&
@@ -1298,12 +1297,14 @@ struct line_fault {
     const std::string_view given = line;
     const auto scan = [&](std::string_view text) { return options.blanks ? scan_line<true>(text, m) : scan_line(text, m); };
     if (options.carriage_return && !line.empty() && line.data()[line.size() - 1] == '\r') line = {line.data(), line.size() - 1};
+    const auto is_blank = [](char c) { return c == ' ' || c == '\t'; };
+    while (options.blanks && !line.empty() && is_blank(*line.data())) line = {line.data() + 1, line.size() - 1};
     std::size_t wrong = scan(line);
     if (wrong != whole_line && options.prefix) {
         for (std::size_t at = 1; at < line.size(); ++at) {
             const char before = line.data()[at - 1];
             const char lower = static_cast<char>(before | 0x20);
-            if (('0' <= before && before <= '9') || ('a' <= lower && lower <= 'z')) continue;
+            if (('0' <= before && before <= '9') || ('a' <= lower && lower <= 'z') || is_blank(line.data()[at])) continue;
             const std::string_view rest{line.data() + at, line.size() - at};
             m = {};
             if (scan(rest) != whole_line) continue;
@@ -1312,7 +1313,7 @@ struct line_fault {
             break;
         }
     }
-    if (wrong != whole_line) return {errc::malformed, wrong};
+    if (wrong != whole_line) return {errc::malformed, wrong + static_cast<std::size_t>(line.data() - given.data())};
     if (ends_with_cr(m)) return {errc::malformed, given.size() - 1};
     if (is_rollup(m)) return {errc::not_maps, static_cast<std::size_t>(m.name.data() - given.data())};
     return {};
@@ -4314,6 +4315,8 @@ public:
         borrow();
     }
 
+    /// Each copy owns its name. Moved from, it is empty.
+    ///@{
     owned_mapping(const owned_mapping& other) : owned_mapping(other.mapping_) {}
     owned_mapping(owned_mapping&& other) noexcept { swap(other); }
     owned_mapping& operator=(owned_mapping other) noexcept {
@@ -4321,6 +4324,7 @@ public:
         return *this;
     }
     ~owned_mapping() = default;
+    ///@}
 
     /// Returns the mapping, whose name and build ID borrow from this object until it is changed, moved from or destroyed.
     ///@{
@@ -4559,15 +4563,16 @@ public:
                 continue;
             }
             after_mapping_ = true;
-            const auto read = parse_line(text, options_);
-            if (!read) {
-                refuse(wrong, read.error().code, read.error().offset);
+            std::string_view rest = text;
+            mapping read;
+            if (const auto [code, at] = detail::read_line(rest, options_, read); code != errc::none) {
+                refuse(wrong, code, at);
                 continue;
             }
             at_ = line_offset_;
             line_ = text;
-            current_ = *read;
-            is_mapping_ = current_.start != current_.end && (options_.gate || !detail::is_gate(text, current_));
+            current_ = read;
+            is_mapping_ = current_.start != current_.end && (options_.gate || !detail::is_gate(rest, current_));
             if (current_.name_status == name_state::escaped) {
                 name_.clear();
                 detail::decode(current_.name, [this](char c) { name_ += c; });

@@ -26,6 +26,8 @@ public:
         borrow();
     }
 
+    /// Each copy owns its name. Moved from, it is empty.
+    ///@{
     owned_mapping(const owned_mapping& other) : owned_mapping(other.mapping_) {}
     owned_mapping(owned_mapping&& other) noexcept { swap(other); }
     owned_mapping& operator=(owned_mapping other) noexcept {
@@ -33,6 +35,7 @@ public:
         return *this;
     }
     ~owned_mapping() = default;
+    ///@}
 
     /// Returns the mapping, whose name and build ID borrow from this object until it is changed, moved from or destroyed.
     ///@{

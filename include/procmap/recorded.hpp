@@ -115,15 +115,16 @@ public:
                 continue;
             }
             after_mapping_ = true;
-            const auto read = parse_line(text, options_);
-            if (!read) {
-                refuse(wrong, read.error().code, read.error().offset);
+            std::string_view rest = text;
+            mapping read;
+            if (const auto [code, at] = detail::read_line(rest, options_, read); code != errc::none) {
+                refuse(wrong, code, at);
                 continue;
             }
             at_ = line_offset_;
             line_ = text;
-            current_ = *read;
-            is_mapping_ = current_.start != current_.end && (options_.gate || !detail::is_gate(text, current_));
+            current_ = read;
+            is_mapping_ = current_.start != current_.end && (options_.gate || !detail::is_gate(rest, current_));
             if (current_.name_status == name_state::escaped) {
                 name_.clear();
                 detail::decode(current_.name, [this](char c) { name_ += c; });

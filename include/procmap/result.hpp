@@ -65,7 +65,7 @@ private:
 /// of the program: unless NDEBUG is defined, assert() reports it and aborts; with NDEBUG, a value-initialized T is read. Of a snapshot's
 /// failure, `*` returns what was obtained before it. value() throws bad_result_access, or aborts without exceptions.
 ///
-/// `*` and value() of a temporary return by value, so that `for (const auto& m : *snapshot::capture(self))` is safe in C++20.
+/// `*` and value() of a temporary return by value, which a range-for keeps: to walk over `*snapshot::capture(self)` is safe in C++20.
 template <class T>
 class [[nodiscard]] result {
 public:

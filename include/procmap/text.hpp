@@ -45,12 +45,14 @@ struct line_fault {
     const std::string_view given = line;
     const auto scan = [&](std::string_view text) { return options.blanks ? scan_line<true>(text, m) : scan_line(text, m); };
     if (options.carriage_return && !line.empty() && line.data()[line.size() - 1] == '\r') line = {line.data(), line.size() - 1};
+    const auto is_blank = [](char c) { return c == ' ' || c == '\t'; };
+    while (options.blanks && !line.empty() && is_blank(*line.data())) line = {line.data() + 1, line.size() - 1};
     std::size_t wrong = scan(line);
     if (wrong != whole_line && options.prefix) {
         for (std::size_t at = 1; at < line.size(); ++at) {
             const char before = line.data()[at - 1];
             const char lower = static_cast<char>(before | 0x20);
-            if (('0' <= before && before <= '9') || ('a' <= lower && lower <= 'z')) continue;
+            if (('0' <= before && before <= '9') || ('a' <= lower && lower <= 'z') || is_blank(line.data()[at])) continue;
             const std::string_view rest{line.data() + at, line.size() - at};
             m = {};
             if (scan(rest) != whole_line) continue;
@@ -59,7 +61,7 @@ struct line_fault {
             break;
         }
     }
-    if (wrong != whole_line) return {errc::malformed, wrong};
+    if (wrong != whole_line) return {errc::malformed, wrong + static_cast<std::size_t>(line.data() - given.data())};
     if (ends_with_cr(m)) return {errc::malformed, given.size() - 1};
     if (is_rollup(m)) return {errc::not_maps, static_cast<std::size_t>(m.name.data() - given.data())};
     return {};

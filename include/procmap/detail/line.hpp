@@ -113,7 +113,6 @@ constexpr std::size_t scan_line(std::string_view line, mapping& m) noexcept {
     line_scanner<Loose> s{line.data(), line.data() + line.size()};
     std::uint64_t major = 0;
     std::uint64_t minor = 0;
-    if (Loose) s.skip_blanks();
     const bool head = s.hexadecimal(m.start) && s.literal('-') && s.hexadecimal(m.end) && s.blank() &&
                       s.either('r', '-', perm::read, m.permissions) && s.either('w', '-', perm::write, m.permissions) &&
                       s.either('x', '-', perm::execute, m.permissions) && s.either('s', 'p', 'S', '-', perm::shared, m.permissions) &&
