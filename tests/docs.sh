@@ -70,9 +70,9 @@ done
 [ -x "$work/tree/procmap" ] || check "README's first command makes ./procmap" false
 
 # Each `## errc::NAME` of errors.md, and the sentence below it, against the enumeration itself.
-sed -n '/^enum class errc /,/^};/s/^ *\([a-z_]*\)\( = 0\)\{0,1\},.*/\1/p' "$source/include/procmap/result.hpp" >"$work/names"
+sed -n '/^enum class errc /,/^};/s/^ *\([a-z_]*\)\( = 0\)\{0,1\},.*/\1/p' "$source/include/procmap/error.hpp" >"$work/names"
 {
-    echo '#include <procmap/result.hpp>'
+    echo '#include <procmap/error.hpp>'
     echo '#include <cstdio>'
     echo 'int main() {'
     sed 's/.*/std::printf("## errc::&\\n%s\\n", procmap::describe(procmap::errc::&).data());/' "$work/names"
