@@ -145,6 +145,7 @@ TEST_CASE("a lookup takes no more stack than its figure") {
         used.handle = need(maps::open_self({.use = use, .trust_kernel_build_ids = true}));
         at_most(figure, "find", [] { used.right = used.handle->find(used.address).has_value(); });
         at_most(figure, "find_from", [] { used.right = used.handle->find_from(used.address).has_value(); });
+        at_most(figure, "extent", [] { used.right = used.handle->extent(used.address, 1 << 20).has_value(); });
         at_most(figure, "find, no mapping", [] { used.right = !used.handle->find(16).has_value(); });
         at_most(figure, "find with a name", [] { used.right = used.handle->find(used.address, {.name = name}).has_value(); });
         at_most(figure, "find with a name that does not fit",
