@@ -33,6 +33,7 @@ using procmap::filters;
 using procmap::flags;
 using procmap::perm;
 using procmap::permission_set;
+using procmap::prot;
 using procmap::readable;
 using procmap::shared;
 using procmap::writable;
@@ -58,7 +59,9 @@ using procmap::escaped_newline;
 using procmap::mapping;
 using procmap::name_column_32;
 using procmap::name_column_64;
+using procmap::any_address;
 using procmap::name_state;
+using procmap::print_name;
 
 // uapi.hpp
 namespace uapi {
@@ -80,7 +83,12 @@ using procmap::uapi::operator|;
 // text.hpp
 using procmap::parse;
 using procmap::parse_line;
+using procmap::parse_options;
 using procmap::parsed_lines;
+
+// text_walk.hpp
+using procmap::text_walk;
+using procmap::text_walk_room;
 
 // fd.hpp
 using procmap::borrowed_fd;
@@ -115,6 +123,12 @@ using procmap::elf::placing;
 // build_id.hpp
 using procmap::build_id;
 using procmap::build_id_source;
+
+// owned_mapping.hpp
+using procmap::owned_mapping;
+
+// self_maps.hpp
+using procmap::self_maps;
 
 // kind.hpp
 using procmap::kind_of;
@@ -158,6 +172,7 @@ using procmap::running_kernel;
 using procmap::safe_to_ask;
 
 // walk.hpp
+using procmap::basic_mapping_walk;
 using procmap::mapping_walk;
 
 // maps.hpp

@@ -62,7 +62,7 @@
 /// Leaves a back-end out, where the whole program defines one of these before the first header: a program whose sandbox kills it for an
 /// unknown ioctl, or one that needs no other. A handle that would need the other back-end fails to open with errc::unsupported.
 ///
-///     #define PROCMAP_ONLY_TEXT   // no PROCMAP_QUERY is ever sent
+///     #define PROCMAP_ONLY_TEXT   // handles send no PROCMAP_QUERY, nor does probe()
 ///     #define PROCMAP_ONLY_IOCTL  // the text of an open file is never read
 #if defined(PROCMAP_ONLY_TEXT) && defined(PROCMAP_ONLY_IOCTL)
 #error "PROCMAP_ONLY_TEXT and PROCMAP_ONLY_IOCTL leave no back-end: define at most one of them"
@@ -699,10 +699,12 @@ private:
 //   if (const auto m = self->find(address, {.name = name})) std::cout << *m << ' ' << m->size() << '\n';
 
 #include <compare>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <type_traits>
 
 namespace procmap::inline PROCMAP_ABI {
 
@@ -770,7 +772,9 @@ constexpr void print(Sink&& sink, build_id_view id) {
 /// arm64) are not removed. On ppc64 with ELFv1, a pointer to a function is the address of its descriptor.
 class any_address {
 public:
-    constexpr any_address(std::uint64_t address) noexcept : value_(address) {}  ///< a number
+    template <std::integral Number>
+        requires(!std::is_same_v<Number, bool>)
+    constexpr any_address(Number address) noexcept : value_(static_cast<std::uint64_t>(address)) {}  ///< a number, as registers have it
     template <class T>
     any_address(T* pointer) noexcept : value_(reinterpret_cast<std::uintptr_t>(pointer)) {}  ///< what the pointer holds
     [[nodiscard]] constexpr std::uint64_t value() const noexcept { return value_; }          ///< as a number
@@ -795,7 +799,8 @@ enum class name_state : unsigned char {
     return detail::name_of(names, state);
 }
 
-/// One mapping. `name` and `build_id` borrow from the caller's buffer, the walk or the parsed text; a copy must not outlive these.
+/// One mapping. `name` and `build_id` borrow from the caller's buffer, the walk or the parsed text; a copy must not outlive these: see
+/// owned_mapping. A requested name from find() or a walk is NUL-terminated.
 struct mapping {
     std::uint64_t start = 0;  ///< first address
     std::uint64_t end = 0;    ///< end address (exclusive)
@@ -1292,8 +1297,10 @@ struct line_fault {
     std::size_t at = 0;
 };
 
-/// Reads one line into `m`, and removes from `line` what the options permit.
-[[nodiscard]] constexpr line_fault read_line(std::string_view& line, const parse_options& options, mapping& m) noexcept {
+/// Reads one line into `m`, and removes from `line` what the options permit. `Strict`: they permit nothing, known where the code is compiled.
+template <bool Strict = false>
+[[nodiscard]] constexpr line_fault read_line(std::string_view& line, const parse_options& tolerated, mapping& m) noexcept {
+    const parse_options options = Strict ? parse_options{} : tolerated;
     const std::string_view given = line;
     const auto scan = [&](std::string_view text) { return options.blanks ? scan_line<true>(text, m) : scan_line(text, m); };
     if (options.carriage_return && !line.empty() && line.data()[line.size() - 1] == '\r') line = {line.data(), line.size() - 1};
@@ -1319,6 +1326,15 @@ struct line_fault {
     return {};
 }
 
+/// See parse_line.
+template <bool Strict>
+[[nodiscard]] constexpr result<mapping> parsed(std::string_view line, const parse_options& options) noexcept {
+    mapping m;
+    const auto [code, at] = read_line<Strict>(line, options, m);
+    if (code == errc::none) return m;
+    return error{.code = code, .at = step::parse, .line = 1, .offset = at};
+}
+
 }  // namespace detail
 
 /// Parses one line of a maps file, without its newline. The name borrows from `line` and has the text's bytes; name_state::escaped means
@@ -1326,11 +1342,10 @@ struct line_fault {
 /// before the name is free. A line that ends with CR LF is malformed, unless it has a file, whose name may end with CR. Fails with
 /// errc::not_maps for the line of smaps_rollup, which lists no mappings. Returns ranges of zero length (guards of old 32-bit kernels and
 /// Android). No system calls, no allocation, signal-safe. Needs no C library but memcpy and memset, which compilers call by themselves.
-[[nodiscard]] constexpr result<mapping> parse_line(std::string_view line, const parse_options& options = {}) noexcept {
-    mapping m;
-    const auto [code, at] = detail::read_line(line, options, m);
-    if (code == errc::none) return m;
-    return error{.code = code, .at = step::parse, .line = 1, .offset = at};
+[[nodiscard]] constexpr result<mapping> parse_line(std::string_view line) noexcept { return detail::parsed<true>(line, {}); }
+/// The same with what is tolerated beyond that.
+[[nodiscard]] constexpr result<mapping> parse_line(std::string_view line, const parse_options& options) noexcept {
+    return detail::parsed<false>(line, options);
 }
 template <detail::temporary_text Text>
 result<mapping> parse_line(Text&&, const parse_options& = {}) = delete;  // the name would borrow from a temporary
@@ -1395,7 +1410,8 @@ private:
 };
 
 /// Parses recorded maps text line by line, including `[vsyscall]`. A line that parse_line rejects is returned as an error with its line
-/// number and byte offset in the text, and parsing continues after it; iterator::line() is the line. Borrows from `text`.
+/// number and byte offset in the text, and parsing continues after it; iterator::line() is the line. The last line needs no newline. Borrows
+/// from `text`.
 [[nodiscard]] constexpr parsed_lines parse(std::string_view text, const parse_options& options = {}) noexcept {
     return parsed_lines{text, options};
 }
@@ -1425,8 +1441,9 @@ public:
     };
     enum class outcome : unsigned char { mapping, more_text, wrong_line };
 
-    /// Takes the next mapping. `buffer`: the same on every call, at least twice text_head_room. `m.name` borrows from it, decoded and with a
+    /// Takes the next mapping. `Strict`: see read_line(). `buffer`: the same on every call, at least twice text_head_room. `m.name` borrows from it, decoded and with a
     /// NUL after it.
+    template <bool Strict>
     [[nodiscard]] outcome next(std::span<char> buffer, const request& want, mapping& m) noexcept {
         for (;;) {
             const std::string_view unread{buffer.data() + begin_, filled_ - begin_};
@@ -1442,12 +1459,12 @@ public:
             }
             if (only_name_) {
                 m = head_;
-                m.name = want.options.carriage_return && line.ends_with('\r') ? line.substr(0, line.size() - 1) : line;
+                m.name = !Strict && want.options.carriage_return && line.ends_with('\r') ? line.substr(0, line.size() - 1) : line;
                 m.name_status = has_escape(m.name) ? name_state::escaped : name_state::exact;
             } else {
                 ++line_;
                 m = {};
-                const line_fault fault = read_line(line, want.options, m);
+                const line_fault fault = read_line<Strict>(line, want.options, m);
                 if (fault.code != errc::none) {
                     fault_ = fault;
                     wrong_ = unread.substr(0, newline);
@@ -2151,7 +2168,7 @@ private:
         if (buffer_.size() < 2 * detail::text_head_room) return fail({.code = errc::invalid, .at = step::read});
         want_.name_room = buffer_.size() - detail::text_head_room;
         for (;;) {
-            const outcome found = lines_.next(buffer_, want_, current_);
+            const outcome found = lines_.next<false>(buffer_, want_, current_);
             if (found == outcome::wrong_line) return wrong_line();
             if (found == outcome::mapping) break;
             const std::span<char> room = lines_.room(buffer_);
@@ -2303,7 +2320,8 @@ inline constexpr bool has_text = true;
 /// How a handle is opened.
 struct open_options {
     backend use = backend::automatic;  ///< the others require that back-end
-    const char* proc = "/proc";  ///< mount point of procfs, for example "/host/proc" in a container; pids are those of that procfs
+    /// Mount point of procfs, for example "/host/proc" in a container; pids are those of that procfs. Up to 980 bytes.
+    const char* proc = "/proc";
     /// Asks the kernel for build IDs even if its release is not known to be safe (known_hazards: it can crash the caller or the machine).
     /// If false, such a kernel is not asked, and mapping::build_id_known is false.
     bool trust_kernel_build_ids = false;
@@ -2335,7 +2353,9 @@ struct walk_options {
     bool build_ids = false;    ///< by ioctl one more query for each mapping of a regular file, see maps::find; by text not known
     bool gate = false;         ///< also the kernel's gate VMA, [vsyscall]. Only text has it, so by ioctl the text is read at the end
     backend use = backend::automatic;  ///< automatic: the handle's. Text is faster for all mappings. Ioctl fails if the handle's is text
-    std::span<char> buffer{};  ///< at least 256 bytes, for names of up to size - 129 bytes; empty: the walk's own, for names of PATH_MAX
+    /// At least 256 bytes, for names of up to size - 129 bytes; empty: the walk's own, for names of PATH_MAX. By text, these are the bytes of
+    /// the text, where a newline has four.
+    std::span<char> buffer{};
 };
 
 /// Where build IDs may come from. The kernel returns at most 20 bytes, so longer IDs come from the file.
@@ -2763,10 +2783,11 @@ private:
     char text_[Room];
 };
 using path_buffer = path_text<4096>;  // PATH_MAX
+using proc_path_buffer = path_text<1024>;  // of a file of procfs: small, because handles are opened in signal handlers
 
 /// Returns the path of a file in a task's procfs directory.
-[[nodiscard]] inline path_buffer proc_path(const target& t, std::string_view file, std::string_view name = {}) noexcept {
-    path_buffer text;
+[[nodiscard]] inline proc_path_buffer proc_path(const target& t, std::string_view file, std::string_view name = {}) noexcept {
+    proc_path_buffer text;
     text.put(t.proc).put("/");
     t.pid == error::this_process ? text.put("self") : text.put(static_cast<std::uint64_t>(t.pid));
     if (t.tid != 0) text.put("/task/").put(static_cast<std::uint64_t>(t.tid));
@@ -2919,7 +2940,7 @@ public:
     /// text_lines::next().
     bool next(const handle& from, std::span<char> buffer, const text_lines::request& want, mapping& m) noexcept {
         for (;;) {
-            switch (lines_.next(buffer, want, m)) {
+            switch (lines_.next<true>(buffer, want, m)) {
                 case text_lines::outcome::mapping: tries_ = 0; return true;
                 case text_lines::outcome::wrong_line: return wrong_line(from);
                 case text_lines::outcome::more_text:
@@ -3220,10 +3241,9 @@ inline void hand_over_name(std::span<char> to, mapping& m) noexcept {
     return found;
 }
 
+/// Looks up a mapping by text, which is read into `buffer`.
 [[nodiscard, gnu::noinline]] inline result<mapping> lookup_text(const handle& from, std::uint64_t address, const find_options& asked,
-                                                                bool next) noexcept {
-    char own[text_buffer_size];
-    const std::span<char> buffer = asked.name.size() > sizeof own ? asked.name : std::span<char>{own};
+                                                                bool next, std::span<char> buffer) noexcept {
     text_reader reader;
     mapping m;
     while (reader.next(from, buffer, {.above = address, .name_room = asked.name.size()}, m)) {
@@ -3236,17 +3256,27 @@ inline void hand_over_name(std::span<char> to, mapping& m) noexcept {
     return from.not_mapped(address);
 }
 
-[[nodiscard, gnu::noinline]] inline result<mapping> lookup_ioctl_with_id(const handle& from, std::uint64_t address, const find_options& asked,
-                                                                         bool next) noexcept {
-    name_buffer scratch;
-    return lookup_ioctl_with_id(from, address, asked, next, scratch);
+/// Looks up a mapping by text or with a build ID, in a buffer of at least PATH_MAX bytes.
+[[nodiscard]] inline result<mapping> lookup_in(std::span<char> buffer, const handle& from, std::uint64_t address, const find_options& asked,
+                                               bool next) noexcept {
+    if (from.by_ioctl()) return lookup_ioctl_with_id(from, address, asked, next, buffer);
+    return lookup_text(from, address, asked, next, buffer);
+}
+
+/// The same in a buffer of its own.
+[[nodiscard, gnu::noinline]] inline result<mapping> lookup_in_own(const handle& from, std::uint64_t address, const find_options& asked,
+                                                                  bool next) noexcept {
+    char buffer[text_buffer_size];
+    return lookup_in(buffer, from, address, asked, next);
 }
 
 /// Looks up a mapping with a build ID, or by text.
 [[nodiscard, gnu::noinline]] inline result<mapping> lookup_rare(const handle& from, std::uint64_t address, const find_options& asked,
                                                                 bool next) noexcept {
     if (!asked.build_id.empty() && asked.build_id.size() < uapi::build_id_size_max) return from.failure(errc::invalid, step::query);
-    return from.by_ioctl() ? lookup_ioctl_with_id(from, address, asked, next) : lookup_text(from, address, asked, next);
+    // The caller's buffer serves: a name fits into it once its line's head is removed.
+    if (asked.name.size() >= sizeof(name_buffer)) return lookup_in(asked.name, from, address, asked, next);
+    return lookup_in_own(from, address, asked, next);
 }
 
 /// The same, but a cancellation point on the text back-end, so that a thread that does nothing but lookups can be cancelled.
@@ -3458,7 +3488,7 @@ namespace detail {
 }  // namespace detail
 
 /// Tests what is supported here, by this process's own maps file under `proc`. Up to eight system calls, no allocation, errno preserved.
-/// Async-signal-safe; 5.1 kB of stack, up to 9.5 kB without procfs.
+/// Async-signal-safe; 5.5 kB of stack.
 [[nodiscard]] inline capabilities probe(const char* proc = "/proc") noexcept {
     const detail::uncancelled whole;
     capabilities c;
@@ -3497,7 +3527,7 @@ namespace procmap::inline PROCMAP_ABI::detail {
 enum class file_name : unsigned char { maps, other, unknown };
 
 [[nodiscard]] inline file_name name_of_file(borrowed_fd fd) noexcept {
-    char target[4096];
+    char target[1024];  // as proc_path_buffer
     const errno_kept keep;
     std::string_view name = read_link(AT_FDCWD, own_fd_path(fd, "fd").c_str(), target);
     constexpr std::string_view gone = " (deleted)";  // the task was reaped
@@ -3565,7 +3595,7 @@ struct first_answer {
     if (first.other_file) return h.failure(errc::not_maps, step::open);
     if (first.absent != 0 && (how.use == backend::ioctl || !has_text)) return h.failure(refusal(first.absent), step::open, first.absent);
     if (first.empty) return h.failure(errc::gone, step::open);
-    if (first.failure == 0) return h;
+    if (first.failure == 0 || !has_text) return h;
     return h.failure(text_reader::meaning(h, first.failure), step::read, first.failure);
 }
 
@@ -3614,7 +3644,7 @@ struct first_answer {
         if (any || any.error() == errc::not_mapped) return h;
         return h.failure(any.error().code, step::adopt, any.error().errno_value);
     }
-    char buffer[text_buffer_size];
+    char buffer[4 * text_head_room];
     text_reader reader;
     mapping m;
     for (int line = 0; line < 2 && reader.next(h, buffer, {}, m); ++line) {}
@@ -3715,11 +3745,24 @@ inline int read_fields(borrowed_fd file, std::span<char> room, std::string_view&
 
 namespace procmap::inline PROCMAP_ABI {
 
-class mapping_walk;
+template <std::size_t Room>
+class basic_mapping_walk;
 
 namespace detail {
-mapping_walk walk_over(const handle& from, const walk_options& options = {}, std::uint64_t above = 0) noexcept;
-}
+template <std::size_t Room = text_buffer_size>
+basic_mapping_walk<Room> walk_over(const handle& from, const walk_options& options = {}, std::uint64_t above = 0) noexcept;
+
+/// A walk's own buffer.
+template <std::size_t Room>
+struct walk_buffer {
+    [[nodiscard]] std::span<char> all() noexcept { return text; }
+    char text[Room];
+};
+template <>
+struct walk_buffer<0> {
+    [[nodiscard]] std::span<char> all() noexcept { return {}; }
+};
+}  // namespace detail
 
 /// A walk over the mappings of an address space: a single-pass input range, returned by maps::walk. It borrows the handle. It is strictly
 /// ascending and has no overlaps, also while mappings change: a mapping that reaches below the end of the previous one is clipped,
@@ -3730,7 +3773,8 @@ mapping_walk walk_over(const handle& from, const walk_options& options = {}, std
 /// text: one pread for about each page of text, one for its end and one that checks that the process still exists, with two rt_sigprocmask
 /// each. No allocation; errno preserved; async-signal-safe; up to 6.5 kB of stack, including 4.7 kB for the walk itself. A mapping's name
 /// and build ID are valid until the next step. One thread at a time.
-class mapping_walk {
+template <std::size_t Room>
+class basic_mapping_walk {
 public:
     struct sentinel {};  ///< the end of the range
     /// An input iterator. A copy is at the same place of the same walk.
@@ -3741,7 +3785,7 @@ public:
         using value_type = mapping;
         using difference_type = std::ptrdiff_t;
 
-        explicit iterator(mapping_walk& walk) noexcept : walk_(&walk) {}
+        explicit iterator(basic_mapping_walk& walk) noexcept : walk_(&walk) {}
         [[nodiscard]] const mapping& operator*() const noexcept { return walk_->current_; }
         [[nodiscard]] const mapping* operator->() const noexcept { return &walk_->current_; }
         iterator& operator++() noexcept {
@@ -3753,13 +3797,13 @@ public:
         ///@}
 
     private:
-        mapping_walk* walk_;
+        basic_mapping_walk* walk_;
     };
 
     /// The new walk has not begun.
     ///@{
-    mapping_walk(mapping_walk&& other) noexcept : mapping_walk(*other.from_, other.options_, other.above_) {}
-    mapping_walk& operator=(mapping_walk&& other) noexcept {
+    basic_mapping_walk(basic_mapping_walk&& other) noexcept : basic_mapping_walk(*other.from_, other.options_, other.above_) {}
+    basic_mapping_walk& operator=(basic_mapping_walk&& other) noexcept {
         from_ = other.from_;
         options_ = other.options_;
         above_ = other.above_;
@@ -3771,7 +3815,7 @@ public:
     /// Starts a new walk, even if one is in progress.
     [[nodiscard]] iterator begin() noexcept {
         reset();
-        const bool small = !options_.buffer.empty() && options_.buffer.size() < 2 * detail::text_head_room;
+        const bool small = buffer().size() < 2 * detail::text_head_room;
         state_ = state::at_mapping;
         const bool absent = detail::left_out(options_.use) || (options_.use == backend::ioctl && !from_->by_ioctl());
         if (small || absent) {
@@ -3790,10 +3834,11 @@ public:
     [[nodiscard]] std::string_view malformed_line() const noexcept PROCMAP_LIFETIMEBOUND { return reader_.wrong_line(); }
 
 private:
-    friend mapping_walk detail::walk_over(const detail::handle&, const walk_options&, std::uint64_t) noexcept;
+    template <std::size_t Any>
+    friend basic_mapping_walk<Any> detail::walk_over(const detail::handle&, const walk_options&, std::uint64_t) noexcept;
 
     /// The walk starts at `above`; a mapping that reaches below it is clipped.
-    mapping_walk(const detail::handle& from, const walk_options& options, std::uint64_t above) noexcept
+    basic_mapping_walk(const detail::handle& from, const walk_options& options, std::uint64_t above) noexcept
         : from_(&from), options_(options), above_(above) {}
 
     enum class state : unsigned char { not_begun, at_mapping, at_end, failed };
@@ -3832,7 +3877,7 @@ private:
 
     /// Gets the next mapping into current_. Returns false if there is none.
     [[nodiscard, gnu::always_inline]] bool ask_next() noexcept {
-        if (!ask_.build_id.empty()) [[unlikely]] return take(detail::lookup_ioctl_with_id(*from_, last_end_, ask_, true, own_));
+        if (!ask_.build_id.empty()) [[unlikely]] return take(detail::lookup_ioctl_with_id(*from_, last_end_, ask_, true, buffer()));
         query_.raw().query_addr = last_end_;
         if (!ask_.name.empty()) query_.name_into(ask_.name);  // the kernel overwrote the sizes
         const int saved_errno = errno;
@@ -3875,7 +3920,7 @@ private:
         return false;
     }
 
-    [[nodiscard]] std::span<char> buffer() noexcept { return options_.buffer.empty() ? std::span<char>{own_} : options_.buffer; }
+    [[nodiscard]] std::span<char> buffer() noexcept { return options_.buffer.empty() ? own_.all() : options_.buffer; }
 
     const detail::handle* from_;
     walk_options options_;
@@ -3889,13 +3934,17 @@ private:
     uapi::query<> query_{0, {}};
     detail::text_reader reader_;
     std::byte build_id_[uapi::build_id_size_max];
-    char own_[detail::text_buffer_size];
+    [[no_unique_address]] detail::walk_buffer<Room> own_;
 };
+
+/// A walk with a buffer of its own, for names of PATH_MAX.
+using mapping_walk = basic_mapping_walk<4096 + 128>;
 
 namespace detail {
 
 /// Returns a walk over the mappings of a handle, starting at `above`.
-[[nodiscard]] inline mapping_walk walk_over(const handle& from, const walk_options& options, std::uint64_t above) noexcept {
+template <std::size_t Room>
+[[nodiscard]] basic_mapping_walk<Room> walk_over(const handle& from, const walk_options& options, std::uint64_t above) noexcept {
     return {from, options, above};
 }
 
@@ -3942,7 +3991,7 @@ public:
     maps() noexcept = default;  ///< empty
 
     /// Opens the maps of this process. Three system calls: open, a query that tests the ioctl, and uname; by text four: open, that query,
-    /// fstat and a read. The first handle of a process takes three more, and maps a page that stays mapped (docs/safety.md). Up to 14 kB of
+    /// fstat and a read. The first handle of a process takes three more, and maps a page that stays mapped (docs/safety.md). Up to 5 kB of
     /// stack. Async-signal-safe, as are the other members.
     [[nodiscard]] static result<maps> open_self(const open_options& how = {}) noexcept {
         return made(detail::open_target({.proc = how.proc}, how));
@@ -3958,14 +4007,14 @@ public:
     [[nodiscard]] static result<maps> open(pid_t pid, pid_t tid, const open_options& how = {}) noexcept {
         return made(detail::open_target({.proc = how.proc, .pid = pid < 0 ? 0 : pid, .tid = tid == 0 ? -1 : tid}, how));
     }
-    /// Opens the maps of the process that a pidfd refers to, and of no other: the pid could be reused in between, so the pidfd is polled
-    /// afterwards; it is readable once its process has exited (pidfd_open(2)). Five more system calls; up to 16.5 kB of stack. Errors as
+    /// Opens the maps of the process that a pidfd refers to (`open(borrowed_fd{pidfd})`: a plain int is a pid), and of no other: the pid could be reused in between, so the pidfd is polled
+    /// afterwards; it is readable once its process has exited (pidfd_open(2)). Five more system calls; up to 7 kB of stack. Errors as
     /// for open(pid); errc::denied also if a sandbox refuses to poll it.
     [[nodiscard]] static result<maps> open(borrowed_fd pidfd, const open_options& how = {}) noexcept {
         return made(detail::open_pidfd(pidfd, how));
     }
     /// Takes ownership of a descriptor that was opened elsewhere, and verifies that it is a readable maps file on procfs. `how.proc` is not
-    /// used. Six system calls, with text about twenty; up to 10 kB of stack. Fails with errc::not_maps (smaps, pagemap, a regular file, a
+    /// used. Six system calls, with text about twenty; up to 3.5 kB of stack. Fails with errc::not_maps (smaps, pagemap, a regular file, a
     /// directory, O_PATH, ...), errc::gone (its address space is gone) or errc::invalid (it is not open), and closes the descriptor.
     ///
     /// The sender of the descriptor cannot block this call. A file that is not on procfs is recognized without asking its file system (by
@@ -3980,9 +4029,10 @@ public:
     /// Returns the mapping that contains `address`. Fails with errc::not_mapped if it does not exist or lacks some of `options.only`.
     ///
     /// ioctl: one system call; a second one, without the name, if that is too long.
-    /// Up to 0.9 kB of stack. Text: reads half of the file on average, with two rt_sigprocmask for each pread; 6.5 kB of stack.
+    /// Up to 0.9 kB of stack. Text: reads half of the file on average, with two rt_sigprocmask for each pread; 6.5 kB of stack,
+    /// 2 kB with a name buffer of 4096 bytes.
     ///
-    /// With a build ID: two system calls and 6 kB of stack. The kernel reads whatever is mapped, and a read takes data out of a socket or
+    /// With a build ID: two system calls, and stack as by text. The kernel reads whatever is mapped, and a read takes data out of a socket or
     /// blocks. The name is therefore requested first, into the caller's buffer if it has 4096 bytes, and a build ID only of regular files:
     /// paths, but not below /dev (except shm and hugepages), /proc and /sys, and not the kernel's own /SYSV..., /[aio], /dmabuf:,
     /// /secretmem, /anon_hugepage and /drm mm object. Memory without a file (except the vDSO), sockets and anonymous inodes are known to
@@ -4013,8 +4063,8 @@ public:
     /// is what the mappings permit. An access can still fault: at a guard page (MADV_GUARD_INSTALL), past the end of a file, by a protection
     /// key. To read without faulting, copy with process_vm_readv(2).
     ///
-    /// ioctl: one query for each mapping; each tells the truth at its time. Text: the text up to the end of the range, 6.5 kB of stack.
-    /// async-signal-safe; errno is preserved. Errors as for find, but not errc::not_mapped.
+    /// ioctl: one query for each mapping, which is right at its time; 0.9 kB of stack. Text: the text up to the end of the range, 6.5 kB of
+    /// stack. async-signal-safe; errno is preserved. Errors as for find, but not errc::not_mapped.
     [[nodiscard]] result<std::uint64_t> extent(any_address address, std::uint64_t size, filters only = {}) const noexcept {
         return detail::extent(handle_, address.value(), size, only);
     }
@@ -4023,6 +4073,12 @@ public:
         return detail::walk_over(handle_, options);
     }
     mapping_walk walk(const walk_options& options = {}) const&& = delete;  // it would borrow from a temporary
+    /// The same in the caller's buffer, `options.buffer`, which must have at least 256 bytes. The walk has none of its own, and so takes 4.2 kB
+    /// less of stack.
+    [[nodiscard]] basic_mapping_walk<0> walk_in_buffer(const walk_options& options) const& noexcept PROCMAP_LIFETIMEBOUND {
+        return detail::walk_over<0>(handle_, options);
+    }
+    basic_mapping_walk<0> walk_in_buffer(const walk_options& options) const&& = delete;  // it would borrow from a temporary
 
     /// Returns ioctl or text, never automatic.
     [[nodiscard]] procmap::backend backend() const noexcept { return handle_.by_ioctl() ? backend::ioctl : backend::text; }
@@ -4129,7 +4185,7 @@ namespace procmap::inline PROCMAP_ABI {
 }
 
 /// Receives what send_maps sent, close-on-exec, and verifies that it is a maps file. Blocks as long as the socket does; the sender cannot
-/// block it for longer (see maps::adopt). Up to 13 kB of stack; async-signal-safe; not a cancellation point. Fails with errc::malformed if
+/// block it for longer (see maps::adopt). Up to 6.5 kB of stack; async-signal-safe; not a cancellation point. Fails with errc::malformed if
 /// no descriptor or several came, or the message was truncated (they are closed), with errc::gone and no errno if the peer closed the
 /// connection, with errc::failed or errc::interrupted if recvmsg(2) failed, and otherwise as maps::adopt.
 [[nodiscard]] inline result<maps> receive_maps(int socket, const open_options& how = {}) noexcept {
@@ -4359,7 +4415,7 @@ private:
 // The location of an address: file, file offset, ELF address and build ID, or the reason why it has none. See normalizer.hpp.
 //
 //   for (const procmap::location& l : found->locations)
-//       if (l) use(found->files[l.file].path, l.offset);
+//       if (l) use(found->file(l).path, l.offset);
 
 #include <cstddef>
 #include <cstdint>
@@ -6102,8 +6158,10 @@ private:
 //   if (found) use(found->locations, found->files);
 
 #include <cstdint>
+#include <initializer_list>
 #include <span>
 #include <type_traits>
+#include <vector>
 
 namespace procmap::inline PROCMAP_ABI {
 
@@ -6135,7 +6193,13 @@ public:
         return resolver_.run(detail::handle_of(from), addresses);
     }
 
-    /// The same for one address: a number, or a pointer to an object or a function. `locations` has one element.
+    /// The same for a list of numbers and of pointers to objects and functions: `normalize(self, {&object, &function, 16})`.
+    [[nodiscard]] result<normalized> normalize(const maps& from, std::initializer_list<any_address> addresses) {
+        listed_.clear();
+        for (const any_address& a : addresses) listed_.push_back(a.value());
+        return normalize(from, std::span<const std::uint64_t>{listed_});
+    }
+    /// The same for one address. `locations` has one element.
     template <class Address>
         requires(std::is_integral_v<Address> || std::is_pointer_v<Address> || std::is_function_v<Address>)
     [[nodiscard]] result<normalized> normalize(const maps& from, const Address& address) {
@@ -6149,6 +6213,7 @@ public:
 
 private:
     detail::resolver resolver_;
+    std::vector<std::uint64_t> listed_{};
 };
 
 }  // namespace procmap::inline PROCMAP_ABI
@@ -6632,6 +6697,7 @@ template <class Allocator>
 //   auto copy = procmap::snapshot::capture(*self, {.build_ids = true});
 //   if (auto m = copy->find(address)) std::cout << *m << '\n';
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -6676,11 +6742,14 @@ public:
     /// Reads recorded maps text, smaps text, or a saved snapshot (see recorded_reader). Decodes names, and omits what is no mapping
     /// (`[vsyscall]`, `[vectors]` of a 32-bit ARM kernel, ranges of zero length). Fails at a malformed line, with its line and byte; `*` of
     /// the result then has the mappings before it. Fails with errc::not_maps for smaps_rollup. Cost: n log n in any text.
-    [[nodiscard]] static result<basic_snapshot> parse(std::string_view text, const Allocator& allocator = {}) {
+    ///
+    /// `options`: what is tolerated beyond what Linux writes. With parse_options::gate, `[vsyscall]` is a mapping too.
+    [[nodiscard]] static result<basic_snapshot> parse(std::string_view text, const parse_options& options = {}, const Allocator& allocator = {});
+    /// The same without options.
+    template <std::same_as<Allocator> Given>
+    [[nodiscard]] static result<basic_snapshot> parse(std::string_view text, const Given& allocator) {
         return parse(text, parse_options{}, allocator);
     }
-    /// The same with what is tolerated beyond what Linux writes. With parse_options::gate, `[vsyscall]` is a mapping too.
-    [[nodiscard]] static result<basic_snapshot> parse(std::string_view text, const parse_options& options, const Allocator& allocator = {});
 
     /// Copies any range of mappings, in any order.
     template <class Range>

@@ -95,7 +95,7 @@ struct {
     bool right = false;  // the call did what it was to do
 } used;
 
-procmap::name_buffer name;
+procmap::name_buffer name, room;
 procmap::build_id_buffer id;
 char short_name[4];
 
@@ -129,9 +129,9 @@ void at_most(std::size_t figure, const char* what, void (*call)()) {
 
 // ---- the figures, in bytes
 
-constexpr std::size_t find_figure = 900, find_with_build_id_figure = 6000, find_by_text_figure = 6500, step_figure = 1500,
-                      walk_figure = 6500, probe_figure = 9500, running_kernel_figure = 700, open_figure = 14000,
-                      open_pidfd_figure = 16500, adopt_figure = 10000, send_figure = 500, receive_figure = 13000;
+constexpr std::size_t find_figure = 900, find_in_own_buffer_figure = 6500, find_in_name_buffer_figure = 2000, step_figure = 1500,
+                      walk_figure = 6500, walk_in_buffer_figure = 2500, probe_figure = 5500, running_kernel_figure = 700, open_figure = 5000,
+                      open_at_once_figure = 3500, open_pidfd_figure = 7000, adopt_figure = 3500, send_figure = 500, receive_figure = 6500;
 
 const char* name_of(backend use) { return use == backend::ioctl ? "ioctl" : "text"; }
 
@@ -140,19 +140,20 @@ TEST_CASE("a lookup takes no more stack than its figure") {
     used.address = reinterpret_cast<std::uintptr_t>(&file_of);
     for (const backend use : backends()) {
         std::printf("%s\n", name_of(use));
-        const std::size_t figure = use == backend::text ? find_by_text_figure : find_figure;
-        const std::size_t figure_with_id = use == backend::text ? find_by_text_figure : find_with_build_id_figure;
+        const bool text = use == backend::text;
+        const std::size_t figure = text ? find_in_own_buffer_figure : find_figure;
+        const std::size_t figure_with_name = text ? find_in_name_buffer_figure : find_figure;
         used.handle = need(maps::open_self({.use = use, .trust_kernel_build_ids = true}));
         at_most(figure, "find", [] { used.right = used.handle->find(used.address).has_value(); });
         at_most(figure, "find_from", [] { used.right = used.handle->find_from(used.address).has_value(); });
         at_most(figure, "extent", [] { used.right = used.handle->extent(used.address, 1 << 20).has_value(); });
         at_most(figure, "find, no mapping", [] { used.right = !used.handle->find(16).has_value(); });
-        at_most(figure, "find with a name", [] { used.right = used.handle->find(used.address, {.name = name}).has_value(); });
+        at_most(figure_with_name, "find with a name", [] { used.right = used.handle->find(used.address, {.name = name}).has_value(); });
         at_most(figure, "find with a name that does not fit",
                 [] { used.right = used.handle->find(used.address, {.name = short_name}).has_value(); });
-        at_most(figure_with_id, "find with a build ID",
+        at_most(find_in_own_buffer_figure, "find with a build ID",
                 [] { used.right = used.handle->find(used.address, {.build_id = id}).has_value(); });
-        at_most(figure_with_id, "find with a name and a build ID",
+        at_most(find_in_name_buffer_figure, "find with a name and a build ID",
                 [] { used.right = used.handle->find(used.address, {.name = name, .build_id = id}).has_value(); });
         static std::optional<mapping_walk> walk;
         walk.emplace(used.handle->walk({.names = true}));
@@ -162,6 +163,11 @@ TEST_CASE("a lookup takes no more stack than its figure") {
         });
         at_most(walk_figure, "a walk and its steps", [] {
             auto own = used.handle->walk({.names = true});
+            for ([[maybe_unused]] const mapping& m : own) {}
+            used.right = own.complete();
+        });
+        at_most(walk_in_buffer_figure, "a walk in the caller's buffer and its steps", [] {
+            auto own = used.handle->walk_in_buffer({.names = true, .build_ids = true, .buffer = room});
             for ([[maybe_unused]] const mapping& m : own) {}
             used.right = own.complete();
         });
@@ -191,9 +197,9 @@ TEST_CASE("to open a handle takes no more stack than its figure") {
     for (const backend use : backends()) {
         std::printf("%s\n", name_of(use));
         used.how = {.use = use};
-        at_most(open_figure, "open_self", [] { used.right = maps::open_self(used.how).has_value(); });
-        at_most(open_figure, "open", [] { used.right = maps::open(::getpid(), used.how).has_value(); });
-        at_most(open_figure, "open by thread", [] { used.right = maps::open(::getpid(), ::getpid(), used.how).has_value(); });
+        at_most(open_at_once_figure, "open_self", [] { used.right = maps::open_self(used.how).has_value(); });
+        at_most(open_at_once_figure, "open", [] { used.right = maps::open(::getpid(), used.how).has_value(); });
+        at_most(open_at_once_figure, "open by thread", [] { used.right = maps::open(::getpid(), ::getpid(), used.how).has_value(); });
         at_most(open_figure, "open, no such process", [] { used.right = !maps::open(INT32_MAX, used.how).has_value(); });
         used.pid = zombie.pid();
         at_most(open_figure, "open, a zombie", [] { used.right = !maps::open(used.pid, used.how).has_value(); });

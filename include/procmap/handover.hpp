@@ -47,7 +47,7 @@ namespace procmap::inline PROCMAP_ABI {
 }
 
 /// Receives what send_maps sent, close-on-exec, and verifies that it is a maps file. Blocks as long as the socket does; the sender cannot
-/// block it for longer (see maps::adopt). Up to 13 kB of stack; async-signal-safe; not a cancellation point. Fails with errc::malformed if
+/// block it for longer (see maps::adopt). Up to 6.5 kB of stack; async-signal-safe; not a cancellation point. Fails with errc::malformed if
 /// no descriptor or several came, or the message was truncated (they are closed), with errc::gone and no errno if the peer closed the
 /// connection, with errc::failed or errc::interrupted if recvmsg(2) failed, and otherwise as maps::adopt.
 [[nodiscard]] inline result<maps> receive_maps(int socket, const open_options& how = {}) noexcept {

@@ -1,7 +1,7 @@
 // The location of an address: file, file offset, ELF address and build ID, or the reason why it has none. See normalizer.hpp.
 //
 //   for (const procmap::location& l : found->locations)
-//       if (l) use(found->files[l.file].path, l.offset);
+//       if (l) use(found->file(l).path, l.offset);
 #pragma once
 
 #include <procmap/version.hpp>

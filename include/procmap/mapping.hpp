@@ -6,10 +6,12 @@
 #include <procmap/version.hpp>
 
 #include <compare>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <type_traits>
 
 #include <procmap/detail/digits.hpp>
 #include <procmap/flags.hpp>
@@ -81,7 +83,9 @@ constexpr void print(Sink&& sink, build_id_view id) {
 /// arm64) are not removed. On ppc64 with ELFv1, a pointer to a function is the address of its descriptor.
 class any_address {
 public:
-    constexpr any_address(std::uint64_t address) noexcept : value_(address) {}  ///< a number
+    template <std::integral Number>
+        requires(!std::is_same_v<Number, bool>)
+    constexpr any_address(Number address) noexcept : value_(static_cast<std::uint64_t>(address)) {}  ///< a number, as registers have it
     template <class T>
     any_address(T* pointer) noexcept : value_(reinterpret_cast<std::uintptr_t>(pointer)) {}  ///< what the pointer holds
     [[nodiscard]] constexpr std::uint64_t value() const noexcept { return value_; }          ///< as a number
@@ -106,7 +110,8 @@ enum class name_state : unsigned char {
     return detail::name_of(names, state);
 }
 
-/// One mapping. `name` and `build_id` borrow from the caller's buffer, the walk or the parsed text; a copy must not outlive these.
+/// One mapping. `name` and `build_id` borrow from the caller's buffer, the walk or the parsed text; a copy must not outlive these: see
+/// owned_mapping. A requested name from find() or a walk is NUL-terminated.
 struct mapping {
     std::uint64_t start = 0;  ///< first address
     std::uint64_t end = 0;    ///< end address (exclusive)

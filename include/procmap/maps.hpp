@@ -46,7 +46,7 @@ public:
     maps() noexcept = default;  ///< empty
 
     /// Opens the maps of this process. Three system calls: open, a query that tests the ioctl, and uname; by text four: open, that query,
-    /// fstat and a read. The first handle of a process takes three more, and maps a page that stays mapped (docs/safety.md). Up to 14 kB of
+    /// fstat and a read. The first handle of a process takes three more, and maps a page that stays mapped (docs/safety.md). Up to 5 kB of
     /// stack. Async-signal-safe, as are the other members.
     [[nodiscard]] static result<maps> open_self(const open_options& how = {}) noexcept {
         return made(detail::open_target({.proc = how.proc}, how));
@@ -62,14 +62,14 @@ public:
     [[nodiscard]] static result<maps> open(pid_t pid, pid_t tid, const open_options& how = {}) noexcept {
         return made(detail::open_target({.proc = how.proc, .pid = pid < 0 ? 0 : pid, .tid = tid == 0 ? -1 : tid}, how));
     }
-    /// Opens the maps of the process that a pidfd refers to, and of no other: the pid could be reused in between, so the pidfd is polled
-    /// afterwards; it is readable once its process has exited (pidfd_open(2)). Five more system calls; up to 16.5 kB of stack. Errors as
+    /// Opens the maps of the process that a pidfd refers to (`open(borrowed_fd{pidfd})`: a plain int is a pid), and of no other: the pid could be reused in between, so the pidfd is polled
+    /// afterwards; it is readable once its process has exited (pidfd_open(2)). Five more system calls; up to 7 kB of stack. Errors as
     /// for open(pid); errc::denied also if a sandbox refuses to poll it.
     [[nodiscard]] static result<maps> open(borrowed_fd pidfd, const open_options& how = {}) noexcept {
         return made(detail::open_pidfd(pidfd, how));
     }
     /// Takes ownership of a descriptor that was opened elsewhere, and verifies that it is a readable maps file on procfs. `how.proc` is not
-    /// used. Six system calls, with text about twenty; up to 10 kB of stack. Fails with errc::not_maps (smaps, pagemap, a regular file, a
+    /// used. Six system calls, with text about twenty; up to 3.5 kB of stack. Fails with errc::not_maps (smaps, pagemap, a regular file, a
     /// directory, O_PATH, ...), errc::gone (its address space is gone) or errc::invalid (it is not open), and closes the descriptor.
     ///
     /// The sender of the descriptor cannot block this call. A file that is not on procfs is recognized without asking its file system (by
@@ -84,9 +84,10 @@ public:
     /// Returns the mapping that contains `address`. Fails with errc::not_mapped if it does not exist or lacks some of `options.only`.
     ///
     /// ioctl: one system call; a second one, without the name, if that is too long.
-    /// Up to 0.9 kB of stack. Text: reads half of the file on average, with two rt_sigprocmask for each pread; 6.5 kB of stack.
+    /// Up to 0.9 kB of stack. Text: reads half of the file on average, with two rt_sigprocmask for each pread; 6.5 kB of stack,
+    /// 2 kB with a name buffer of 4096 bytes.
     ///
-    /// With a build ID: two system calls and 6 kB of stack. The kernel reads whatever is mapped, and a read takes data out of a socket or
+    /// With a build ID: two system calls, and stack as by text. The kernel reads whatever is mapped, and a read takes data out of a socket or
     /// blocks. The name is therefore requested first, into the caller's buffer if it has 4096 bytes, and a build ID only of regular files:
     /// paths, but not below /dev (except shm and hugepages), /proc and /sys, and not the kernel's own /SYSV..., /[aio], /dmabuf:,
     /// /secretmem, /anon_hugepage and /drm mm object. Memory without a file (except the vDSO), sockets and anonymous inodes are known to
@@ -117,8 +118,8 @@ public:
     /// is what the mappings permit. An access can still fault: at a guard page (MADV_GUARD_INSTALL), past the end of a file, by a protection
     /// key. To read without faulting, copy with process_vm_readv(2).
     ///
-    /// ioctl: one query for each mapping; each tells the truth at its time. Text: the text up to the end of the range, 6.5 kB of stack.
-    /// async-signal-safe; errno is preserved. Errors as for find, but not errc::not_mapped.
+    /// ioctl: one query for each mapping, which is right at its time; 0.9 kB of stack. Text: the text up to the end of the range, 6.5 kB of
+    /// stack. async-signal-safe; errno is preserved. Errors as for find, but not errc::not_mapped.
     [[nodiscard]] result<std::uint64_t> extent(any_address address, std::uint64_t size, filters only = {}) const noexcept {
         return detail::extent(handle_, address.value(), size, only);
     }
@@ -127,6 +128,12 @@ public:
         return detail::walk_over(handle_, options);
     }
     mapping_walk walk(const walk_options& options = {}) const&& = delete;  // it would borrow from a temporary
+    /// The same in the caller's buffer, `options.buffer`, which must have at least 256 bytes. The walk has none of its own, and so takes 4.2 kB
+    /// less of stack.
+    [[nodiscard]] basic_mapping_walk<0> walk_in_buffer(const walk_options& options) const& noexcept PROCMAP_LIFETIMEBOUND {
+        return detail::walk_over<0>(handle_, options);
+    }
+    basic_mapping_walk<0> walk_in_buffer(const walk_options& options) const&& = delete;  // it would borrow from a temporary
 
     /// Returns ioctl or text, never automatic.
     [[nodiscard]] procmap::backend backend() const noexcept { return handle_.by_ioctl() ? backend::ioctl : backend::text; }

@@ -8,8 +8,10 @@
 #include <procmap/version.hpp>
 
 #include <cstdint>
+#include <initializer_list>
 #include <span>
 #include <type_traits>
+#include <vector>
 
 #include <procmap/detail/resolver.hpp>
 #include <procmap/location.hpp>
@@ -46,7 +48,13 @@ public:
         return resolver_.run(detail::handle_of(from), addresses);
     }
 
-    /// The same for one address: a number, or a pointer to an object or a function. `locations` has one element.
+    /// The same for a list of numbers and of pointers to objects and functions: `normalize(self, {&object, &function, 16})`.
+    [[nodiscard]] result<normalized> normalize(const maps& from, std::initializer_list<any_address> addresses) {
+        listed_.clear();
+        for (const any_address& a : addresses) listed_.push_back(a.value());
+        return normalize(from, std::span<const std::uint64_t>{listed_});
+    }
+    /// The same for one address. `locations` has one element.
     template <class Address>
         requires(std::is_integral_v<Address> || std::is_pointer_v<Address> || std::is_function_v<Address>)
     [[nodiscard]] result<normalized> normalize(const maps& from, const Address& address) {
@@ -60,6 +68,7 @@ public:
 
 private:
     detail::resolver resolver_;
+    std::vector<std::uint64_t> listed_{};
 };
 
 }  // namespace procmap::inline PROCMAP_ABI

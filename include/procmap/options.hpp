@@ -52,7 +52,8 @@ inline constexpr bool has_text = true;
 /// How a handle is opened.
 struct open_options {
     backend use = backend::automatic;  ///< the others require that back-end
-    const char* proc = "/proc";  ///< mount point of procfs, for example "/host/proc" in a container; pids are those of that procfs
+    /// Mount point of procfs, for example "/host/proc" in a container; pids are those of that procfs. Up to 980 bytes.
+    const char* proc = "/proc";
     /// Asks the kernel for build IDs even if its release is not known to be safe (known_hazards: it can crash the caller or the machine).
     /// If false, such a kernel is not asked, and mapping::build_id_known is false.
     bool trust_kernel_build_ids = false;
@@ -84,7 +85,9 @@ struct walk_options {
     bool build_ids = false;    ///< by ioctl one more query for each mapping of a regular file, see maps::find; by text not known
     bool gate = false;         ///< also the kernel's gate VMA, [vsyscall]. Only text has it, so by ioctl the text is read at the end
     backend use = backend::automatic;  ///< automatic: the handle's. Text is faster for all mappings. Ioctl fails if the handle's is text
-    std::span<char> buffer{};  ///< at least 256 bytes, for names of up to size - 129 bytes; empty: the walk's own, for names of PATH_MAX
+    /// At least 256 bytes, for names of up to size - 129 bytes; empty: the walk's own, for names of PATH_MAX. By text, these are the bytes of
+    /// the text, where a newline has four.
+    std::span<char> buffer{};
 };
 
 /// Where build IDs may come from. The kernel returns at most 20 bytes, so longer IDs come from the file.

@@ -6,6 +6,7 @@
 
 #include <procmap/version.hpp>
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -56,11 +57,14 @@ public:
     /// Reads recorded maps text, smaps text, or a saved snapshot (see recorded_reader). Decodes names, and omits what is no mapping
     /// (`[vsyscall]`, `[vectors]` of a 32-bit ARM kernel, ranges of zero length). Fails at a malformed line, with its line and byte; `*` of
     /// the result then has the mappings before it. Fails with errc::not_maps for smaps_rollup. Cost: n log n in any text.
-    [[nodiscard]] static result<basic_snapshot> parse(std::string_view text, const Allocator& allocator = {}) {
+    ///
+    /// `options`: what is tolerated beyond what Linux writes. With parse_options::gate, `[vsyscall]` is a mapping too.
+    [[nodiscard]] static result<basic_snapshot> parse(std::string_view text, const parse_options& options = {}, const Allocator& allocator = {});
+    /// The same without options.
+    template <std::same_as<Allocator> Given>
+    [[nodiscard]] static result<basic_snapshot> parse(std::string_view text, const Given& allocator) {
         return parse(text, parse_options{}, allocator);
     }
-    /// The same with what is tolerated beyond what Linux writes. With parse_options::gate, `[vsyscall]` is a mapping too.
-    [[nodiscard]] static result<basic_snapshot> parse(std::string_view text, const parse_options& options, const Allocator& allocator = {});
 
     /// Copies any range of mappings, in any order.
     template <class Range>

@@ -40,8 +40,10 @@ struct line_fault {
     std::size_t at = 0;
 };
 
-/// Reads one line into `m`, and removes from `line` what the options permit.
-[[nodiscard]] constexpr line_fault read_line(std::string_view& line, const parse_options& options, mapping& m) noexcept {
+/// Reads one line into `m`, and removes from `line` what the options permit. `Strict`: they permit nothing, known where the code is compiled.
+template <bool Strict = false>
+[[nodiscard]] constexpr line_fault read_line(std::string_view& line, const parse_options& tolerated, mapping& m) noexcept {
+    const parse_options options = Strict ? parse_options{} : tolerated;
     const std::string_view given = line;
     const auto scan = [&](std::string_view text) { return options.blanks ? scan_line<true>(text, m) : scan_line(text, m); };
     if (options.carriage_return && !line.empty() && line.data()[line.size() - 1] == '\r') line = {line.data(), line.size() - 1};
@@ -67,6 +69,15 @@ struct line_fault {
     return {};
 }
 
+/// See parse_line.
+template <bool Strict>
+[[nodiscard]] constexpr result<mapping> parsed(std::string_view line, const parse_options& options) noexcept {
+    mapping m;
+    const auto [code, at] = read_line<Strict>(line, options, m);
+    if (code == errc::none) return m;
+    return error{.code = code, .at = step::parse, .line = 1, .offset = at};
+}
+
 }  // namespace detail
 
 /// Parses one line of a maps file, without its newline. The name borrows from `line` and has the text's bytes; name_state::escaped means
@@ -74,11 +85,10 @@ struct line_fault {
 /// before the name is free. A line that ends with CR LF is malformed, unless it has a file, whose name may end with CR. Fails with
 /// errc::not_maps for the line of smaps_rollup, which lists no mappings. Returns ranges of zero length (guards of old 32-bit kernels and
 /// Android). No system calls, no allocation, signal-safe. Needs no C library but memcpy and memset, which compilers call by themselves.
-[[nodiscard]] constexpr result<mapping> parse_line(std::string_view line, const parse_options& options = {}) noexcept {
-    mapping m;
-    const auto [code, at] = detail::read_line(line, options, m);
-    if (code == errc::none) return m;
-    return error{.code = code, .at = step::parse, .line = 1, .offset = at};
+[[nodiscard]] constexpr result<mapping> parse_line(std::string_view line) noexcept { return detail::parsed<true>(line, {}); }
+/// The same with what is tolerated beyond that.
+[[nodiscard]] constexpr result<mapping> parse_line(std::string_view line, const parse_options& options) noexcept {
+    return detail::parsed<false>(line, options);
 }
 template <detail::temporary_text Text>
 result<mapping> parse_line(Text&&, const parse_options& = {}) = delete;  // the name would borrow from a temporary
@@ -143,7 +153,8 @@ private:
 };
 
 /// Parses recorded maps text line by line, including `[vsyscall]`. A line that parse_line rejects is returned as an error with its line
-/// number and byte offset in the text, and parsing continues after it; iterator::line() is the line. Borrows from `text`.
+/// number and byte offset in the text, and parsing continues after it; iterator::line() is the line. The last line needs no newline. Borrows
+/// from `text`.
 [[nodiscard]] constexpr parsed_lines parse(std::string_view text, const parse_options& options = {}) noexcept {
     return parsed_lines{text, options};
 }

@@ -85,7 +85,7 @@ private:
         if (buffer_.size() < 2 * detail::text_head_room) return fail({.code = errc::invalid, .at = step::read});
         want_.name_room = buffer_.size() - detail::text_head_room;
         for (;;) {
-            const outcome found = lines_.next(buffer_, want_, current_);
+            const outcome found = lines_.next<false>(buffer_, want_, current_);
             if (found == outcome::wrong_line) return wrong_line();
             if (found == outcome::mapping) break;
             const std::span<char> room = lines_.room(buffer_);

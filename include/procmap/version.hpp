@@ -30,7 +30,7 @@
 /// Leaves a back-end out, where the whole program defines one of these before the first header: a program whose sandbox kills it for an
 /// unknown ioctl, or one that needs no other. A handle that would need the other back-end fails to open with errc::unsupported.
 ///
-///     #define PROCMAP_ONLY_TEXT   // no PROCMAP_QUERY is ever sent
+///     #define PROCMAP_ONLY_TEXT   // handles send no PROCMAP_QUERY, nor does probe()
 ///     #define PROCMAP_ONLY_IOCTL  // the text of an open file is never read
 #if defined(PROCMAP_ONLY_TEXT) && defined(PROCMAP_ONLY_IOCTL)
 #error "PROCMAP_ONLY_TEXT and PROCMAP_ONLY_IOCTL leave no back-end: define at most one of them"

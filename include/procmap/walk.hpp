@@ -20,11 +20,24 @@
 
 namespace procmap::inline PROCMAP_ABI {
 
-class mapping_walk;
+template <std::size_t Room>
+class basic_mapping_walk;
 
 namespace detail {
-mapping_walk walk_over(const handle& from, const walk_options& options = {}, std::uint64_t above = 0) noexcept;
-}
+template <std::size_t Room = text_buffer_size>
+basic_mapping_walk<Room> walk_over(const handle& from, const walk_options& options = {}, std::uint64_t above = 0) noexcept;
+
+/// A walk's own buffer.
+template <std::size_t Room>
+struct walk_buffer {
+    [[nodiscard]] std::span<char> all() noexcept { return text; }
+    char text[Room];
+};
+template <>
+struct walk_buffer<0> {
+    [[nodiscard]] std::span<char> all() noexcept { return {}; }
+};
+}  // namespace detail
 
 /// A walk over the mappings of an address space: a single-pass input range, returned by maps::walk. It borrows the handle. It is strictly
 /// ascending and has no overlaps, also while mappings change: a mapping that reaches below the end of the previous one is clipped,
@@ -35,7 +48,8 @@ mapping_walk walk_over(const handle& from, const walk_options& options = {}, std
 /// text: one pread for about each page of text, one for its end and one that checks that the process still exists, with two rt_sigprocmask
 /// each. No allocation; errno preserved; async-signal-safe; up to 6.5 kB of stack, including 4.7 kB for the walk itself. A mapping's name
 /// and build ID are valid until the next step. One thread at a time.
-class mapping_walk {
+template <std::size_t Room>
+class basic_mapping_walk {
 public:
     struct sentinel {};  ///< the end of the range
     /// An input iterator. A copy is at the same place of the same walk.
@@ -46,7 +60,7 @@ public:
         using value_type = mapping;
         using difference_type = std::ptrdiff_t;
 
-        explicit iterator(mapping_walk& walk) noexcept : walk_(&walk) {}
+        explicit iterator(basic_mapping_walk& walk) noexcept : walk_(&walk) {}
         [[nodiscard]] const mapping& operator*() const noexcept { return walk_->current_; }
         [[nodiscard]] const mapping* operator->() const noexcept { return &walk_->current_; }
         iterator& operator++() noexcept {
@@ -58,13 +72,13 @@ public:
         ///@}
 
     private:
-        mapping_walk* walk_;
+        basic_mapping_walk* walk_;
     };
 
     /// The new walk has not begun.
     ///@{
-    mapping_walk(mapping_walk&& other) noexcept : mapping_walk(*other.from_, other.options_, other.above_) {}
-    mapping_walk& operator=(mapping_walk&& other) noexcept {
+    basic_mapping_walk(basic_mapping_walk&& other) noexcept : basic_mapping_walk(*other.from_, other.options_, other.above_) {}
+    basic_mapping_walk& operator=(basic_mapping_walk&& other) noexcept {
         from_ = other.from_;
         options_ = other.options_;
         above_ = other.above_;
@@ -76,7 +90,7 @@ public:
     /// Starts a new walk, even if one is in progress.
     [[nodiscard]] iterator begin() noexcept {
         reset();
-        const bool small = !options_.buffer.empty() && options_.buffer.size() < 2 * detail::text_head_room;
+        const bool small = buffer().size() < 2 * detail::text_head_room;
         state_ = state::at_mapping;
         const bool absent = detail::left_out(options_.use) || (options_.use == backend::ioctl && !from_->by_ioctl());
         if (small || absent) {
@@ -95,10 +109,11 @@ public:
     [[nodiscard]] std::string_view malformed_line() const noexcept PROCMAP_LIFETIMEBOUND { return reader_.wrong_line(); }
 
 private:
-    friend mapping_walk detail::walk_over(const detail::handle&, const walk_options&, std::uint64_t) noexcept;
+    template <std::size_t Any>
+    friend basic_mapping_walk<Any> detail::walk_over(const detail::handle&, const walk_options&, std::uint64_t) noexcept;
 
     /// The walk starts at `above`; a mapping that reaches below it is clipped.
-    mapping_walk(const detail::handle& from, const walk_options& options, std::uint64_t above) noexcept
+    basic_mapping_walk(const detail::handle& from, const walk_options& options, std::uint64_t above) noexcept
         : from_(&from), options_(options), above_(above) {}
 
     enum class state : unsigned char { not_begun, at_mapping, at_end, failed };
@@ -137,7 +152,7 @@ private:
 
     /// Gets the next mapping into current_. Returns false if there is none.
     [[nodiscard, gnu::always_inline]] bool ask_next() noexcept {
-        if (!ask_.build_id.empty()) [[unlikely]] return take(detail::lookup_ioctl_with_id(*from_, last_end_, ask_, true, own_));
+        if (!ask_.build_id.empty()) [[unlikely]] return take(detail::lookup_ioctl_with_id(*from_, last_end_, ask_, true, buffer()));
         query_.raw().query_addr = last_end_;
         if (!ask_.name.empty()) query_.name_into(ask_.name);  // the kernel overwrote the sizes
         const int saved_errno = errno;
@@ -180,7 +195,7 @@ private:
         return false;
     }
 
-    [[nodiscard]] std::span<char> buffer() noexcept { return options_.buffer.empty() ? std::span<char>{own_} : options_.buffer; }
+    [[nodiscard]] std::span<char> buffer() noexcept { return options_.buffer.empty() ? own_.all() : options_.buffer; }
 
     const detail::handle* from_;
     walk_options options_;
@@ -194,13 +209,17 @@ private:
     uapi::query<> query_{0, {}};
     detail::text_reader reader_;
     std::byte build_id_[uapi::build_id_size_max];
-    char own_[detail::text_buffer_size];
+    [[no_unique_address]] detail::walk_buffer<Room> own_;
 };
+
+/// A walk with a buffer of its own, for names of PATH_MAX.
+using mapping_walk = basic_mapping_walk<4096 + 128>;
 
 namespace detail {
 
 /// Returns a walk over the mappings of a handle, starting at `above`.
-[[nodiscard]] inline mapping_walk walk_over(const handle& from, const walk_options& options, std::uint64_t above) noexcept {
+template <std::size_t Room>
+[[nodiscard]] basic_mapping_walk<Room> walk_over(const handle& from, const walk_options& options, std::uint64_t above) noexcept {
     return {from, options, above};
 }
 

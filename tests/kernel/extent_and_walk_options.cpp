@@ -173,3 +173,24 @@ TEST_CASE("names are NUL-terminated, also empty ones after longer ones") {
         }
     }
 }
+
+TEST_CASE("a walk in the caller's buffer is that of a walk, and one in none is refused") {
+    with_kernel kernel;
+    const auto maps = opened(backend::ioctl);
+    const auto text = opened(backend::text);
+    serve_both(kernel);
+    char room[256];
+    for (const auto* handle : {&maps, &text}) {
+        auto walk = handle->walk_in_buffer({.names = true, .gate = true, .buffer = room});
+        static_assert(sizeof walk < 1024);
+        std::string lines;
+        for (const mapping& m : walk) lines += line_of(m) + '\n';
+        CHECK(lines == gate_text);
+        CHECK(walk.complete());
+        for (const std::size_t size : {std::size_t{0}, sizeof room - 1}) {
+            auto none = handle->walk_in_buffer({.buffer = std::span{room}.first(size)});
+            CHECK(none.begin() == none.end());
+            CHECK((none.error() == errc::invalid && !none.complete()));
+        }
+    }
+}

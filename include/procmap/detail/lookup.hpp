@@ -170,10 +170,9 @@ inline void hand_over_name(std::span<char> to, mapping& m) noexcept {
     return found;
 }
 
+/// Looks up a mapping by text, which is read into `buffer`.
 [[nodiscard, gnu::noinline]] inline result<mapping> lookup_text(const handle& from, std::uint64_t address, const find_options& asked,
-                                                                bool next) noexcept {
-    char own[text_buffer_size];
-    const std::span<char> buffer = asked.name.size() > sizeof own ? asked.name : std::span<char>{own};
+                                                                bool next, std::span<char> buffer) noexcept {
     text_reader reader;
     mapping m;
     while (reader.next(from, buffer, {.above = address, .name_room = asked.name.size()}, m)) {
@@ -186,17 +185,27 @@ inline void hand_over_name(std::span<char> to, mapping& m) noexcept {
     return from.not_mapped(address);
 }
 
-[[nodiscard, gnu::noinline]] inline result<mapping> lookup_ioctl_with_id(const handle& from, std::uint64_t address, const find_options& asked,
-                                                                         bool next) noexcept {
-    name_buffer scratch;
-    return lookup_ioctl_with_id(from, address, asked, next, scratch);
+/// Looks up a mapping by text or with a build ID, in a buffer of at least PATH_MAX bytes.
+[[nodiscard]] inline result<mapping> lookup_in(std::span<char> buffer, const handle& from, std::uint64_t address, const find_options& asked,
+                                               bool next) noexcept {
+    if (from.by_ioctl()) return lookup_ioctl_with_id(from, address, asked, next, buffer);
+    return lookup_text(from, address, asked, next, buffer);
+}
+
+/// The same in a buffer of its own.
+[[nodiscard, gnu::noinline]] inline result<mapping> lookup_in_own(const handle& from, std::uint64_t address, const find_options& asked,
+                                                                  bool next) noexcept {
+    char buffer[text_buffer_size];
+    return lookup_in(buffer, from, address, asked, next);
 }
 
 /// Looks up a mapping with a build ID, or by text.
 [[nodiscard, gnu::noinline]] inline result<mapping> lookup_rare(const handle& from, std::uint64_t address, const find_options& asked,
                                                                 bool next) noexcept {
     if (!asked.build_id.empty() && asked.build_id.size() < uapi::build_id_size_max) return from.failure(errc::invalid, step::query);
-    return from.by_ioctl() ? lookup_ioctl_with_id(from, address, asked, next) : lookup_text(from, address, asked, next);
+    // The caller's buffer serves: a name fits into it once its line's head is removed.
+    if (asked.name.size() >= sizeof(name_buffer)) return lookup_in(asked.name, from, address, asked, next);
+    return lookup_in_own(from, address, asked, next);
 }
 
 /// The same, but a cancellation point on the text back-end, so that a thread that does nothing but lookups can be cancelled.

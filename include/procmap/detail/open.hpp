@@ -18,7 +18,7 @@ namespace procmap::inline PROCMAP_ABI::detail {
 enum class file_name : unsigned char { maps, other, unknown };
 
 [[nodiscard]] inline file_name name_of_file(borrowed_fd fd) noexcept {
-    char target[4096];
+    char target[1024];  // as proc_path_buffer
     const errno_kept keep;
     std::string_view name = read_link(AT_FDCWD, own_fd_path(fd, "fd").c_str(), target);
     constexpr std::string_view gone = " (deleted)";  // the task was reaped
@@ -86,7 +86,7 @@ struct first_answer {
     if (first.other_file) return h.failure(errc::not_maps, step::open);
     if (first.absent != 0 && (how.use == backend::ioctl || !has_text)) return h.failure(refusal(first.absent), step::open, first.absent);
     if (first.empty) return h.failure(errc::gone, step::open);
-    if (first.failure == 0) return h;
+    if (first.failure == 0 || !has_text) return h;
     return h.failure(text_reader::meaning(h, first.failure), step::read, first.failure);
 }
 
@@ -135,7 +135,7 @@ struct first_answer {
         if (any || any.error() == errc::not_mapped) return h;
         return h.failure(any.error().code, step::adopt, any.error().errno_value);
     }
-    char buffer[text_buffer_size];
+    char buffer[4 * text_head_room];
     text_reader reader;
     mapping m;
     for (int line = 0; line < 2 && reader.next(h, buffer, {}, m); ++line) {}

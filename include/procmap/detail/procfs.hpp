@@ -50,10 +50,11 @@ private:
     char text_[Room];
 };
 using path_buffer = path_text<4096>;  // PATH_MAX
+using proc_path_buffer = path_text<1024>;  // of a file of procfs: small, because handles are opened in signal handlers
 
 /// Returns the path of a file in a task's procfs directory.
-[[nodiscard]] inline path_buffer proc_path(const target& t, std::string_view file, std::string_view name = {}) noexcept {
-    path_buffer text;
+[[nodiscard]] inline proc_path_buffer proc_path(const target& t, std::string_view file, std::string_view name = {}) noexcept {
+    proc_path_buffer text;
     text.put(t.proc).put("/");
     t.pid == error::this_process ? text.put("self") : text.put(static_cast<std::uint64_t>(t.pid));
     if (t.tid != 0) text.put("/task/").put(static_cast<std::uint64_t>(t.tid));

@@ -23,8 +23,9 @@ public:
     };
     enum class outcome : unsigned char { mapping, more_text, wrong_line };
 
-    /// Takes the next mapping. `buffer`: the same on every call, at least twice text_head_room. `m.name` borrows from it, decoded and with a
+    /// Takes the next mapping. `Strict`: see read_line(). `buffer`: the same on every call, at least twice text_head_room. `m.name` borrows from it, decoded and with a
     /// NUL after it.
+    template <bool Strict>
     [[nodiscard]] outcome next(std::span<char> buffer, const request& want, mapping& m) noexcept {
         for (;;) {
             const std::string_view unread{buffer.data() + begin_, filled_ - begin_};
@@ -40,12 +41,12 @@ public:
             }
             if (only_name_) {
                 m = head_;
-                m.name = want.options.carriage_return && line.ends_with('\r') ? line.substr(0, line.size() - 1) : line;
+                m.name = !Strict && want.options.carriage_return && line.ends_with('\r') ? line.substr(0, line.size() - 1) : line;
                 m.name_status = has_escape(m.name) ? name_state::escaped : name_state::exact;
             } else {
                 ++line_;
                 m = {};
-                const line_fault fault = read_line(line, want.options, m);
+                const line_fault fault = read_line<Strict>(line, want.options, m);
                 if (fault.code != errc::none) {
                     fault_ = fault;
                     wrong_ = unread.substr(0, newline);

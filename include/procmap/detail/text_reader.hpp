@@ -32,7 +32,7 @@ public:
     /// text_lines::next().
     bool next(const handle& from, std::span<char> buffer, const text_lines::request& want, mapping& m) noexcept {
         for (;;) {
-            switch (lines_.next(buffer, want, m)) {
+            switch (lines_.next<true>(buffer, want, m)) {
                 case text_lines::outcome::mapping: tries_ = 0; return true;
                 case text_lines::outcome::wrong_line: return wrong_line(from);
                 case text_lines::outcome::more_text:
