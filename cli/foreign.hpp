@@ -41,17 +41,18 @@ inline file_kind other_kind(std::string_view head) {
     return {};
 }
 
-/// Ends the program if the beginning of a file, which is not empty, shows that it is not maps, smaps or snapshot text: it has the magic
-/// number of another format, or no line is that of a mapping. smaps_rollup is left to the reader, which rejects it.
-inline void check_kind(const std::string& file, std::string_view head) {
+/// Ends the program if a file, which is not empty, is not maps, smaps or snapshot text: it has the magic number of another format, or no line
+/// is that of a mapping. smaps_rollup is left to the reader, which rejects it. Returns false if `head` is not the whole file and does not tell.
+[[nodiscard]] inline bool check_kind(const std::string& file, std::string_view head, bool whole) {
     file_kind kind = binary_kind(head);
     procmap::error first;
     if (kind.what.empty()) {
         for (const auto& line : procmap::parse(head)) {
-            if (line || line.error() == procmap::errc::not_maps) return;
+            if (line || line.error() == procmap::errc::not_maps) return true;
             if (first.line == 0) first = line.error();
         }
         kind = other_kind(head);
+        if (kind.what.empty() && !whole) return false;  // a log, in which the mappings come later
     }
     const std::string text = "maps, smaps or snapshot text";
     if (kind.what.empty())

@@ -45,6 +45,7 @@ inline bool matches(std::string_view text, std::string_view pattern) {
 inline bool is_selected(std::string_view name, std::string_view wanted) {
     constexpr std::string_view deleted = " (deleted)";
     const bool is_pattern = wanted.find_first_of("*?") != wanted.npos;
+    if (name.empty()) return false;
     const auto fits = [&](std::string_view text) {
         if (!is_pattern) return text.find(wanted) != text.npos;
         const bool has_suffix = text.ends_with(deleted);

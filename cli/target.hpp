@@ -43,10 +43,11 @@ inline std::string read_recorded(const char* file) {
     const bool fits = ::fstat(::fileno(in), &s) != 0 || !S_ISREG(s.st_mode) || s.st_size <= static_cast<off_t>(most);
     std::string text;
     std::size_t line = 0;  // size of the current line so far
+    bool known = true;     // the file is recorded text
     char chunk[1 << 16];
     while (const std::size_t n = std::fread(chunk, 1, sizeof chunk, in)) {
         const std::string_view read(chunk, n);
-        if (text.empty()) check_kind(display_name(file), read);
+        if (text.empty()) known = check_kind(display_name(file), read, false);
         check_size(fits && n <= most - text.size());
         const std::size_t first = std::min(read.find('\n'), n);
         if (line + first > longest_line) give_up("line longer than 1 MiB; expected maps, smaps or snapshot text");
@@ -55,6 +56,7 @@ inline std::string read_recorded(const char* file) {
     }
     if (std::ferror(in)) give_up(std::strerror(errno));
     if (in != stdin) std::fclose(in);
+    if (!known) (void)check_kind(display_name(file), text, true);
     return text;
 }
 

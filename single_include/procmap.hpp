@@ -467,7 +467,7 @@ constexpr void print(Sink&& sink, const error& e) {
         sink(describe(e.code));
     detail::char_line<48> tail;
     if (e.code == errc::not_mapped && e.at != step::none) tail.put(e.address(), 16);
-    if (e.errno_value == 0) return sink(tail.view());
+    if (e.errno_value == 0) return (void)sink(tail.view());
     tail.put(" [");
     if (const auto name = errno_name(e.errno_value); !name.empty()) {
         tail.put(name);
@@ -487,8 +487,11 @@ constexpr void print(Sink&& sink, const error& e) {
 //   const procmap::result<procmap::maps> opened = procmap::maps::open(pid);
 //   if (!opened) std::cerr << opened.error() << '\n';
 
-#include <cassert>
+#include <unistd.h>
+
+#include <cstddef>
 #include <exception>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -524,6 +527,16 @@ struct sentence {
     }
 };
 
+/// Reports that the value of a failure was read, and aborts.
+[[noreturn, gnu::noinline, gnu::cold]] inline void value_of_failure(const procmap::error& failure) noexcept {
+    sentence<512> text;
+    text("procmap: the value of a failed result was read, which was not tested: ");
+    print(text, failure);
+    text("\n");
+    (void)!::write(STDERR_FILENO, text.text, text.size);
+    __builtin_abort();
+}
+
 }  // namespace detail
 
 #if defined(__cpp_exceptions)
@@ -541,10 +554,10 @@ private:
 #endif
 
 /// A value or an error, shaped like std::expected and usable without exceptions. Reading the value of a failure by `*` or `->` is an error
-/// of the program: unless NDEBUG is defined, assert() reports it and aborts; with NDEBUG, a value-initialized T is read. Of a snapshot's
-/// failure, `*` returns what was obtained before it. value() throws bad_result_access, or aborts without exceptions.
+/// of the program: unless NDEBUG is defined, it writes the error to standard error and aborts; with NDEBUG, a value-initialized T is read. Of a
+/// snapshot's failure, `*` returns what was obtained before it. value() throws bad_result_access, or aborts without exceptions.
 ///
-/// `*` and value() of a temporary return by value, which a range-for keeps: to walk over `*snapshot::capture(self)` is safe in C++20.
+/// `*` and value() of a temporary return by value, which a range-for keeps, so that a loop over a captured snapshot is safe in C++20.
 template <class T>
 class [[nodiscard]] result {
 public:
@@ -629,7 +642,10 @@ public:
 
 private:
     [[gnu::always_inline]] constexpr void expect() const noexcept {
-        if constexpr (!detail::kept_on_failure<T>) assert(has_value() && "the value of a failed procmap::result was read; test it first");
+#ifndef NDEBUG
+        if constexpr (!detail::kept_on_failure<T>)
+            if (!has_value()) [[unlikely]] detail::value_of_failure(error_);
+#endif
     }
     constexpr void require() const {
         if (has_value()) return;
@@ -772,9 +788,16 @@ constexpr void print(Sink&& sink, build_id_view id) {
 /// arm64) are not removed. On ppc64 with ELFv1, a pointer to a function is the address of its descriptor.
 class any_address {
 public:
+    /// A number. A signed one of a register's size, as some ucontext_t have, is not sign-extended.
     template <std::integral Number>
         requires(!std::is_same_v<Number, bool>)
-    constexpr any_address(Number address) noexcept : value_(static_cast<std::uint64_t>(address)) {}  ///< a number, as registers have it
+    constexpr any_address(Number address) noexcept : value_(static_cast<std::uint64_t>(address)) {
+        if constexpr (sizeof(Number) == sizeof(std::uintptr_t)) value_ = static_cast<std::uintptr_t>(address);
+    }
+    /// What converts to a number.
+    template <class T>
+        requires(!std::is_arithmetic_v<T> && !std::is_pointer_v<T> && !std::is_base_of_v<any_address, T> && std::is_convertible_v<const T&, std::uint64_t>)
+    constexpr any_address(const T& address) : value_(address) {}
     template <class T>
     any_address(T* pointer) noexcept : value_(reinterpret_cast<std::uintptr_t>(pointer)) {}  ///< what the pointer holds
     [[nodiscard]] constexpr std::uint64_t value() const noexcept { return value_; }          ///< as a number
@@ -855,7 +878,7 @@ constexpr void print_name(Sink&& sink, std::string_view name) {
 
 /// Writes a mapping as the kernel's line, without the newline at its end, to a callable that takes std::string_view pieces. Escapes nothing
 /// twice. A name that was not requested, or that could not be obtained, is written as "(name not requested)", "(name too long)" or "(no
-/// memory for the name)"; no kernel writes such a name. `name_column`: as in the kernel, name_column_32 or (at most) name_column_64.
+/// memory for the name)"; no kernel writes such a name, and recorded_reader reads it as what it says. `name_column`: as in the kernel, name_column_32 or (at most) name_column_64.
 template <class Sink>
 constexpr void print(Sink&& sink, const mapping& m, std::size_t name_column = name_column_64) {
     detail::char_line<128> head;  // 16 + 1 + 16 + 1 + 4 + 1 + 16 + 1 + 8 + 1 + 8 + 1 + 20 + 1, and two blanks
@@ -1250,7 +1273,7 @@ template <std::size_t Size>
 /// ARM's name into 32-bit processes; that is a mapping, and its name is in the column of a 64-bit kernel.
 constexpr bool is_gate(std::string_view line, const mapping& m) noexcept {
     return !m.file_backed() &&
-           (is_name(m.name, "[vsyscall]") || (is_name(m.name, "[vectors]") && m.name.data() == line.data() + name_column_32));
+           (is_name(m.name, "[vsyscall]") || (is_name(m.name, "[vectors]") && m.name.data() - line.data() == static_cast<std::ptrdiff_t>(name_column_32)));
 }
 
 /// True if a line that scan_line read is that of smaps_rollup, whose range is not a mapping's (show_smaps_rollup()).
@@ -1464,7 +1487,9 @@ public:
             } else {
                 ++line_;
                 m = {};
-                const line_fault fault = read_line<Strict>(line, want.options, m);
+                line_fault fault = read_line<Strict>(line, want.options, m);
+                // What the buffer cuts off may be digits, where an option lets much stand before the line.
+                if (!Strict && !whole && fault.code == errc::none && m.name.empty()) fault = {errc::malformed, unread.size()};
                 if (fault.code != errc::none) {
                     fault_ = fault;
                     wrong_ = unread.substr(0, newline);
@@ -2142,7 +2167,8 @@ public:
         text_walk* walk_;
     };
 
-    /// Borrows `buffer`, at least 256 bytes, for names of up to its size - 129 bytes. Reads nothing yet.
+    /// Borrows `buffer`, at least 256 bytes, for names of up to its size - 129 bytes, as the text has them. What options permit before a line
+    /// counts too. Reads nothing yet.
     text_walk(Read read, std::span<char> buffer, const parse_options& options = {})
         : read_(std::move(read)), buffer_(buffer), want_{.options = options} {}
     text_walk(const text_walk&) = delete;
@@ -2172,7 +2198,9 @@ private:
             if (found == outcome::wrong_line) return wrong_line();
             if (found == outcome::mapping) break;
             const std::span<char> room = lines_.room(buffer_);
-            const auto n = detail::uninterrupted([&] { return static_cast<std::ptrdiff_t>(read_(room)); });
+            std::ptrdiff_t n = -1;
+            for (int tries = 0; tries <= detail::interrupted_tries; ++tries)  // `Read` may throw
+                if (n = static_cast<std::ptrdiff_t>(read_(room)); n >= 0 || errno != EINTR) break;
             if (n < 0) return fail({.code = detail::failure_of(errno), .at = step::read, .errno_value = errno, .offset = lines_.position()});
             if (n != 0) {
                 lines_.add(static_cast<std::size_t>(n));
@@ -2330,19 +2358,21 @@ struct open_options {
 /// Room for any name that the ioctl can return. Not initialized; 4 kB, which can be too much for a small stack.
 struct name_buffer {
     char text[4096];  ///< PATH_MAX, including the terminating NUL
-    operator std::span<char>() noexcept { return text; }  ///< the whole buffer
+    operator std::span<char>() & noexcept PROCMAP_LIFETIMEBOUND { return text; }  ///< the whole buffer
+    operator std::span<char>() && = delete;  // the name would borrow from a temporary
 };
 
 /// Room for any build ID that the ioctl can return.
 struct build_id_buffer {
     std::byte bytes[uapi::build_id_size_max];  ///< 20
-    operator std::span<std::byte>() noexcept { return bytes; }  ///< the whole buffer
+    operator std::span<std::byte>() & noexcept PROCMAP_LIFETIMEBOUND { return bytes; }  ///< the whole buffer
+    operator std::span<std::byte>() && = delete;  // the build ID would borrow from a temporary
 };
 
 /// The filter of a lookup, and the buffers for what has no fixed size. An empty buffer: not requested.
 struct find_options {
     filters only{};                   ///< what the mapping must have
-    std::span<char> name{};           ///< holds names of up to size - 1 bytes; see name_buffer
+    std::span<char> name{};           ///< holds names of up to size - 1 bytes, by text as the text has them; see name_buffer
     std::span<std::byte> build_id{};  ///< at least 20 bytes; see build_id_buffer
 };
 
@@ -4064,7 +4094,7 @@ public:
     /// key. To read without faulting, copy with process_vm_readv(2).
     ///
     /// ioctl: one query for each mapping, which is right at its time; 0.9 kB of stack. Text: the text up to the end of the range, 6.5 kB of
-    /// stack. async-signal-safe; errno is preserved. Errors as for find, but not errc::not_mapped.
+    /// stack. async-signal-safe; errno is preserved. Errors as for find, but not errc::not_mapped; a `size` of 0 asks nothing.
     [[nodiscard]] result<std::uint64_t> extent(any_address address, std::uint64_t size, filters only = {}) const noexcept {
         return detail::extent(handle_, address.value(), size, only);
     }
@@ -4613,7 +4643,7 @@ public:
     [[nodiscard]] bool next(Wrong&& wrong) {
         while (!stopped_ && next_ < text_.size()) {
             const std::string_view text = take_line();
-            if (detail::is_keyed(text)) {
+            if (is_keyed(text)) {
                 if (!after_mapping_) refuse(wrong, errc::malformed);
                 after_mapping_ = true;
                 continue;
@@ -4629,13 +4659,18 @@ public:
             line_ = text;
             current_ = read;
             is_mapping_ = current_.start != current_.end && (options_.gate || !detail::is_gate(rest, current_));
+            for (const name_state missing : {name_state::not_asked, name_state::too_long, name_state::no_memory}) {
+                if (current_.name != detail::missing_name(missing)) continue;  // as print() writes it
+                current_.name = {};
+                current_.name_status = missing;
+            }
             if (current_.name_status == name_state::escaped) {
                 name_.clear();
                 detail::decode(current_.name, [this](char c) { name_ += c; });
                 current_.name = name_;
                 current_.name_status = name_state::ambiguous;
             }
-            while (!stopped_ && next_ < text_.size() && detail::is_keyed(text_.substr(next_, text_.find('\n', next_) - next_)))
+            while (!stopped_ && next_ < text_.size() && is_keyed(text_.substr(next_, text_.find('\n', next_) - next_)))
                 if (!annotate(take_line())) refuse(wrong, errc::malformed);
             return true;
         }
@@ -4651,6 +4686,10 @@ public:
     [[nodiscard]] bool is_mapping() const noexcept { return is_mapping_; }
 
 private:
+    /// True for a line of smaps or of a saved snapshot that is no mapping's: a log's prefix can look like a key.
+    [[nodiscard]] bool is_keyed(std::string_view line) const noexcept {
+        return detail::is_keyed(line) && !(options_.prefix && parse_line(line, options_));
+    }
     std::string_view take_line() noexcept {
         taken_ = text_.substr(next_, text_.find('\n', next_) - next_);
         line_offset_ = next_;
@@ -6783,14 +6822,14 @@ public:
 
     /// Returns how many bytes from `address` on, at most `bytes`, are mapped without a hole and have all of `only`: see maps::extent.
     [[nodiscard]] std::uint64_t extent(any_address address, std::uint64_t bytes, filters only = {}) const noexcept {
-        const std::uint64_t end = detail::end_of(address.value(), bytes);
+        const std::uint64_t limit = detail::end_of(address.value(), bytes);
         std::uint64_t at = address.value();
-        for (std::size_t i = table_.first_above(at); i < size() && at < end; ++i) {
+        for (std::size_t i = table_.first_above(at); i < size() && at < limit; ++i) {
             const mapping m = table_[i];
             if (m.start > at || !m.passes(only)) break;
             at = m.end;
         }
-        return (at < end ? at : end) - address.value();
+        return (at < limit ? at : limit) - address.value();
     }
 
 private:

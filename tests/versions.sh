@@ -10,7 +10,7 @@ trap 'rm -rf "$work"' EXIT
 number() { sed -n "s/^#define PROCMAP_VERSION_$1 //p" "$source/include/procmap/version.hpp"; }
 abi=v$(number MAJOR)_$(number MINOR)
 next=v$(number MAJOR)_$(($(number MINOR) + 1))
-if [ "$(sed -n 's/^#define PROCMAP_ABI //p' "$source/include/procmap/version.hpp" | tr '\n' ' ')" != "$abi ${abi}_noexcept " ]; then
+if [ "$(sed -n 's/^#define PROCMAP_ABI //p' "$source/include/procmap/version.hpp" | tr '\n' ' ')" != "${abi}_text ${abi}_ioctl $abi ${abi}_noexcept_text ${abi}_noexcept_ioctl ${abi}_noexcept " ]; then
     echo "version.hpp: the inline namespace (PROCMAP_ABI) does not name the version"
     exit 1
 fi

@@ -176,7 +176,7 @@ constexpr void print(Sink&& sink, const error& e) {
         sink(describe(e.code));
     detail::char_line<48> tail;
     if (e.code == errc::not_mapped && e.at != step::none) tail.put(e.address(), 16);
-    if (e.errno_value == 0) return sink(tail.view());
+    if (e.errno_value == 0) return (void)sink(tail.view());
     tail.put(" [");
     if (const auto name = errno_name(e.errno_value); !name.empty()) {
         tail.put(name);

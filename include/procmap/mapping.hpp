@@ -83,9 +83,16 @@ constexpr void print(Sink&& sink, build_id_view id) {
 /// arm64) are not removed. On ppc64 with ELFv1, a pointer to a function is the address of its descriptor.
 class any_address {
 public:
+    /// A number. A signed one of a register's size, as some ucontext_t have, is not sign-extended.
     template <std::integral Number>
         requires(!std::is_same_v<Number, bool>)
-    constexpr any_address(Number address) noexcept : value_(static_cast<std::uint64_t>(address)) {}  ///< a number, as registers have it
+    constexpr any_address(Number address) noexcept : value_(static_cast<std::uint64_t>(address)) {
+        if constexpr (sizeof(Number) == sizeof(std::uintptr_t)) value_ = static_cast<std::uintptr_t>(address);
+    }
+    /// What converts to a number.
+    template <class T>
+        requires(!std::is_arithmetic_v<T> && !std::is_pointer_v<T> && !std::is_base_of_v<any_address, T> && std::is_convertible_v<const T&, std::uint64_t>)
+    constexpr any_address(const T& address) : value_(address) {}
     template <class T>
     any_address(T* pointer) noexcept : value_(reinterpret_cast<std::uintptr_t>(pointer)) {}  ///< what the pointer holds
     [[nodiscard]] constexpr std::uint64_t value() const noexcept { return value_; }          ///< as a number
@@ -166,7 +173,7 @@ constexpr void print_name(Sink&& sink, std::string_view name) {
 
 /// Writes a mapping as the kernel's line, without the newline at its end, to a callable that takes std::string_view pieces. Escapes nothing
 /// twice. A name that was not requested, or that could not be obtained, is written as "(name not requested)", "(name too long)" or "(no
-/// memory for the name)"; no kernel writes such a name. `name_column`: as in the kernel, name_column_32 or (at most) name_column_64.
+/// memory for the name)"; no kernel writes such a name, and recorded_reader reads it as what it says. `name_column`: as in the kernel, name_column_32 or (at most) name_column_64.
 template <class Sink>
 constexpr void print(Sink&& sink, const mapping& m, std::size_t name_column = name_column_64) {
     detail::char_line<128> head;  // 16 + 1 + 16 + 1 + 4 + 1 + 16 + 1 + 8 + 1 + 8 + 1 + 20 + 1, and two blanks

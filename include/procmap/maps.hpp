@@ -119,7 +119,7 @@ public:
     /// key. To read without faulting, copy with process_vm_readv(2).
     ///
     /// ioctl: one query for each mapping, which is right at its time; 0.9 kB of stack. Text: the text up to the end of the range, 6.5 kB of
-    /// stack. async-signal-safe; errno is preserved. Errors as for find, but not errc::not_mapped.
+    /// stack. async-signal-safe; errno is preserved. Errors as for find, but not errc::not_mapped; a `size` of 0 asks nothing.
     [[nodiscard]] result<std::uint64_t> extent(any_address address, std::uint64_t size, filters only = {}) const noexcept {
         return detail::extent(handle_, address.value(), size, only);
     }

@@ -62,19 +62,21 @@ struct open_options {
 /// Room for any name that the ioctl can return. Not initialized; 4 kB, which can be too much for a small stack.
 struct name_buffer {
     char text[4096];  ///< PATH_MAX, including the terminating NUL
-    operator std::span<char>() noexcept { return text; }  ///< the whole buffer
+    operator std::span<char>() & noexcept PROCMAP_LIFETIMEBOUND { return text; }  ///< the whole buffer
+    operator std::span<char>() && = delete;  // the name would borrow from a temporary
 };
 
 /// Room for any build ID that the ioctl can return.
 struct build_id_buffer {
     std::byte bytes[uapi::build_id_size_max];  ///< 20
-    operator std::span<std::byte>() noexcept { return bytes; }  ///< the whole buffer
+    operator std::span<std::byte>() & noexcept PROCMAP_LIFETIMEBOUND { return bytes; }  ///< the whole buffer
+    operator std::span<std::byte>() && = delete;  // the build ID would borrow from a temporary
 };
 
 /// The filter of a lookup, and the buffers for what has no fixed size. An empty buffer: not requested.
 struct find_options {
     filters only{};                   ///< what the mapping must have
-    std::span<char> name{};           ///< holds names of up to size - 1 bytes; see name_buffer
+    std::span<char> name{};           ///< holds names of up to size - 1 bytes, by text as the text has them; see name_buffer
     std::span<std::byte> build_id{};  ///< at least 20 bytes; see build_id_buffer
 };
 

@@ -109,7 +109,7 @@ public:
     [[nodiscard]] bool next(Wrong&& wrong) {
         while (!stopped_ && next_ < text_.size()) {
             const std::string_view text = take_line();
-            if (detail::is_keyed(text)) {
+            if (is_keyed(text)) {
                 if (!after_mapping_) refuse(wrong, errc::malformed);
                 after_mapping_ = true;
                 continue;
@@ -125,13 +125,18 @@ public:
             line_ = text;
             current_ = read;
             is_mapping_ = current_.start != current_.end && (options_.gate || !detail::is_gate(rest, current_));
+            for (const name_state missing : {name_state::not_asked, name_state::too_long, name_state::no_memory}) {
+                if (current_.name != detail::missing_name(missing)) continue;  // as print() writes it
+                current_.name = {};
+                current_.name_status = missing;
+            }
             if (current_.name_status == name_state::escaped) {
                 name_.clear();
                 detail::decode(current_.name, [this](char c) { name_ += c; });
                 current_.name = name_;
                 current_.name_status = name_state::ambiguous;
             }
-            while (!stopped_ && next_ < text_.size() && detail::is_keyed(text_.substr(next_, text_.find('\n', next_) - next_)))
+            while (!stopped_ && next_ < text_.size() && is_keyed(text_.substr(next_, text_.find('\n', next_) - next_)))
                 if (!annotate(take_line())) refuse(wrong, errc::malformed);
             return true;
         }
@@ -147,6 +152,10 @@ public:
     [[nodiscard]] bool is_mapping() const noexcept { return is_mapping_; }
 
 private:
+    /// True for a line of smaps or of a saved snapshot that is no mapping's: a log's prefix can look like a key.
+    [[nodiscard]] bool is_keyed(std::string_view line) const noexcept {
+        return detail::is_keyed(line) && !(options_.prefix && parse_line(line, options_));
+    }
     std::string_view take_line() noexcept {
         taken_ = text_.substr(next_, text_.find('\n', next_) - next_);
         line_offset_ = next_;

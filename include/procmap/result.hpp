@@ -6,8 +6,11 @@
 
 #include <procmap/version.hpp>
 
-#include <cassert>
+#include <unistd.h>
+
+#include <cstddef>
 #include <exception>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -45,6 +48,16 @@ struct sentence {
     }
 };
 
+/// Reports that the value of a failure was read, and aborts.
+[[noreturn, gnu::noinline, gnu::cold]] inline void value_of_failure(const procmap::error& failure) noexcept {
+    sentence<512> text;
+    text("procmap: the value of a failed result was read, which was not tested: ");
+    print(text, failure);
+    text("\n");
+    (void)!::write(STDERR_FILENO, text.text, text.size);
+    __builtin_abort();
+}
+
 }  // namespace detail
 
 #if defined(__cpp_exceptions)
@@ -62,10 +75,10 @@ private:
 #endif
 
 /// A value or an error, shaped like std::expected and usable without exceptions. Reading the value of a failure by `*` or `->` is an error
-/// of the program: unless NDEBUG is defined, assert() reports it and aborts; with NDEBUG, a value-initialized T is read. Of a snapshot's
-/// failure, `*` returns what was obtained before it. value() throws bad_result_access, or aborts without exceptions.
+/// of the program: unless NDEBUG is defined, it writes the error to standard error and aborts; with NDEBUG, a value-initialized T is read. Of a
+/// snapshot's failure, `*` returns what was obtained before it. value() throws bad_result_access, or aborts without exceptions.
 ///
-/// `*` and value() of a temporary return by value, which a range-for keeps: to walk over `*snapshot::capture(self)` is safe in C++20.
+/// `*` and value() of a temporary return by value, which a range-for keeps, so that a loop over a captured snapshot is safe in C++20.
 template <class T>
 class [[nodiscard]] result {
 public:
@@ -150,7 +163,10 @@ public:
 
 private:
     [[gnu::always_inline]] constexpr void expect() const noexcept {
-        if constexpr (!detail::kept_on_failure<T>) assert(has_value() && "the value of a failed procmap::result was read; test it first");
+#ifndef NDEBUG
+        if constexpr (!detail::kept_on_failure<T>)
+            if (!has_value()) [[unlikely]] detail::value_of_failure(error_);
+#endif
     }
     constexpr void require() const {
         if (has_value()) return;

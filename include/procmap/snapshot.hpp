@@ -98,14 +98,14 @@ public:
 
     /// Returns how many bytes from `address` on, at most `bytes`, are mapped without a hole and have all of `only`: see maps::extent.
     [[nodiscard]] std::uint64_t extent(any_address address, std::uint64_t bytes, filters only = {}) const noexcept {
-        const std::uint64_t end = detail::end_of(address.value(), bytes);
+        const std::uint64_t limit = detail::end_of(address.value(), bytes);
         std::uint64_t at = address.value();
-        for (std::size_t i = table_.first_above(at); i < size() && at < end; ++i) {
+        for (std::size_t i = table_.first_above(at); i < size() && at < limit; ++i) {
             const mapping m = table_[i];
             if (m.start > at || !m.passes(only)) break;
             at = m.end;
         }
-        return (at < end ? at : end) - address.value();
+        return (at < limit ? at : limit) - address.value();
     }
 
 private:

@@ -59,7 +59,8 @@ public:
         text_walk* walk_;
     };
 
-    /// Borrows `buffer`, at least 256 bytes, for names of up to its size - 129 bytes. Reads nothing yet.
+    /// Borrows `buffer`, at least 256 bytes, for names of up to its size - 129 bytes, as the text has them. What options permit before a line
+    /// counts too. Reads nothing yet.
     text_walk(Read read, std::span<char> buffer, const parse_options& options = {})
         : read_(std::move(read)), buffer_(buffer), want_{.options = options} {}
     text_walk(const text_walk&) = delete;
@@ -89,7 +90,9 @@ private:
             if (found == outcome::wrong_line) return wrong_line();
             if (found == outcome::mapping) break;
             const std::span<char> room = lines_.room(buffer_);
-            const auto n = detail::uninterrupted([&] { return static_cast<std::ptrdiff_t>(read_(room)); });
+            std::ptrdiff_t n = -1;
+            for (int tries = 0; tries <= detail::interrupted_tries; ++tries)  // `Read` may throw
+                if (n = static_cast<std::ptrdiff_t>(read_(room)); n >= 0 || errno != EINTR) break;
             if (n < 0) return fail({.code = detail::failure_of(errno), .at = step::read, .errno_value = errno, .offset = lines_.position()});
             if (n != 0) {
                 lines_.add(static_cast<std::size_t>(n));

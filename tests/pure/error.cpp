@@ -92,6 +92,12 @@ TEST_SUITE("an error") {
         }
     }
 
+    TEST_CASE("is written to a sink whatever that returns") {
+        std::string text;
+        print([&text](std::string_view more) { text += more; return more.size(); }, error{.code = errc::gone, .at = step::open});
+        CHECK(text == printed(error{.code = errc::gone, .at = step::open}));
+    }
+
     TEST_CASE("has a description for each code, and no two alike") {
         CHECK_TWICE([] {
             for (auto a = errc::none; a <= last; a = static_cast<errc>(static_cast<int>(a) + 1)) {

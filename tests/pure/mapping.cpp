@@ -102,6 +102,17 @@ TEST_SUITE("a mapping") {
         CHECK(mapping{.start = function, .end = function + 1}.contains(has_contains));
     }
 
+    TEST_CASE("contains what converts to a number, and a signed one of a register's size as the register has it") {
+        enum plain : unsigned long { base = 0x1000 };
+        struct strong {
+            operator std::uint64_t() const { return 0x1000; }
+        };
+        const mapping m{.start = 0x1000, .end = 0x2000};
+        CHECK((m.contains(base) && m.contains(strong{}) && m.contains(0x1000) && m.contains(0x1000u) && !m.contains(0)));
+        const auto high = static_cast<std::intptr_t>(UINTPTR_MAX - 0xfff);
+        CHECK(mapping{.start = UINTPTR_MAX - 0xfff, .end = UINTPTR_MAX}.contains(high));
+    }
+
     TEST_CASE("permits what prot() says in the bits of mmap") {
         static_assert(PROT_READ == 1 && PROT_WRITE == 2 && PROT_EXEC == 4 && PROT_NONE == 0);
         CHECK_TWICE([] {

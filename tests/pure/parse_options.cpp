@@ -131,6 +131,41 @@ TEST_SUITE("parse_options") {
         CHECK(walk_size(head + "    [vectors]\n") == 1);
     }
 
+    TEST_CASE("prefix: one that looks like a key of smaps is none, also after a mapping") {
+        const std::string text = "1000-2000 r--p 0 0:0 0 /a\nINFO:3000-4000 r--p 0 0:0 0 /b\nE: 5000-6000 r--p 0 0:0 0 /c\nRss:  4 kB\n";
+        const snapshot s = snapshot::parse(std::string_view{text}, {.prefix = true}).value();
+        REQUIRE(s.size() == 3);
+        CHECK((s[1].name == "/b" && s[2].name == "/c"));
+        CHECK((*snapshot::parse(std::string_view{text}.substr(text.find("INFO")), {.prefix = true})).size() == 2);
+    }
+
+    TEST_CASE("a line whose digits the buffer cuts off is malformed, not another number") {
+        for (std::size_t size = 0; size < 400; ++size) {
+            const std::string text = std::string(size, '#') + "1000-2000 r--p 00000000 fe:00 1234567 /name\n";
+            char buffer[256];
+            text_walk walk{[rest = std::string_view{text}](std::span<char> to) mutable {
+                const std::size_t n = rest.copy(to.data(), to.size());
+                rest.remove_prefix(n);
+                return static_cast<std::ptrdiff_t>(n);
+            }, buffer, {.prefix = true}};
+            const auto at = walk.begin();
+            CAPTURE(size);
+            if (at == walk.end())
+                CHECK((walk.error() == errc::malformed && size > 200));
+            else
+                CHECK((at->inode == 1234567 && (at->name == "/name" || at->name_status == name_state::too_long)));
+        }
+    }
+
+    TEST_CASE("what print writes in place of a name is read back as that") {
+        for (const name_state state : {name_state::not_asked, name_state::too_long, name_state::no_memory}) {
+            std::string text;
+            print([&text](std::string_view more) { text += more; }, mapping{.start = 0x1000, .end = 0x2000, .name_status = state});
+            const snapshot s = snapshot::parse(std::string_view{text}).value();
+            CHECK((s[0].name.empty() && s[0].name_status == state));
+        }
+    }
+
     TEST_CASE("gate: a recording has [vsyscall] as a mapping, also once it was written and read") {
         constexpr std::string_view text = "ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]\n";
         CHECK((*snapshot::parse(text)).empty());

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <ostream>  // doctest prints errors
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -169,6 +170,12 @@ TEST_SUITE("a text_walk") {
         text_walk no_room{[](std::span<char>) -> std::ptrdiff_t { FAIL("it must not read"); return 0; }, small};
         CHECK(no_room.begin() == no_room.end());
         CHECK(no_room.error() == errc::invalid);
+    }
+
+    TEST_CASE("lets an exception of its source through") {
+        char buffer[text_walk_room];
+        text_walk walk{[](std::span<char>) -> std::ptrdiff_t { throw std::runtime_error{"broken"}; }, buffer};
+        CHECK_THROWS_AS((void)walk.begin(), std::runtime_error);
     }
 
     TEST_CASE("is left and gone on with") {

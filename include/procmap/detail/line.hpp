@@ -139,7 +139,7 @@ template <std::size_t Size>
 /// ARM's name into 32-bit processes; that is a mapping, and its name is in the column of a 64-bit kernel.
 constexpr bool is_gate(std::string_view line, const mapping& m) noexcept {
     return !m.file_backed() &&
-           (is_name(m.name, "[vsyscall]") || (is_name(m.name, "[vectors]") && m.name.data() == line.data() + name_column_32));
+           (is_name(m.name, "[vsyscall]") || (is_name(m.name, "[vectors]") && m.name.data() - line.data() == static_cast<std::ptrdiff_t>(name_column_32)));
 }
 
 /// True if a line that scan_line read is that of smaps_rollup, whose range is not a mapping's (show_smaps_rollup()).
