@@ -690,6 +690,14 @@ for other in --json --summary; do
     check "list --long $other: in one line, and the hint" [ "$(wc -l <"$work/err")" -eq 2 ]
 done
 
+# A listing that begins late in a log is found.
+{ seq 20000 && echo '1000-2000 r--p 00000000 fe:00 1 /late'; } >"$work/log"
+check "list --from a log: what is no mapping is an error" exits 3 list --from "$work/log"
+check "list --from a log: the mappings after it" out_has '1000-2000 r--p 00000000 fe:00 1 /late'
+seq 20000 >"$work/log"
+check "list --from a log without mappings" exits 3 list --from "$work/log"
+check "list --from a log without mappings: one line" [ "$(wc -l <"$work/err")" -eq 1 ]
+
 # list --name: a part of the name or, with * or ?, a pattern of all of it.
 {
     printf '%s\n' '1000-2000 r--p 00000000 fe:00 1 /lib/libc.so.6' '2000-3000 r-xp 00000000 fe:00 2 /lib/libm.so.6 (deleted)' \
@@ -720,7 +728,7 @@ check "list --name: ? is one character" selects '/lib/?' 7000
 check "list --name: not none" selects '/lib/libc.so.6?'
 check "list --name: * is also nothing" selects '/lib/libc.so.6*' 1000
 check "list --name: several *" selects '*l*b*o*6' 1000 2000
-check "list --name: every name" selects '*' 1000 2000 3000 4000 5000 6000 7000
+check "list --name: every name, and what has none is not selected" selects '*' 1000 2000 4000 5000 6000 7000
 check "list --name: a newline as it is printed" selects 'new\012line' 6000
 check "list --name: a newline" selects "$(printf 'new\nline')" 6000
 check "list --name: a newline in a pattern" selects '*w?line' 6000
