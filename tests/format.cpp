@@ -56,6 +56,13 @@ constexpr procmap::mapping code{.start = 0x7f0000001000,
                                 .name = "/lib/new\nline"};
 constexpr auto code_line = R"(7f0000001000-7f0000003000 r-xp 00001000 fe:01 42                         /lib/new\012line)"sv;
 
+TEST_CASE("enumerators are formatted by their names, and owned mappings as mappings") {
+    CHECK(formatting::format("{} {} {}", procmap::reason::special, procmap::file_state::linked, procmap::name_state::exact) == "special linked exact");
+    CHECK(formatting::format("{} {}|{:>8}", procmap::build_id_source::memory, procmap::errc::gone, procmap::step::open) == "memory gone|    open");
+    CHECK(formatting::format("{} {} {}", procmap::backend::ioctl, procmap::mapping_kind::vdso, procmap::change_kind::name) == "ioctl vdso name");
+    CHECK(formatting::format("{}", procmap::owned_mapping{code}) == code_line);
+}
+
 TEST_CASE("without a spec the text is that of <<") {
     CHECK(formatting::format("{}", code) == code_line);
     CHECK(formatting::format("{}", code) == streamed(code));

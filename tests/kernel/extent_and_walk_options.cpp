@@ -78,7 +78,7 @@ TEST_CASE("extent fails where a query fails, also after it has found something")
     const auto maps = opened(backend::ioctl);
     for (const auto& [code, meaning] : {std::pair{ESRCH, errc::gone}, std::pair{EPERM, errc::denied}, std::pair{EINTR, errc::interrupted}}) {
         int queries = 0;
-        kernel.ioctl = [&](procmap_query& q) { return ++queries > 1 ? -code : answer(three, q); };
+        kernel.ioctl = [&, code = code](procmap_query& q) { return ++queries > 1 ? -code : answer(three, q); };
         CHECK(maps.extent(0x1000, 0x2000).value() == 0x2000);
         queries = 0;
         CHECK(maps.extent(0x1000, 0x3000).error() == meaning);

@@ -88,7 +88,7 @@ TEST_SUITE("a text_walk") {
             else
                 CHECK((m.name == read.name && m.name_status == read.name_status));
         }
-        for (const std::size_t piece : {1, 2, 3, 7, 64, 1000, 4096}) CHECK(said(walk(text, piece)) == said(whole));
+        for (const std::size_t piece : {1u, 2u, 3u, 7u, 64u, 1000u, 4096u}) CHECK(said(walk(text, piece)) == said(whole));
     }
 
     TEST_CASE("decodes names, clips what overlaps, and leaves out what is no mapping") {
@@ -104,11 +104,11 @@ TEST_SUITE("a text_walk") {
     TEST_CASE("marks a name that its buffer cannot hold, and goes on") {
         const std::string longest(127, 'n');
         const auto text = [](const std::string& name) { return "1000-2000 r--p 00000000 fe:00 7 " + name + "\n" + std::string{two_lines}; };
-        for (const std::size_t piece : {1, 100, 100000}) {
+        for (const std::size_t piece : {1u, 100u, 100000u}) {
             const walked fits = walk(text(longest), piece, 256);
             REQUIRE(fits.mappings.size() == 2);  // the first two overlap, so the second is left out
             CHECK((fits.mappings[0]->name == longest && fits.complete));
-            for (const std::size_t size : {128, 255, 256, 300, 5000}) {
+            for (const std::size_t size : {128u, 255u, 256u, 300u, 5000u}) {
                 const walked cut = walk(text(std::string(size, 'n')), piece, 256);
                 REQUIRE(cut.mappings.size() == 2);
                 CHECK((cut.mappings[0]->name_status == name_state::too_long && cut.mappings[0]->name.empty() && cut.complete));
@@ -117,7 +117,7 @@ TEST_SUITE("a text_walk") {
     }
 
     TEST_CASE("ends at a malformed line, which can be had, with its number and byte") {
-        for (const std::size_t piece : {1, 1000}) {
+        for (const std::size_t piece : {1u, 1000u}) {
             const walked all = walk(std::string{two_lines} + "nonsense\n" + std::string{two_lines}, piece);
             CHECK((all.mappings.size() == 2 && !all.complete && all.line == "nonsense"));
             CHECK((all.failure == error{.code = errc::malformed, .at = step::parse, .line = 3, .offset = two_lines.size()}));
