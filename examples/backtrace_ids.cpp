@@ -35,4 +35,5 @@ int main() {
         const std::string bytes{std::istreambuf_iterator<char>{file}, {}};
         if (f.build_id.empty() || l.offset + 5 > bytes.size() || std::memcmp(&bytes[0] + l.offset + 1, frames[i], 4) != 0) return 1;
     }
+    return 0;
 }

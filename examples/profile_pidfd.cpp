@@ -3,6 +3,7 @@
 
 #include <climits>
 #include <csignal>
+#include <cstdint>
 #include <fstream>
 #include <iostream>
 #include <string>
@@ -17,7 +18,6 @@ static std::uint64_t sample(pid_t pid) {
     for (std::string word; file >> word;) last = word;
     return last.starts_with("0x") ? std::stoull(last, nullptr, 16) : 0;
 }
-
 int main() {
     if (!procmap::probe().live) return 77;
     const pid_t pid = fork();

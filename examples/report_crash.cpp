@@ -5,6 +5,7 @@
 #include <csignal>
 #include <cstring>
 #include <new>
+#include <string_view>
 #include <sys/mman.h>
 #include <unistd.h>
 static void* const guard = mmap(nullptr, 65536, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
