@@ -24,9 +24,8 @@ static void on_crash(int, siginfo_t* info, void* raw) {
     bool right = report(info->si_addr, guard, "0");
 #if defined(__x86_64__)  // the program counter is elsewhere on other architectures
     ucontext_t context;
-    std::uint64_t pc = 0;
-    std::memcpy(&context, raw, sizeof context), std::memcpy(&pc, &context.uc_mcontext.gregs[REG_RIP], sizeof pc);
-    right &= report(pc, &say, "64");
+    std::memcpy(&context, raw, sizeof context);
+    right &= report(context.uc_mcontext.gregs[REG_RIP], &say, "64");
 #endif
     _exit(right ? 0 : 1);
 }
