@@ -878,7 +878,8 @@ constexpr void print_name(Sink&& sink, std::string_view name) {
 
 /// Writes a mapping as the kernel's line, without the newline at its end, to a callable that takes std::string_view pieces. Escapes nothing
 /// twice. A name that was not requested, or that could not be obtained, is written as "(name not requested)", "(name too long)" or "(no
-/// memory for the name)"; no kernel writes such a name, and recorded_reader reads it as what it says. `name_column`: as in the kernel, name_column_32 or (at most) name_column_64.
+/// memory for the name)"; no kernel writes such a name, and recorded_reader reads it as what it says. `name_column`: as in the kernel,
+/// name_column_32 or (at most) name_column_64.
 template <class Sink>
 constexpr void print(Sink&& sink, const mapping& m, std::size_t name_column = name_column_64) {
     detail::char_line<128> head;  // 16 + 1 + 16 + 1 + 4 + 1 + 16 + 1 + 8 + 1 + 8 + 1 + 20 + 1, and two blanks
@@ -4037,9 +4038,9 @@ public:
     [[nodiscard]] static result<maps> open(pid_t pid, pid_t tid, const open_options& how = {}) noexcept {
         return made(detail::open_target({.proc = how.proc, .pid = pid < 0 ? 0 : pid, .tid = tid == 0 ? -1 : tid}, how));
     }
-    /// Opens the maps of the process that a pidfd refers to (`open(borrowed_fd{pidfd})`: a plain int is a pid), and of no other: the pid could be reused in between, so the pidfd is polled
-    /// afterwards; it is readable once its process has exited (pidfd_open(2)). Five more system calls; up to 7 kB of stack. Errors as
-    /// for open(pid); errc::denied also if a sandbox refuses to poll it.
+    /// Opens the maps of the process that a pidfd refers to (`open(borrowed_fd{pidfd})`: a plain int is a pid), and of no other: the pid
+    /// could be reused in between, so the pidfd is polled afterwards; it is readable once its process has exited (pidfd_open(2)). Five more
+    /// system calls; up to 7 kB of stack. Errors as for open(pid); errc::denied also if a sandbox refuses to poll it.
     [[nodiscard]] static result<maps> open(borrowed_fd pidfd, const open_options& how = {}) noexcept {
         return made(detail::open_pidfd(pidfd, how));
     }
@@ -6242,8 +6243,7 @@ public:
     template <class Address>
         requires(std::is_integral_v<Address> || std::is_pointer_v<Address> || std::is_function_v<Address>)
     [[nodiscard]] result<normalized> normalize(const maps& from, const Address& address) {
-        const std::uint64_t one[] = {any_address{address}.value()};
-        return normalize(from, one);
+        return normalize(from, {any_address{address}});
     }
 
     void release_files() noexcept { resolver_.finder().cache().release(); }  ///< drops all cached file data and closes its descriptors

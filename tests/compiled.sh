@@ -107,10 +107,12 @@ bool parsed(const char* line, std::size_t size, procmap::mapping& m, const procm
     return read.has_value();
 }
 END
-plain='memcpy|memset|memmove|_GLOBAL_OFFSET_TABLE_|__stack_chk_fail'
+plain='memcpy|memset|memmove|_GLOBAL_OFFSET_TABLE_'
+size_of() { size -A "$work/use.o" | awk '/^\.(text|rodata)/ { sum += $2 } END { print sum }'; }
 for level in -O0 -O1 -O2 -O3 -Os; do
-    needs "parse_line" "$plain" $level -DNDEBUG
+    needs "parse_line" "$plain" $level -DNDEBUG -fno-asynchronous-unwind-tables
 done
+echo "parse_line, strict and with options, -Os: $(size_of) bytes of code and constants"
 
 cat >"$work/use.cpp" <<'END'
 #include <procmap/maps.hpp>
@@ -121,13 +123,17 @@ bool here(procmap::backend use) {
     return m && m->contains(&here);
 }
 END
-size_of() { size -A "$work/use.o" | awk '/^\.(text|rodata)/ { sum += $2 } END { print sum }'; }
 # At -O0, compilers keep what is not reached.
 for level in -Os -O2; do
-    try $level -fno-exceptions
+    plain_program="$level -DNDEBUG -fno-exceptions -fno-asynchronous-unwind-tables"
+    # shellcheck disable=SC2086  # options
+    try $plain_program
     both=$(size_of)
+    echo "open_self and find, $level: $both bytes of code and constants"
     for choice in TEXT IOCTL; do
-        try $level -fno-exceptions -DPROCMAP_ONLY_$choice
+        # shellcheck disable=SC2086  # options
+        try $plain_program -DPROCMAP_ONLY_$choice
+        echo "the same, PROCMAP_ONLY_$choice: $(size_of)"
         checks=$((checks + 2))
         [ "$choice" = IOCTL ] || ! nm -u "$work/use.o" | grep -qw ioctl || not_ok "$level: ONLY_TEXT sends an ioctl"
         [ "$choice" = TEXT ] || ! nm "$work/use.o" -C | grep -qE 'text_reader|scan_line' || not_ok "$level: ONLY_IOCTL reads text"

@@ -21,7 +21,7 @@ int use(int argc) {
     auto walk = self->walk_in_buffer({.names = true, .buffer = buffer});
     for (const procmap::mapping& m : walk) argc += procmap::owned_mapping{m}->name.empty();
     procmap::self_maps own;
-    const auto half = [](std::uint64_t n) { return n / 2; };
+    const auto half = [](std::uint64_t bytes) { return bytes / 2; };
     argc += own.get().and_then([](const procmap::maps& m) { return m.extent(&m, 1); }).transform(half).value_or(0) == 0;
     return argc + n.normalize(*self, a).has_value() + cache.find(a[0]).has_value() + watch.look().has_value() + s.has_value() +
            procmap::bpf::resolve(n, *self, stack).has_value() + procmap::receive_maps(0).has_value() + procmap::probe().live;

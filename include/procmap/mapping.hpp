@@ -173,7 +173,8 @@ constexpr void print_name(Sink&& sink, std::string_view name) {
 
 /// Writes a mapping as the kernel's line, without the newline at its end, to a callable that takes std::string_view pieces. Escapes nothing
 /// twice. A name that was not requested, or that could not be obtained, is written as "(name not requested)", "(name too long)" or "(no
-/// memory for the name)"; no kernel writes such a name, and recorded_reader reads it as what it says. `name_column`: as in the kernel, name_column_32 or (at most) name_column_64.
+/// memory for the name)"; no kernel writes such a name, and recorded_reader reads it as what it says. `name_column`: as in the kernel,
+/// name_column_32 or (at most) name_column_64.
 template <class Sink>
 constexpr void print(Sink&& sink, const mapping& m, std::size_t name_column = name_column_64) {
     detail::char_line<128> head;  // 16 + 1 + 16 + 1 + 4 + 1 + 16 + 1 + 8 + 1 + 8 + 1 + 20 + 1, and two blanks

@@ -62,9 +62,9 @@ public:
     [[nodiscard]] static result<maps> open(pid_t pid, pid_t tid, const open_options& how = {}) noexcept {
         return made(detail::open_target({.proc = how.proc, .pid = pid < 0 ? 0 : pid, .tid = tid == 0 ? -1 : tid}, how));
     }
-    /// Opens the maps of the process that a pidfd refers to (`open(borrowed_fd{pidfd})`: a plain int is a pid), and of no other: the pid could be reused in between, so the pidfd is polled
-    /// afterwards; it is readable once its process has exited (pidfd_open(2)). Five more system calls; up to 7 kB of stack. Errors as
-    /// for open(pid); errc::denied also if a sandbox refuses to poll it.
+    /// Opens the maps of the process that a pidfd refers to (`open(borrowed_fd{pidfd})`: a plain int is a pid), and of no other: the pid
+    /// could be reused in between, so the pidfd is polled afterwards; it is readable once its process has exited (pidfd_open(2)). Five more
+    /// system calls; up to 7 kB of stack. Errors as for open(pid); errc::denied also if a sandbox refuses to poll it.
     [[nodiscard]] static result<maps> open(borrowed_fd pidfd, const open_options& how = {}) noexcept {
         return made(detail::open_pidfd(pidfd, how));
     }

@@ -58,8 +58,7 @@ public:
     template <class Address>
         requires(std::is_integral_v<Address> || std::is_pointer_v<Address> || std::is_function_v<Address>)
     [[nodiscard]] result<normalized> normalize(const maps& from, const Address& address) {
-        const std::uint64_t one[] = {any_address{address}.value()};
-        return normalize(from, one);
+        return normalize(from, {any_address{address}});
     }
 
     void release_files() noexcept { resolver_.finder().cache().release(); }  ///< drops all cached file data and closes its descriptors

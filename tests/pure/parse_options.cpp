@@ -163,6 +163,10 @@ TEST_SUITE("parse_options") {
             print([&text](std::string_view more) { text += more; }, mapping{.start = 0x1000, .end = 0x2000, .name_status = state});
             const snapshot s = snapshot::parse(std::string_view{text}).value();
             CHECK((s[0].name.empty() && s[0].name_status == state));
+            std::string saved;
+            print([&saved](std::string_view more) { saved += more; }, s);
+            CHECK(saved.find('(') == std::string::npos);  // a saved snapshot says it in a line of its own
+            CHECK((*snapshot::parse(std::string_view{saved}))[0].name_status == state);
         }
     }
 
